@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store says: Kubernetes' objects and fairlead's own, as plain structs with
+ * Kubernetes' names and nesting, only the fields that fairlead reads or writes. The tables
+ * that describe them are in kinds.c; a body is always `struct meta` first.
+ *
+ * Sources: the Kubernetes API reference (core/v1, apps/v1, batch/v1, discovery.k8s.io/v1,
+ * networking.k8s.io/v1) and docs/reference/ for fairlead.io/v1. */
+#pragma once
+#include "base/arena.h"
+#include "model/schema.h"
+
+enum kind_id {
+	KIND_NONE,
+	/* core/v1 */
+	KIND_NODE,
+	KIND_NAMESPACE,
+	KIND_POD,
+	KIND_SERVICE,
+	/* workloads; core/workload turns them into pods */
+	KIND_DEPLOYMENT,
+	KIND_REPLICASET,
+	KIND_STATEFULSET,
+	KIND_DAEMONSET,
+	KIND_JOB,
+	KIND_ENDPOINTSLICE,
+	KIND_NETWORKPOLICY,
+	KIND_INGRESS,
+	/* fairlead.io/v1 */
+	KIND_IPPOOL,
+	KIND_IPBLOCK,
+	KIND_IPRESERVATION,
+	KIND_WORKLOADENDPOINT, /* derived: written by agents */
+	KIND_NODESTATE,        /* derived: written by agents */
+	KIND_COUNT
+};
+
+struct meta {
+	const char *name;
+	const char *namespace; /* NULL for cluster-scoped kinds */
+	const char *uid;
+	struct strmap labels, annotations;
+	int64_t deletionTimestamp;
+	LIST(struct owner_ref {
+		const char *kind, *name, *uid;
+		uint8_t controller;
+	})
+	ownerReferences;
+};
+
+enum selector_op { SEL_NONE, SEL_IN, SEL_NOT_IN, SEL_EXISTS, SEL_DOES_NOT_EXIST };
+
+struct label_selector {
+	struct strmap matchLabels;
+	LIST(struct label_requirement {
+		const char *key;
+		uint8_t op; /* enum selector_op */
+		LIST(const char *) values;
+	})
+	matchExpressions;
+};
+
+/* ---- core/v1 */
+
+enum address_type {
+	NODE_ADDRESS_NONE,
+	NODE_INTERNAL_IP,
+	NODE_EXTERNAL_IP,
+	NODE_HOSTNAME,
+	NODE_INTERNAL_DNS,
+	NODE_EXTERNAL_DNS
+};
+
+struct taint {
+	const char *key, *value, *effect;
+};
+
+struct node {
+	struct meta meta;
+	struct {
+		const char *podCIDR;
+		uint8_t unschedulable;
+		LIST(struct taint) taints;
+	} spec;
+	struct {
+		LIST(struct node_address {
+			uint8_t type; /* enum address_type */
+			const char *address;
+		})
+		addresses;
+	} status;
+};
+
+struct namespace_obj {
+	struct meta meta;
+};
+
+enum protocol { PROTO_NONE, PROTO_TCP, PROTO_UDP, PROTO_SCTP };
+enum pod_phase { POD_NONE, POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
+
+struct container_port {
+	const char *name;
+	int64_t containerPort, hostPort;
+	uint8_t protocol; /* enum protocol; PROTO_NONE means TCP */
+	const char *hostIP;
+};
+
+struct env_var {
+	const char *name, *value;
+};
+
+struct container {
+	const char *name, *image;
+	LIST(const char *) command;
+	LIST(const char *) args;
+	LIST(struct env_var) env;
+	LIST(struct container_port) ports;
+};
+
+struct toleration {
+	const char *key, *operator, * value, *effect;
+};
+
+struct pod_spec {
+	const char *nodeName, *hostname, *subdomain, *restartPolicy, *serviceAccountName;
+	uint8_t hostNetwork;
+	struct strmap nodeSelector;
+	LIST(struct container) containers;
+	LIST(struct container) initContainers;
+	LIST(struct toleration) tolerations;
+	const char *dnsPolicy;
+};
+
+struct pod_condition {
+	const char *type, *status, *reason, *message;
+};
+
+struct pod_ip {
+	struct ipaddr ip;
+};
+
+struct pod {
+	struct meta meta;
+	struct pod_spec spec;
+	struct {
+		uint8_t phase; /* enum pod_phase */
+		struct ipaddr podIP, hostIP;
+		LIST(struct pod_ip) podIPs;
+		LIST(struct pod_condition) conditions;
+	} status;
+};
+
+struct pod_template {
+	struct meta meta;
+	struct pod_spec spec;
+};
+
+/* Deployment, ReplicaSet, StatefulSet, DaemonSet and Job share the part that matters here. */
+struct workload {
+	struct meta meta;
+	struct {
+		struct opt_i64 replicas;    /* Deployment, ReplicaSet, StatefulSet */
+		struct opt_i64 parallelism; /* Job */
+		struct opt_i64 completions; /* Job */
+		const char *serviceName;    /* StatefulSet */
+		struct label_selector *selector;
+		struct pod_template template;
+	} spec;
+};
+
+/* ---- fairlead.io/v1 */
+
+enum pool_mode { POOL_MODE_NONE, POOL_DIRECT, POOL_VXLAN, POOL_IPIP };
+enum route_source { ROUTES_NONE, ROUTES_STORE, ROUTES_BGP };
+
+struct ippool {
+	struct meta meta;
+	struct {
+		struct prefix cidr;
+		int64_t blockSize;        /* prefix length of a block; 0: 26 or 122 */
+		uint8_t mode;             /* enum pool_mode; POOL_MODE_NONE means VXLAN */
+		uint8_t crossSubnet;      /* encapsulate only between subnets */
+		uint8_t natOutgoing;      /* masquerade to destinations outside of every pool */
+		uint8_t disabled;         /* no new addresses from here */
+		uint8_t strictAffinity;   /* no address outside of the node's own blocks */
+		int64_t maxBlocksPerNode; /* 0: no limit */
+		struct label_selector *nodeSelector;
+		uint8_t routes; /* enum route_source; ROUTES_NONE means store */
+	} spec;
+};
+
+struct ipblock {
+	struct meta meta; /* name: "10-244-1-0-26", "fd00-10--40-122" (ipam_block_name()) */
+	struct {
+		struct prefix cidr;
+		const char *pool; /* name of the IPPool */
+		const char *node; /* name of the Node that owns it */
+		struct ipaddr
+			tunnelAddress; /* the node's own address, in its first block of a family */
+		/* Addresses of this block that other nodes took by compare-and-swap. */
+		LIST(struct block_borrow {
+			struct ipaddr address;
+			const char *node, *handle;
+		})
+		borrowed;
+	} spec;
+};
+
+struct ipreservation {
+	struct meta meta;
+	struct {
+		LIST(struct prefix) reservedCIDRs;
+	} spec;
+};
+
+struct workload_endpoint {
+	struct meta meta; /* name: pod (or container id) + "-" + interface */
+	struct {
+		const char *node, *pod, *network, *containerID, *interface, *hostInterface;
+		struct macaddr mac;
+		LIST(struct prefix) ips;
+	} spec;
+};
+
+struct node_state {
+	struct meta meta; /* name: the Node */
+	struct {
+		int64_t observedRevision; /* this node's kernel holds the store's state up to here */
+		const char *version;
+		int64_t pods;
+		struct ipaddr tunnel4, tunnel6;
+		struct macaddr vxlanMAC;
+		LIST(struct pod_condition) conditions;
+	} status;
+};
+
+/* ---- kinds */
+
+struct kind {
+	uint8_t id; /* enum kind_id */
+	const char *api_version, *name, *plural;
+	uint8_t namespaced;
+	uint8_t derived; /* written by daemons for people; does not move the observed revision */
+	const struct schema *schema;
+};
+
+const struct kind *kind_by_id(unsigned id);
+/* By apiVersion and kind of a manifest; NULL when fairlead does not know it. */
+const struct kind *kind_by_name(const char *api_version, const char *kind);
+/* By what a person types: "pods", "pod", "po", "Pod"; NULL when unknown. */
+const struct kind *kind_by_word(const char *word);
+
+/* One object with its own memory. `body` points to the kind's struct, whose first member is
+ * struct meta, in `arena`. */
+struct object {
+	const struct kind *kind;
+	struct meta *meta; /* == body */
+	void *body;
+	uint64_t rev; /* the store's revision of its last change */
+	struct arena arena;
+};
+
+void object_free(struct object *o); /* o itself too; NULL is fine */
+
+/* ---- the set of all objects known */
+
+struct cluster;
+
+struct cluster *cluster_new(void);
+void cluster_free(struct cluster *c);
+/* Takes ownership of `o`, replacing an object of the same kind, namespace and name.
+ * Returns the replaced object (the caller frees it), or NULL. */
+struct object *cluster_put(struct cluster *c, struct object *o);
+/* Removes and returns it (the caller frees it), or NULL. */
+struct object *cluster_take(struct cluster *c, unsigned kind, const char *ns, const char *name);
+const struct object *cluster_get(const struct cluster *c, unsigned kind, const char *ns,
+				 const char *name);
+/* All of one kind, sorted by namespace and name; valid until the next put or take. */
+const struct object *const *cluster_all(const struct cluster *c, unsigned kind, size_t *n);
+
+/* Kubernetes' selector rules: an empty selector matches everything, NULL nothing. */
+bool selector_match(const struct label_selector *s, const struct strmap *labels);

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records: the only language between fairlead's processes.
+ *
+ * A frame is  u32 length of the rest | u16 type | u16 version | body  (big-endian). The body
+ * is a struct described by a schema (model/schema.h):
+ *   field := varint(id << 1 | w) value        w = 0: varint (zigzag for signed values)
+ *                                             w = 1: varint length, bytes
+ * Absent fields (zero, NULL) are not sent, except where present-and-empty differs (F_PTR, lists).
+ * A list is one w = 1 field whose content is varint(count) then each element with its length.
+ * Unknown ids are skipped, so an older reader takes a newer writer's records and the reverse;
+ * a field's meaning and id are never reused. Input is hostile: every length is checked, depth
+ * is limited, and a bad record is one error that names type and field. */
+#pragma once
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/wire.h"
+#include "model/cluster.h"
+
+#define RECORD_VERSION 1
+#define RECORD_MAX     (4u << 20) /* a longer frame is an error, not an allocation */
+#define RECORD_HEADER  8
+
+enum record_type {
+	REC_NONE,
+	/* role ↔ keeper, descriptor 3 */
+	REC_BIND,  /* role → keeper: struct rec_bind */
+	REC_BOUND, /* keeper → role: struct rec_bound, with the socket unless code ≠ 0 */
+	REC_JOIN,  /* keeper → role: struct rec_join, with one end of a stream to that role */
+	REC_READY, /* role → keeper: it serves now (struct rec_join with its own name) */
+	/* subscriber ↔ watch */
+	REC_HELLO,  /* subscriber → watch: struct rec_hello, first on the stream */
+	REC_PUT,    /* watch → subscriber: struct rec_put */
+	REC_DELETE, /* watch → subscriber: struct rec_delete */
+	REC_SYNC,  /* watch → subscriber: struct rec_sync, ends the initial list and each batch */
+	REC_WRITE, /* subscriber → watch: struct rec_write */
+	REC_WRITTEN, /* watch → subscriber: struct rec_written */
+	/* fairlead-cni ↔ agent */
+	REC_CNI_REQUEST, /* core/cni: struct cni_request, with the descriptor of CNI_NETNS if any */
+	REC_CNI_REPLY,   /* core/cni: struct cni_reply */
+	/* fairlead ↔ agent (control socket) */
+	REC_CTL_REQUEST, /* struct rec_ctl_request */
+	REC_CTL_ROW,     /* struct rec_ctl_row, any number */
+	REC_CTL_END,     /* struct rec_written: code and text of the whole */
+	/* agent, watch, controller → health */
+	REC_METRIC, /* struct rec_metric */
+	REC_TYPE_COUNT
+};
+
+struct rec_bind {
+	int64_t id;
+	const char *proto; /* "tcp", "udp", "unix" */
+	struct ipaddr addr;
+	int64_t port;
+	const char *path; /* unix */
+};
+
+struct rec_bound {
+	int64_t id;
+	int64_t code; /* 0 or negative errno */
+	const char *text;
+};
+
+struct rec_join {
+	const char *role;
+};
+
+struct rec_hello {
+	const char *role;
+	LIST(int64_t) kinds; /* enum kind_id */
+};
+
+struct rec_put {
+	int64_t kind; /* enum kind_id */
+	int64_t rev;
+	struct blob body; /* the kind's struct, encoded by its own schema */
+};
+
+struct rec_delete {
+	int64_t kind, rev;
+	const char *ns, *name;
+};
+
+struct rec_sync {
+	int64_t revision; /* of the last change that is not of a derived kind */
+	uint8_t in_sync;  /* 1: everything of the store up to here was sent */
+	uint8_t stale;    /* 1: the store is out of reach, this is what was last seen */
+	const char *text; /* why, where stale */
+};
+
+enum write_op { WRITE_NONE, WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE, WRITE_STATUS };
+
+struct rec_write {
+	int64_t id;
+	uint8_t op;     /* enum write_op; STATUS: only fields marked FF_STATUS, no revision asked */
+	int64_t expect; /* UPDATE, DELETE: the revision that must be there; 0: any */
+	int64_t kind;
+	const char *ns, *name;
+	struct blob body; /* the kind's struct, encoded by its own schema */
+};
+
+struct rec_written {
+	int64_t id;
+	int64_t code; /* 0; -EEXIST, -ENOENT, -ESTALE (compare-and-swap lost), -EAGAIN … */
+	int64_t rev;
+	const char *text;
+};
+
+struct rec_ctl_request {
+	const char *verb; /* "node-status", "ipam-show", … : docs/architecture.md lists them */
+	struct strmap args;
+};
+
+struct rec_ctl_row {
+	const char *table; /* which table of the answer this row belongs to */
+	struct strmap cols;
+};
+
+struct rec_metric {
+	const char *name, *help, *type; /* Prometheus' names; type "counter" or "gauge" */
+	struct strmap labels;
+	const char *value; /* decimal text: no float on the wire */
+};
+
+/* Encodes `body` (a struct that `s` describes) as one frame onto `out`. */
+int record_put(struct buf *out, unsigned type, const struct schema *s, const void *body,
+	       struct err *e);
+/* Only the fields, without a frame: for struct blob. */
+int record_body(struct buf *out, const struct schema *s, const void *body, struct err *e);
+
+/* Finds the next frame in p[0..n). Returns its whole length, 0 when more bytes are needed, or
+ * a negative errno for a frame that is no frame. */
+int record_next(const uint8_t *p, size_t n, unsigned *type, struct wire *body, struct err *e);
+
+/* Decodes into the zeroed struct `out` of s->size bytes; pointers lead into `a`. */
+int record_decode(struct wire *body, const struct schema *s, void *out, struct arena *a,
+		  struct err *e);
+
+/* The schema of a message type above; NULL for those that core/cni brings. */
+const struct schema *record_schema(unsigned type);
+
+/* An object out of a REC_PUT, with its own arena; NULL and e on failure. */
+struct object *record_object(const struct rec_put *put, struct err *e);

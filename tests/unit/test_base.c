@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+/* base: addresses, prefixes, cursors, arenas, errors, judged against values written by hand. */
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/wire.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct prefix pfx(const char *s)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_parse(s, &p), 0);
+	return p;
+}
+
+static struct ipaddr ip(const char *s)
+{
+	struct ipaddr a;
+
+	assert_int_equal(addr_parse(s, &a), 0);
+	return a;
+}
+
+static void test_parse_and_print(void **state)
+{
+	static const char *const bad[] = { "",
+					   "10.0.0.0",
+					   "10.0.0.0/33",
+					   "10.0.0.0/-1",
+					   "10.0.0.0/",
+					   "10.0.0.0/024",
+					   "::/129",
+					   "10.0.0/8",
+					   "fe80::1%x/64",
+					   "10.0.0.0/8 ",
+					   "1.2.3.4/99999999999" };
+	char text[PREFIX_TEXT];
+	struct prefix p;
+	struct macaddr m;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(prefix_parse(bad[i], &p), -EINVAL);
+	p = pfx("10.1.2.3/8");
+	assert_string_equal(prefix_str(&p, text), "10.1.2.3/8");
+	p = prefix_mask(&p);
+	assert_string_equal(prefix_str(&p, text), "10.0.0.0/8");
+	p = pfx("fd00:0:0::1/64");
+	assert_string_equal(prefix_str(&p, text), "fd00::1/64");
+	assert_int_equal(prefix_parse_host("::1", &p), 0);
+	assert_int_equal(p.len, 128);
+	assert_int_equal(mac_parse("02:00:5e:10:00:ff", &m), 0);
+	assert_int_equal(m.b[5], 0xff);
+	assert_int_equal(mac_parse("02:00:5e:10:00:f", &m), -EINVAL);
+	assert_int_equal(mac_parse("02-00-5e-10-00-ff", &m), -EINVAL);
+}
+
+static void test_prefix_relations(void **state)
+{
+	struct prefix ten = pfx("10.0.0.0/8"), sub = pfx("10.3.0.0/16"), other = pfx("11.0.0.0/8");
+	struct prefix six = pfx("fd00::/61");
+	struct ipaddr a = ip("10.255.255.255"), b = ip("fd00:0:0:7::9"), c = ip("fd00:0:0:8::");
+	struct ipaddr last = prefix_last(&ten);
+
+	assert_true(prefix_covers(&ten, &sub));
+	assert_false(prefix_covers(&sub, &ten));
+	assert_true(prefix_overlaps(&sub, &ten));
+	assert_false(prefix_overlaps(&ten, &other));
+	assert_true(prefix_has(&ten, &a));
+	assert_true(addr_eq(&last, &a));
+	assert_true(prefix_has(&six, &b));
+	assert_false(prefix_has(&six, &c));
+	assert_false(prefix_has(&ten, &b));
+}
+
+static void test_addr_arithmetic(void **state)
+{
+	struct ipaddr a = ip("10.0.0.250"), b = addr_add(&a, 10), want = ip("10.0.1.4");
+	struct ipaddr s = ip("fd00::ffff:ffff:ffff:ffff"), t = addr_add(&s, 1);
+	struct ipaddr zero = ip("::"), far = ip("1::");
+
+	assert_true(addr_eq(&b, &want));
+	assert_int_equal(addr_sub(&b, &a), 10);
+	want = ip("fd00:0:0:1::");
+	assert_true(addr_eq(&t, &want));
+	assert_int_equal(addr_sub(&t, &s), 1);
+	assert_true(addr_sub(&far, &zero) == UINT64_MAX);
+}
+
+static void test_wire(void **state)
+{
+	struct buf b = { 0 };
+	struct wire w, sub;
+	static const uint8_t overlong[] = {
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2
+	};
+
+	put_u16(&b, 0x1234);
+	put_u32(&b, 0xdeadbeef);
+	put_varint(&b, 300);
+	put_varint(&b, UINT64_MAX);
+	put_u8(&b, 2);
+	put_u16(&b, 7);
+	assert_false(b.failed);
+	w = wire_from(b.v, b.n);
+	assert_int_equal(wire_u16(&w), 0x1234);
+	assert_int_equal(wire_u32(&w), 0xdeadbeef);
+	assert_int_equal(wire_varint(&w), 300);
+	assert_true(wire_varint(&w) == UINT64_MAX);
+	sub = wire_sub(&w, wire_u8(&w));
+	assert_int_equal(wire_u16(&sub), 7);
+	assert_int_equal(wire_u8(&sub), 0);
+	assert_true(sub.bad);
+	assert_false(w.bad);
+	assert_int_equal(wire_left(&w), 0);
+	assert_null(wire_bytes(&w, 1));
+	assert_true(w.bad);
+	w = wire_from(overlong, sizeof(overlong));
+	wire_varint(&w);
+	assert_true(w.bad);
+	buf_fini(&b);
+}
+
+static void test_json_string(void **state)
+{
+	struct buf b = { 0 };
+
+	buf_json_str(&b, "a\"b\\\n\x01\xc3\xa9\xff\xed\xa0\x80");
+	assert_string_equal(b.v, "\"a\\\"b\\\\\\n\\u0001\xc3\xa9\\ufffd\\ufffd\\ufffd\\ufffd\"");
+	buf_fini(&b);
+}
+
+static void test_arena(void **state)
+{
+	struct arena a;
+	char *p;
+
+	arena_init(&a, 10000);
+	for (int i = 0; i < 9; i++) {
+		p = arena_alloc(&a, 1000);
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p % _Alignof(max_align_t), 0);
+		memset(p, 0xaa, 1000);
+	}
+	assert_null(arena_alloc(&a, 5000));
+	assert_true(a.failed);
+	arena_reset(&a);
+	assert_false(a.failed);
+	assert_string_equal(arena_printf(&a, "%d-%s", 5, "x"), "5-x");
+	assert_null(arena_array(&a, SIZE_MAX, 2));
+	arena_fini(&a);
+}
+
+static void test_err(void **state)
+{
+	struct err e = { 0 };
+
+	assert_int_equal(err_sys(&e, -ENOENT, "open %s", "f"), -ENOENT);
+	assert_string_equal(e.text, "open f: No such file or directory");
+	assert_int_equal(err_wrap(&e, "pod %s", "a/b"), -ENOENT);
+	assert_string_equal(e.text, "pod a/b: open f: No such file or directory");
+	assert_int_equal(err_set(NULL, -EINVAL, "x"), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse_and_print),
+		cmocka_unit_test(test_prefix_relations),
+		cmocka_unit_test(test_addr_arithmetic),
+		cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_json_string),
+		cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_err),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
