@@ -34,29 +34,31 @@ enum kind_id {
 	KIND_COUNT
 };
 
+struct owner_ref {
+	const char *kind, *name, *uid;
+	uint8_t controller;
+};
+
 struct meta {
 	const char *name;
 	const char *namespace; /* NULL for cluster-scoped kinds */
 	const char *uid;
 	struct strmap labels, annotations;
 	int64_t deletionTimestamp;
-	LIST(struct owner_ref {
-		const char *kind, *name, *uid;
-		uint8_t controller;
-	})
-	ownerReferences;
+	LIST(struct owner_ref) ownerReferences;
 };
 
 enum selector_op { SEL_NONE, SEL_IN, SEL_NOT_IN, SEL_EXISTS, SEL_DOES_NOT_EXIST };
 
+struct label_requirement {
+	const char *key;
+	uint8_t op; /* enum selector_op */
+	LIST(const char *) values;
+};
+
 struct label_selector {
 	struct strmap matchLabels;
-	LIST(struct label_requirement {
-		const char *key;
-		uint8_t op; /* enum selector_op */
-		LIST(const char *) values;
-	})
-	matchExpressions;
+	LIST(struct label_requirement) matchExpressions;
 };
 
 /* ---- core/v1 */
@@ -74,6 +76,11 @@ struct taint {
 	const char *key, *value, *effect;
 };
 
+struct node_address {
+	uint8_t type; /* enum address_type */
+	const char *address;
+};
+
 struct node {
 	struct meta meta;
 	struct {
@@ -82,11 +89,7 @@ struct node {
 		LIST(struct taint) taints;
 	} spec;
 	struct {
-		LIST(struct node_address {
-			uint8_t type; /* enum address_type */
-			const char *address;
-		})
-		addresses;
+		LIST(struct node_address) addresses;
 	} status;
 };
 
@@ -188,6 +191,11 @@ struct ippool {
 	} spec;
 };
 
+struct block_borrow {
+	struct ipaddr address;
+	const char *node, *handle;
+};
+
 struct ipblock {
 	struct meta meta; /* name: "10-244-1-0-26", "fd00-10--40-122" (ipam_block_name()) */
 	struct {
@@ -197,11 +205,7 @@ struct ipblock {
 		struct ipaddr
 			tunnelAddress; /* the node's own address, in its first block of a family */
 		/* Addresses of this block that other nodes took by compare-and-swap. */
-		LIST(struct block_borrow {
-			struct ipaddr address;
-			const char *node, *handle;
-		})
-		borrowed;
+		LIST(struct block_borrow) borrowed;
 	} spec;
 };
 
