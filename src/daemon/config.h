@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Configuration of one node, as the keeper and every role read it: lines of `key value`,
+ * described in fairleadd.conf(5). Pure but for config_load(): config_parse() is fuzzed.
+ *
+ * The keeper reads the administrator's file, applies its flags, and writes the result to
+ * RUN/fairleadd.conf; roles read that one, so that all processes of a node agree whatever is
+ * edited meanwhile. Needs nothing but libc, as the keeper may link nothing else. */
+#pragma once
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "model/schema.h"
+
+#define CONFIG_PATH "/etc/fairlead/fairleadd.conf"
+#define CONFIG_MAX  (1u << 20)
+
+/* What a role may ask the keeper to bind. */
+struct bind_rule {
+	const char *proto;       /* "tcp" or "udp" */
+	struct ipaddr addr;      /* family 0: any address of either family */
+	uint16_t port, port_end; /* host order, inclusive range */
+};
+
+struct config {
+	struct arena arena;   /* owns all pointers below */
+	const char *node;     /* name of this Node; NULL: the host's name, see config_finish() */
+	const char *store;    /* "dir:/path"; NULL: none */
+	const char *run_dir;  /* cni.sock, ctl.sock, ROLE.pid */
+	const char *state_dir;
+	const char *libexec_dir; /* NULL: beside the program */
+	const char *user;        /* of the unprivileged roles; NULL: fairlead, else nobody */
+	const char *uplink;      /* NULL: found */
+	const char *cluster_domain;
+	LIST(const char *) roles;
+	LIST(struct ipaddr) node_ips;
+	LIST(struct prefix) service_cidrs;
+	LIST(struct bind_rule) binds;
+	struct ipaddr health_addr; /* family 0: any */
+	uint16_t health_port;      /* host order; 0: off */
+	enum log_level log_level;
+};
+
+/* Sets the defaults, then the text's keys. Errors say "NAME:LINE: …"; on failure `c` holds
+ * nothing that needs config_fini(). */
+int config_parse(struct config *c, const char *name, const char *text, size_t n, struct err *e);
+int config_load(struct config *c, const char *path, struct err *e);
+
+/* One key over what is there, for flags: `where` names it in errors ("--node"). */
+int config_set(struct config *c, const char *where, const char *key, const char *value,
+	       struct err *e);
+
+/* After the last config_set(): adds what a role implies (agent → watch), the host's name where
+ * no node is given, and checks what only the whole can tell (watch needs a store). */
+int config_finish(struct config *c, const char *hostname, struct err *e);
+
+/* Text that config_parse() reads back to the same configuration. */
+void config_print(const struct config *c, struct buf *out);
+
+bool config_has_role(const struct config *c, const char *role);
+/* Is this address in the list that roles may bind? `addr->family` 0: any address. */
+bool config_allows_bind(const struct config *c, const char *proto, const struct ipaddr *addr,
+			uint16_t port);
+void config_fini(struct config *c);

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Role skeleton: what every program under libexec/fairlead does alike. `ROLE --config FILE`
+ * with descriptor 3 connected to the keeper (SOCK_SEQPACKET, one frame per datagram).
+ *
+ * A role's main() is `return role_main(&ops, &state, argc, argv);`. Order of calls:
+ *   1. arguments and configuration are read, the log and the loop stand;
+ *   2. ops->open, still without a seccomp filter: open what the filter would forbid;
+ *   3. no_new_privs, no capabilities, seccomp (where ops->confine is set; the keeper started
+ *      such a role as its user already, so it never was root);
+ *   4. ops->start: watchers, role_bind(); role_ready() when it serves;
+ *   5. the loop; ops->join for each stream to another role, again after either restarted;
+ *   6. SIGTERM, SIGINT or end of file on 3: ops->stop, exit.
+ * Streams (daemon/stream.h) that a role made of join descriptors are its own. */
+#pragma once
+#include "base/err.h"
+#include "daemon/config.h"
+#include "model/record.h"
+
+#include <ev.h>
+
+struct role;
+struct confine; /* daemon/confine.h */
+
+struct role_ops {
+	const char *name;              /* "agent" */
+	const struct confine *confine; /* NULL: stays what it was started as */
+	int (*open)(struct role *r, struct err *e); /* may be NULL */
+	int (*start)(struct role *r, struct err *e);
+	/* `fd`, a nonblocking stream socket to role `peer`, becomes the callee's. */
+	void (*join)(struct role *r, const char *peer, int fd);
+	/* About to exit: flush and release. The loop does not run again. May be NULL. */
+	void (*stop)(struct role *r);
+};
+
+/* The answer to role_bind(): a listening (tcp, unix) or bound (udp) nonblocking socket that
+ * the callee owns, or fd -1 and why. */
+typedef void role_bound_fn(struct role *r, int fd, const struct err *e, void *arg);
+
+struct role {
+	const struct role_ops *ops;
+	void *state; /* the role's own */
+	struct config cfg;
+	struct ev_loop *loop;
+	/* private to role.c */
+	ev_io keeper;
+	ev_signal term, intr;
+	struct role_wait *waits;
+	int64_t next_id;
+	int exit_code;
+};
+
+int role_main(const struct role_ops *ops, void *state, int argc, char **argv);
+
+/* Asks the keeper for a socket: want->proto, addr, port, or proto "unix" and `path`, the bare
+ * name of a socket in the run directory ("cni.sock"). want->id is ignored. */
+int role_bind(struct role *r, const struct rec_bind *want, role_bound_fn *fn, void *arg,
+	      struct err *e);
+/* Tells the keeper that the role serves now. */
+void role_ready(struct role *r);
+/* Leaves the loop after the current callback; the process exits with `code`. */
+void role_exit(struct role *r, int code);
