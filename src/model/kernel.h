@@ -16,7 +16,7 @@
  * number is somebody else's and never touched. Listed in docs/abi.md. */
 #define RTPROT_FAIRLEAD 70
 
-enum kobj_type { KOBJ_NONE, KOBJ_SYSCTL, KOBJ_LINK, KOBJ_ADDR, KOBJ_ROUTE, KOBJ_NEIGH, KOBJ_FDB };
+enum kobj_type { KOBJ_NONE, KOBJ_LINK, KOBJ_SYSCTL, KOBJ_ADDR, KOBJ_ROUTE, KOBJ_NEIGH, KOBJ_FDB };
 enum klink_kind { KLINK_ANY, KLINK_VETH, KLINK_BRIDGE, KLINK_VXLAN, KLINK_IFB };
 enum kroute_type { KROUTE_UNICAST, KROUTE_BLACKHOLE, KROUTE_UNREACHABLE };
 
@@ -84,8 +84,8 @@ struct kobj {
 	};
 };
 
-/* Order by type (in the order in which they must be made: sysctl, link, address, route,
- * neighbour, fdb), then key. */
+/* Order by type (in the order in which they must be made: link, sysctl (many are a device's),
+ * address, route, neighbour, fdb), then key. */
 int kobj_cmp(const struct kobj *a, const struct kobj *b);
 /* Same key is given; are the attributes that `want` sets the ones that `have` has? */
 bool kobj_same(const struct kobj *want, const struct kobj *have);
