@@ -191,9 +191,14 @@ struct ippool {
 	} spec;
 };
 
+enum borrow_state { BORROW_ASKED, BORROW_GRANTED, BORROW_REFUSED };
+
+/* An address of a block that another node wants or has. It is in use, and a route of its own,
+ * only while Granted: by the block's owner, who alone knows what is free. */
 struct block_borrow {
-	struct ipaddr address;
-	const char *node, *handle;
+	struct ipaddr address;     /* absent: any will do, the owner fills it in */
+	const char *node, *handle; /* who borrows, and for which attachment */
+	uint8_t state;             /* enum borrow_state */
 };
 
 struct ipblock {
@@ -204,7 +209,7 @@ struct ipblock {
 		const char *node; /* name of the Node that owns it */
 		struct ipaddr
 			tunnelAddress; /* the node's own address, in its first block of a family */
-		/* Addresses of this block that other nodes took by compare-and-swap. */
+		/* Loans to other nodes, asked for by compare-and-swap (core/ipam/ipam.h). */
 		LIST(struct block_borrow) borrowed;
 	} spec;
 };
