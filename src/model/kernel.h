@@ -43,7 +43,7 @@ struct kaddr {
 
 struct kroute {
 	struct prefix dst; /* key; host bits clear */
-	uint32_t metric;   /* key */
+	uint32_t metric;   /* key; IPv6: 0 is the kernel's default, 1024 */
 	uint8_t type;      /* enum kroute_type */
 	char oif[IFNAME_LEN];
 	struct ipaddr via, src; /* family 0: none */
@@ -72,8 +72,9 @@ struct ksysctl {
 };
 
 struct kobj {
-	uint8_t type;   /* enum kobj_type */
-	uint32_t owner; /* whose plan wants it: an index that the planner's caller gives out */
+	uint8_t type;    /* enum kobj_type */
+	uint8_t foreign; /* observed without our mark: somebody else's, never touched */
+	uint32_t owner;  /* whose plan wants it: an index that the planner's caller gives out */
 	union {
 		struct klink link;
 		struct kaddr addr;

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that survive a crash, and the kernel's knobs below /proc/sys. */
+#pragma once
+#include "base/buf.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Appends the whole file to `out`. -EFBIG past `limit` bytes, -ENOENT where there is none. */
+int file_read(const char *path, size_t limit, struct buf *out, struct err *e);
+
+/* The file holds either the old or the new bytes, also after a power failure: temporary file
+ * in the same folder, fsync, rename, fsync of the folder. */
+int file_write(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
+
+/* Removes a file durably; -ENOENT counts as done. */
+int file_remove(const char *path, struct err *e);
+
+/* Append-only files (journals). open returns the descriptor. append returns when the bytes are
+ * on disk; when it fails the file has its former length again. */
+int file_open_append(const char *path, mode_t mode, struct err *e);
+int file_append(int fd, const void *p, size_t n, struct err *e);
+
+/* Takes the exclusive flock of `path` (made if missing) and returns the descriptor that holds
+ * it; -EWOULDBLOCK when somebody else does and `wait` is false. close() lets go. */
+int file_lock(const char *path, bool wait, struct err *e);
+
+/* mkdir -p: missing parents get `mode` too. */
+int dir_make(const char *path, mode_t mode, struct err *e);
+/* Removes a folder and all below it without leaving its file system or following symbolic
+ * links; a missing one counts as done. */
+int dir_remove(const char *path, struct err *e);
+
+/* `path` is relative to /proc/sys ("net/ipv4/ip_forward"; slashes, so that a dot in a device's
+ * name stays itself). What lies below net/ is that of the calling thread's network namespace.
+ * Read trims the newline; a value that does not fit is -E2BIG. */
+int sysctl_read(const char *path, char *value, size_t n, struct err *e);
+int sysctl_write(const char *path, const char *value, struct err *e);

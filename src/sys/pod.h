@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A pod's interface: the veth pair with one end straight in the pod's namespace, what is
+ * configured in there, reading it back (CNI CHECK), and its end.
+ *
+ * The agent stays in its own namespace; it only passes through the pod's to set sysctls and
+ * open a socket. About 0.5 ms per pod; removal of one link costs 30–40 ms of RCU grace in the
+ * kernel whether one or a hundred go, so removal is collected (pod_reap). */
+#pragma once
+#include "model/kernel.h"
+#include "sys/nl.h"
+#include "sys/rtnl.h"
+
+struct pod_if {
+	const char *host;  /* name on the node */
+	const char *name;  /* name in the pod, CNI_IFNAME */
+	const char *alias; /* of the host's end, what `ip link` shows; NULL: none */
+	struct macaddr host_mac, mac;
+	uint32_t mtu;
+	const char *master; /* bridge on the node that the host's end joins, or NULL */
+	bool isolated;      /* as an isolated port */
+	/* In the pod, in this order. kaddr.ifname, kroute.oif and kneigh.ifname are filled in
+	 * with `name` where empty. */
+	const struct kobj *objs;
+	size_t nobjs;
+};
+
+struct pod_links {
+	int host, pod; /* indices */
+};
+
+/* Makes and configures it; both ends are up. `host` is a socket in the node's namespace. On
+ * failure nothing is left. -EEXIST: the name is taken on the node or in the pod (text says
+ * which). IPv6 addresses are usable at once (no duplicate address detection). */
+int pod_create(struct nl *host, int netns, const struct pod_if *p, struct pod_links *out,
+	       struct err *e);
+
+/* What the pod's namespace holds about the interface `name` (NULL: everything): link, addresses,
+ * routes of table main, neighbours; sorted. -ENODEV when the interface is not there. */
+int pod_read(int netns, const char *name, struct klist *out, struct err *e);
+
+/* Renames the pod's end out of the way at once and sets it down, so that the name is free for a
+ * new attachment before the reaper ran. ifindex is the one inside the pod (pod_links.pod); 0: by
+ * name. Gone already is success. */
+int pod_retire(int netns, const char *name, int ifindex, struct err *e);
+
+/* Removes links of the node by index, all in one go. Gone already is success. */
+int pod_reap(struct nl *host, const int *ifindex, size_t n, struct err *e);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rtnetlink: links, addresses, routes (table main), neighbours and forwarding entries between
+ * the kernel and model/kernel.h. Devices are named in the model; here the names become indices.
+ *
+ * What is ours carries our number where the kernel has room for one: protocol of routes,
+ * addresses (IFA_PROTO) and neighbours (NDA_PROTOCOL). Everything else is read with
+ * kobj.foreign set. */
+#pragma once
+#include "model/kernel.h"
+#include "sys/nl.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Growing array; the caller calls klist_fini(). */
+struct klist {
+	struct kobj *v;
+	size_t n, cap;
+};
+
+void klist_fini(struct klist *l);
+int klist_add(struct klist *l, const struct kobj *o); /* copies; 0 or -ENOMEM */
+void klist_sort(struct klist *l);                     /* by kobj_cmp() */
+
+#define RTNL(type) (1u << (type)) /* e.g. RTNL(KOBJ_ROUTE) | RTNL(KOBJ_LINK) */
+
+/* Appends what the kernel holds of the types in `what`, sorted as a whole. Not read: sysctls,
+ * routes of other tables, cached and cloned routes, local and multicast ones, neighbours that
+ * are neither permanent nor proxy entries, forwarding entries of other devices than vxlan.
+ * IPv6 routes with the kernel's default metric 1024 are read as metric 0. */
+int rtnl_dump(struct nl *nl, unsigned what, struct klist *out, struct err *e);
+
+/* Reads the present value of each sysctl in `want` (calling thread's namespace); one that does
+ * not exist is left out. */
+int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct err *e);
+
+/* Does the operations, in their order, pipelined. codes[i] (if not NULL) becomes 0 or -errno.
+ * All are tried; returns the first failure with its object and the kernel's words in `e`.
+ *  - ADD makes a new object; an existing route of the same key is -EEXIST (it may be somebody
+ *    else's), an existing link, address, neighbour or entry is brought into the wanted state.
+ *  - CHANGE replaces in place; a link whose fixed attributes differ (vxlan: VNI, port, local;
+ *    ifb: MAC) is made anew, and with it goes all that hung on it.
+ *  - DELETE of what is gone already is success. A sysctl's DELETE does nothing.
+ *  - A veth is not made here (pod.h), only set and deleted. */
+int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struct err *e);
+
+/* Index of a device, -ENODEV when there is none. */
+int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e);
+
+/* ---- notices of change, on a socket of their own */
+
+struct rtnl_notice {
+	struct kobj obj;
+	bool deleted;
+	bool ours;   /* caused by one of the port ids given to the monitor */
+	bool kernel; /* caused by no process (carrier, expiry) */
+	int ifindex; /* of the device it is about, 0 for none */
+};
+
+struct rtnl_monitor;
+
+/* `what` as above. Notices caused through `own` sockets (nl_portid()) are marked `ours`. */
+struct rtnl_monitor *rtnl_monitor_open(unsigned what, const uint32_t *own, size_t n, struct err *e);
+void rtnl_monitor_close(struct rtnl_monitor *m);
+int rtnl_monitor_fd(const struct rtnl_monitor *m);
+typedef void (*rtnl_notice_fn)(void *arg, const struct rtnl_notice *n);
+/* Delivers what is there. *lost: notices were dropped by the kernel, dump everything anew. */
+int rtnl_monitor_read(struct rtnl_monitor *m, rtnl_notice_fn fn, void *arg, bool *lost,
+		      struct err *e);
+
+/* ---- the decoder by itself, for tests and fuzzing: hostile bytes of a dump's answer become
+ * objects; what is malformed is left out. `names` maps indices to names (from decoded links). */
+
+struct ifnames;
+struct ifnames *ifnames_new(void);
+void ifnames_free(struct ifnames *t);
+const char *ifnames_get(const struct ifnames *t, int ifindex); /* NULL when unknown */
+
+/* 1: *o is what the message says; 0: nothing of interest; -errno: no memory. Learns names. */
+int rtnl_decode(struct ifnames *names, const struct nlmsghdr *nlh, struct kobj *o, int *ifindex);
