@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Address, prefix and MAC text: what is accepted prints and parses back to the same value. */
+#include "base/addr.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void round_trip(const char *text)
+{
+	struct ipaddr a, a2;
+	struct prefix p, p2;
+	struct macaddr m, m2;
+	char buf[PREFIX_TEXT];
+
+	if (!addr_parse(text, &a)) {
+		assert(!addr_parse(addr_str(&a, buf), &a2));
+		assert(addr_eq(&a, &a2));
+	}
+	if (!prefix_parse(text, &p)) {
+		struct prefix net = prefix_mask(&p);
+		struct ipaddr last = prefix_last(&p);
+
+		assert(p.len <= addr_bits(&p.addr));
+		assert(!prefix_parse(prefix_str(&p, buf), &p2));
+		assert(prefix_eq(&p, &p2));
+		assert(prefix_has(&net, &p.addr) && prefix_has(&net, &last));
+		assert(prefix_covers(&net, &p2) && prefix_overlaps(&p2, &net));
+	}
+	if (!mac_parse(text, &m)) {
+		assert(!mac_parse(mac_str(&m, buf), &m2));
+		assert(!memcmp(&m, &m2, sizeof(m)));
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char text[128];
+
+	if (size >= sizeof(text))
+		return 0;
+	memcpy(text, data, size);
+	text[size] = '\0';
+	round_trip(text);
+	return 0;
+}
