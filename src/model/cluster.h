@@ -29,7 +29,8 @@ enum kind_id {
 	KIND_IPPOOL,
 	KIND_IPBLOCK,
 	KIND_IPRESERVATION,
-	KIND_WORKLOADENDPOINT, /* derived: written by agents */
+	KIND_WORKLOADENDPOINT, /* derived: written by agents; in the pod's namespace, "default" for
+				* bare containers */
 	KIND_NODESTATE,        /* derived: written by agents */
 	KIND_COUNT
 };
@@ -245,18 +246,23 @@ struct node_state {
 /* ---- kinds */
 
 struct kind {
-	uint8_t id; /* enum kind_id */
-	const char *api_version, *name, *plural;
+	uint8_t id;                                           /* enum kind_id */
+	const char *api_version, *name, *plural, *short_name; /* short_name may be NULL */
 	uint8_t namespaced;
 	uint8_t derived; /* written by daemons for people; does not move the observed revision */
 	const struct schema *schema;
 };
 
+/* NULL for an id outside of the enum and for kinds that have no table yet. */
 const struct kind *kind_by_id(unsigned id);
 /* By apiVersion and kind of a manifest; NULL when fairlead does not know it. */
 const struct kind *kind_by_name(const char *api_version, const char *kind);
 /* By what a person types: "pods", "pod", "po", "Pod"; NULL when unknown. */
 const struct kind *kind_by_word(const char *word);
+
+/* Kubernetes' limits; longer names are refused at every door. */
+#define NAME_MAX_LEN 253
+#define NS_MAX_LEN   63
 
 /* One object with its own memory. `body` points to the kind's struct, whose first member is
  * struct meta, in `arena`. */
@@ -268,6 +274,8 @@ struct object {
 	struct arena arena;
 };
 
+/* All zero but for kind, meta and body; NULL when there is no memory. */
+struct object *object_new(const struct kind *k);
 void object_free(struct object *o); /* o itself too; NULL is fine */
 
 /* ---- the set of all objects known */

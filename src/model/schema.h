@@ -25,6 +25,7 @@
  * All pointers lead into the arena that the decoder was given. */
 #pragma once
 #include "base/addr.h"
+#include "base/arena.h"
 #include "base/names.h"
 
 #include <stdint.h>
@@ -84,6 +85,8 @@ struct blob {
 };
 
 const char *strmap_get(const struct strmap *m, const char *key); /* NULL when missing */
+/* Adds or replaces; key and value are copied into `a`. For building small maps: O(n). */
+int strmap_put(struct strmap *m, struct arena *a, const char *key, const char *value);
 
 #define LIST(T)                                                                                    \
 	struct {                                                                                   \

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tables of fairlead's own kinds (fairlead.io/v1). The docs here become the CRDs and the
+ * pages in docs/reference/. */
+#include "model/cluster.h"
+#include "model/table.h"
+
+#define METADATA(ctype)                                                                            \
+	FIELD_KEY(ctype, meta, "metadata", 1, F_OBJ, .sub = &meta_schema,                          \
+		  .doc = "Kubernetes' object metadata.")
+
+/* ---- IPPool */
+
+ENUM_NAMES(mode_names, POOL_IPIP, "Direct", "VXLAN", "IPIP");
+
+ENUM_NAMES(route_source_names, ROUTES_BGP, "store", "bgp");
+
+typedef TYPE_OF(struct ippool, spec) ippool_spec;
+static const struct field ippool_spec_fields[] = {
+	FIELD(ippool_spec, cidr, 1, F_PREFIX, .flags = FF_REQUIRED,
+	      .doc = "The addresses of the pool, e.g. 10.244.0.0/16; host bits must be zero and "
+		     "pools must not overlap."),
+	FIELD(ippool_spec, blockSize, 2, F_I64,
+	      .doc = "Prefix length of the blocks that nodes claim: 20 to 32 for IPv4 (default "
+		     "26), "
+		     "116 to 128 for IPv6 (default 122)."),
+	FIELD(ippool_spec, mode, 3, F_ENUM, .names = &mode_names,
+	      .doc = "How packets travel between nodes: Direct (routed as they are), VXLAN "
+		     "(the default) or IPIP (IPv4 only)."),
+	FIELD(ippool_spec, crossSubnet, 4, F_BOOL,
+	      .doc = "Encapsulate only between nodes of different subnets; not with Direct."),
+	FIELD(ippool_spec, natOutgoing, 5, F_BOOL,
+	      .doc = "Give packets to destinations outside of every pool the node's address."),
+	FIELD(ippool_spec, disabled, 6, F_BOOL,
+	      .doc = "Hand out no new addresses from this pool; those in use go on."),
+	FIELD(ippool_spec, strictAffinity, 7, F_BOOL,
+	      .doc = "Refuse a requested address that lies in another node's block."),
+	FIELD(ippool_spec, maxBlocksPerNode, 8, F_I64, .min = 0, .max = 1000000,
+	      .doc = "How many blocks a node may own; 0 means no limit."),
+	FIELD(ippool_spec, nodeSelector, 9, F_PTR, .sub = &label_selector_schema,
+	      .doc = "Nodes that may take addresses from here; absent means all."),
+	FIELD(ippool_spec, routes, 10, F_ENUM, .names = &route_source_names,
+	      .doc = "Where routes to other nodes' blocks come from: store (default) or bgp."),
+};
+static const SCHEMA(ippool_spec_schema, "IPPoolSpec", ippool_spec, ippool_spec_fields);
+
+static const struct field ippool_fields[] = {
+	METADATA(struct ippool),
+	FIELD(struct ippool, spec, 2, F_OBJ, .flags = FF_REQUIRED, .sub = &ippool_spec_schema,
+	      .doc = "What the pool is."),
+};
+const SCHEMA(ippool_schema, "IPPool", struct ippool, ippool_fields);
+
+/* ---- IPBlock */
+
+static const struct field borrow_fields[] = {
+	FIELD(struct block_borrow, address, 1, F_ADDR, .flags = FF_REQUIRED, .doc = "The address."),
+	FIELD(struct block_borrow, node, 2, F_STR, .flags = FF_REQUIRED,
+	      .doc = "The node that uses it."),
+	FIELD(struct block_borrow, handle, 3, F_STR,
+	      .doc = "What uses it: container id and interface."),
+};
+static const SCHEMA(borrow_schema, "BorrowedAddress", struct block_borrow, borrow_fields);
+
+typedef TYPE_OF(struct ipblock, spec) ipblock_spec;
+static const struct field ipblock_spec_fields[] = {
+	FIELD(ipblock_spec, cidr, 1, F_PREFIX, .flags = FF_REQUIRED,
+	      .doc = "The addresses of the block."),
+	FIELD(ipblock_spec, pool, 2, F_STR, .doc = "Name of the IPPool that it was cut from."),
+	FIELD(ipblock_spec, node, 3, F_STR, .doc = "Name of the Node that owns it."),
+	FIELD(ipblock_spec, tunnelAddress, 4, F_ADDR,
+	      .doc = "The node's own address on its tunnel device, in its first block of a "
+		     "family."),
+	FIELD(ipblock_spec, borrowed, 5, F_OBJ, .flags = FF_LIST, .sub = &borrow_schema,
+	      .doc = "Addresses of this block that other nodes took."),
+};
+static const SCHEMA(ipblock_spec_schema, "IPBlockSpec", ipblock_spec, ipblock_spec_fields);
+
+static const struct field ipblock_fields[] = {
+	METADATA(struct ipblock),
+	FIELD(struct ipblock, spec, 2, F_OBJ, .flags = FF_REQUIRED, .sub = &ipblock_spec_schema,
+	      .doc = "Whose block it is."),
+};
+const SCHEMA(ipblock_schema, "IPBlock", struct ipblock, ipblock_fields);
+
+/* ---- IPReservation */
+
+typedef TYPE_OF(struct ipreservation, spec) reservation_spec;
+static const struct field reservation_spec_fields[] = {
+	FIELD(reservation_spec, reservedCIDRs, 1, F_PREFIX, .flags = FF_LIST | FF_REQUIRED,
+	      .doc = "Addresses that are never given to a pod unless it asks for them."),
+};
+static const SCHEMA(reservation_spec_schema, "IPReservationSpec", reservation_spec,
+		    reservation_spec_fields);
+
+static const struct field reservation_fields[] = {
+	METADATA(struct ipreservation),
+	FIELD(struct ipreservation, spec, 2, F_OBJ, .flags = FF_REQUIRED,
+	      .sub = &reservation_spec_schema, .doc = "What is reserved."),
+};
+const SCHEMA(ipreservation_schema, "IPReservation", struct ipreservation, reservation_fields);
+
+/* ---- WorkloadEndpoint */
+
+typedef TYPE_OF(struct workload_endpoint, spec) endpoint_spec;
+static const struct field endpoint_spec_fields[] = {
+	FIELD(endpoint_spec, node, 1, F_STR, .flags = FF_REQUIRED, .doc = "The node."),
+	FIELD(endpoint_spec, pod, 2, F_STR, .doc = "The pod; absent for a bare container."),
+	FIELD(endpoint_spec, network, 3, F_STR, .doc = "Name of the CNI network."),
+	FIELD(endpoint_spec, containerID, 4, F_STR, .doc = "The runtime's id of the sandbox."),
+	FIELD(endpoint_spec, interface, 5, F_STR, .doc = "Name of the interface in the pod."),
+	FIELD(endpoint_spec, hostInterface, 6, F_STR, .doc = "Name of its other end on the node."),
+	FIELD(endpoint_spec, mac, 7, F_MAC, .doc = "MAC address in the pod."),
+	FIELD(endpoint_spec, ips, 8, F_PREFIX, .flags = FF_LIST,
+	      .doc = "Addresses in the pod with their prefix lengths."),
+};
+static const SCHEMA(endpoint_spec_schema, "WorkloadEndpointSpec", endpoint_spec,
+		    endpoint_spec_fields);
+
+static const struct field endpoint_fields[] = {
+	METADATA(struct workload_endpoint),
+	FIELD(struct workload_endpoint, spec, 2, F_OBJ, .flags = FF_REQUIRED,
+	      .sub = &endpoint_spec_schema, .doc = "What is attached where."),
+};
+const SCHEMA(workload_endpoint_schema, "WorkloadEndpoint", struct workload_endpoint,
+	     endpoint_fields);
+
+/* ---- NodeState */
+
+typedef TYPE_OF(struct node_state, status) state_status;
+static const struct field state_status_fields[] = {
+	FIELD(state_status, observedRevision, 1, F_I64,
+	      .doc = "The node's kernel holds the store's state up to this revision."),
+	FIELD(state_status, version, 2, F_STR, .doc = "fairlead's version on the node."),
+	FIELD(state_status, pods, 3, F_I64, .doc = "Attached interfaces."),
+	FIELD(state_status, tunnel4, 4, F_ADDR, .doc = "IPv4 address of the tunnel device."),
+	FIELD(state_status, tunnel6, 5, F_ADDR, .doc = "IPv6 address of the tunnel device."),
+	FIELD(state_status, vxlanMAC, 6, F_MAC, .doc = "MAC address of the VXLAN device."),
+	FIELD(state_status, conditions, 7, F_OBJ, .flags = FF_LIST, .sub = &condition_schema,
+	      .doc = "What the node has to say about itself."),
+};
+static const SCHEMA(state_status_schema, "NodeStateStatus", state_status, state_status_fields);
+
+static const struct field state_fields[] = {
+	METADATA(struct node_state),
+	FIELD(struct node_state, status, 2, F_OBJ, .flags = FF_STATUS, .sub = &state_status_schema,
+	      .doc = "What the node's agent reports."),
+};
+const SCHEMA(node_state_schema, "NodeState", struct node_state, state_fields);

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tables of the messages between the processes (model/record.h). */
+#include "model/record.h"
+#include "model/table.h"
+
+static const struct field bind_fields[] = {
+	FIELD(struct rec_bind, id, 1, F_I64),    FIELD(struct rec_bind, proto, 2, F_STR),
+	FIELD(struct rec_bind, addr, 3, F_ADDR), FIELD(struct rec_bind, port, 4, F_I64),
+	FIELD(struct rec_bind, path, 5, F_STR),
+};
+static const SCHEMA(bind_schema, "Bind", struct rec_bind, bind_fields);
+
+static const struct field bound_fields[] = {
+	FIELD(struct rec_bound, id, 1, F_I64),
+	FIELD(struct rec_bound, code, 2, F_I64),
+	FIELD(struct rec_bound, text, 3, F_STR),
+};
+static const SCHEMA(bound_schema, "Bound", struct rec_bound, bound_fields);
+
+static const struct field join_fields[] = {
+	FIELD(struct rec_join, role, 1, F_STR),
+};
+static const SCHEMA(join_schema, "Join", struct rec_join, join_fields);
+static const SCHEMA(ready_schema, "Ready", struct rec_join, join_fields);
+
+static const struct field hello_fields[] = {
+	FIELD(struct rec_hello, role, 1, F_STR),
+	FIELD(struct rec_hello, kinds, 2, F_I64, .flags = FF_LIST),
+};
+static const SCHEMA(hello_schema, "Hello", struct rec_hello, hello_fields);
+
+static const struct field put_fields[] = {
+	FIELD(struct rec_put, kind, 1, F_I64),
+	FIELD(struct rec_put, rev, 2, F_I64),
+	FIELD(struct rec_put, body, 3, F_BLOB),
+};
+static const SCHEMA(put_schema, "Put", struct rec_put, put_fields);
+
+static const struct field delete_fields[] = {
+	FIELD(struct rec_delete, kind, 1, F_I64),
+	FIELD(struct rec_delete, rev, 2, F_I64),
+	FIELD_KEY(struct rec_delete, ns, "namespace", 3, F_STR),
+	FIELD(struct rec_delete, name, 4, F_STR),
+};
+static const SCHEMA(delete_schema, "Delete", struct rec_delete, delete_fields);
+
+static const struct field sync_fields[] = {
+	FIELD(struct rec_sync, revision, 1, F_I64),
+	FIELD(struct rec_sync, in_sync, 2, F_BOOL),
+	FIELD(struct rec_sync, stale, 3, F_BOOL),
+	FIELD(struct rec_sync, text, 4, F_STR),
+};
+static const SCHEMA(sync_schema, "Sync", struct rec_sync, sync_fields);
+
+ENUM_NAMES(write_op_names, WRITE_STATUS, "create", "update", "delete", "status");
+
+static const struct field write_fields[] = {
+	FIELD(struct rec_write, id, 1, F_I64),
+	FIELD(struct rec_write, op, 2, F_ENUM, .names = &write_op_names),
+	FIELD(struct rec_write, expect, 3, F_I64),
+	FIELD(struct rec_write, kind, 4, F_I64),
+	FIELD_KEY(struct rec_write, ns, "namespace", 5, F_STR),
+	FIELD(struct rec_write, name, 6, F_STR),
+	FIELD(struct rec_write, body, 7, F_BLOB),
+};
+static const SCHEMA(write_schema, "Write", struct rec_write, write_fields);
+
+static const struct field written_fields[] = {
+	FIELD(struct rec_written, id, 1, F_I64),
+	FIELD(struct rec_written, code, 2, F_I64),
+	FIELD(struct rec_written, rev, 3, F_I64),
+	FIELD(struct rec_written, text, 4, F_STR),
+};
+static const SCHEMA(written_schema, "Written", struct rec_written, written_fields);
+static const SCHEMA(ctl_end_schema, "ControlEnd", struct rec_written, written_fields);
+
+static const struct field ctl_request_fields[] = {
+	FIELD(struct rec_ctl_request, verb, 1, F_STR),
+	FIELD(struct rec_ctl_request, args, 2, F_MAP),
+};
+static const SCHEMA(ctl_request_schema, "ControlRequest", struct rec_ctl_request,
+		    ctl_request_fields);
+
+static const struct field ctl_row_fields[] = {
+	FIELD(struct rec_ctl_row, table, 1, F_STR),
+	FIELD(struct rec_ctl_row, cols, 2, F_MAP),
+};
+static const SCHEMA(ctl_row_schema, "ControlRow", struct rec_ctl_row, ctl_row_fields);
+
+static const struct field metric_fields[] = {
+	FIELD(struct rec_metric, name, 1, F_STR),  FIELD(struct rec_metric, help, 2, F_STR),
+	FIELD(struct rec_metric, type, 3, F_STR),  FIELD(struct rec_metric, labels, 4, F_MAP),
+	FIELD(struct rec_metric, value, 5, F_STR),
+};
+static const SCHEMA(metric_schema, "Metric", struct rec_metric, metric_fields);
+
+const struct schema *record_schema(unsigned type)
+{
+	static const struct schema *const schemas[REC_TYPE_COUNT] = {
+		[REC_BIND] = &bind_schema,
+		[REC_BOUND] = &bound_schema,
+		[REC_JOIN] = &join_schema,
+		[REC_READY] = &ready_schema,
+		[REC_HELLO] = &hello_schema,
+		[REC_PUT] = &put_schema,
+		[REC_DELETE] = &delete_schema,
+		[REC_SYNC] = &sync_schema,
+		[REC_WRITE] = &write_schema,
+		[REC_WRITTEN] = &written_schema,
+		[REC_CTL_REQUEST] = &ctl_request_schema,
+		[REC_CTL_ROW] = &ctl_row_schema,
+		[REC_CTL_END] = &ctl_end_schema,
+		[REC_METRIC] = &metric_schema,
+	};
+
+	return type < REC_TYPE_COUNT ? schemas[type] : NULL;
+}
