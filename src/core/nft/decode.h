@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernel messages → IR. Input is hostile: every length is checked; what is not understood
+ * becomes an opaque statement with the kernel's name for it, or is left out. */
+#pragma once
+#include "core/nft/ir.h"
+
+/* Adds what the messages say into `rs`: p[0..n) are one or more netlink messages as recvmsg()
+ * gave them (NFT_MSG_NEWTABLE, NEWCHAIN, NEWSET, NEWSETELEM, NEWRULE; others are skipped).
+ * Sets must come before their elements, tables and chains before their rules. Returns 0,
+ * -EBADMSG or -ENOMEM. Interval sets need nft_decode_done() once all elements are in. */
+int nft_decode(struct nft_ruleset *rs, const void *p, size_t n, struct err *e);
+/* Joins interval ends to their starts, sorts elements. */
+void nft_decode_done(struct nft_ruleset *rs);
+
+/* What a notification is about, for telling our changes from others'. */
+struct nft_notice {
+	uint16_t msg;    /* NFT_MSG_* */
+	uint32_t portid; /* the socket that asked for the change; 0: the kernel itself */
+	uint8_t family;
+	char table[64]; /* "" for NFT_MSG_NEWGEN; longer names are cut */
+	uint32_t genid; /* NFT_MSG_NEWGEN */
+	char comm[17];  /* NFT_MSG_NEWGEN: the program that did it */
+};
+
+/* Reads the notification at the start of p[0..n); returns its length, 0 for none, -EBADMSG. */
+int nft_decode_notice(const void *p, size_t n, struct nft_notice *out, struct err *e);

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/route/plan.h"
+#include "core/route/mtu.h"
+
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	METRIC_V6 = 1024,      /* what the kernel gives an IPv6 route without one */
+	METRIC_FALLBACK = 4096 /* behind every route to a pod */
+};
+
+void route_out_reset(struct route_out *o)
+{
+	o->n = 0;
+	o->failed = false;
+	o->problem[0] = 0;
+}
+
+void route_out_fini(struct route_out *o)
+{
+	free(o->v);
+	*o = (struct route_out){ 0 };
+}
+
+static struct kobj *want(struct route_out *o, enum kobj_type type)
+{
+	if (o->n == o->cap && !o->failed) {
+		size_t cap = o->cap ? 2 * o->cap : 16;
+		struct kobj *v = realloc(o->v, cap * sizeof(*v));
+
+		if (v) {
+			o->v = v;
+			o->cap = cap;
+		} else {
+			o->failed = true;
+		}
+	}
+
+	struct kobj *k = o->failed ? &o->spare : &o->v[o->n++];
+
+	*k = (struct kobj){ .type = type };
+	return k;
+}
+
+static void set_name(char to[IFNAME_LEN], const char *name)
+{
+	snprintf(to, IFNAME_LEN, "%s", name);
+}
+
+static void want_sysctl(struct route_out *o, const char *value, const char *fmt, const char *dev)
+{
+	struct ksysctl *s = &want(o, KOBJ_SYSCTL)->sysctl;
+
+	snprintf(s->path, sizeof(s->path), fmt, dev);
+	snprintf(s->value, sizeof(s->value), "%s", value);
+}
+
+static void want_addr(struct route_out *o, const char *dev, const struct prefix *p, uint8_t scope)
+{
+	struct kaddr *a = &want(o, KOBJ_ADDR)->addr;
+
+	set_name(a->ifname, dev);
+	a->addr = *p;
+	a->scope = scope;
+	a->noprefixroute = 1;
+	a->nodad = p->addr.family == AF_INET6;
+}
+
+static void want_neigh(struct route_out *o, const char *dev, const struct ipaddr *addr,
+		       const struct macaddr *mac)
+{
+	struct kneigh *n = &want(o, KOBJ_NEIGH)->neigh;
+
+	set_name(n->ifname, dev);
+	n->addr = *addr;
+	n->mac = *mac;
+}
+
+static struct kroute *want_route(struct route_out *o, const struct prefix *dst,
+				 enum kroute_type type)
+{
+	struct kroute *r = &want(o, KOBJ_ROUTE)->route;
+
+	r->dst = prefix_mask(dst);
+	r->metric = dst->addr.family == AF_INET6 ? METRIC_V6 : 0;
+	r->type = type;
+	r->protocol = RTPROT_FAIRLEAD;
+	return r;
+}
+
+/* fe80::1, the same on every link to a pod, so that a pod's default route never changes. */
+static void want_gateway6(struct route_out *o, const char *dev)
+{
+	struct prefix p = { .len = 64 };
+
+	addr_parse(ROUTE_GATEWAY6, &p.addr);
+	want_addr(o, dev, &p, RT_SCOPE_LINK);
+}
+
+bool route_pool_tunnelled(const struct ippool *pool)
+{
+	return pool->spec.mode == POOL_VXLAN || pool->spec.mode == POOL_MODE_NONE;
+}
+
+uint8_t route_underlay(const struct route_self *self)
+{
+	if (self->node.ip[ROUTE_V4].family)
+		return AF_INET;
+	return self->node.ip[ROUTE_V6].family;
+}
+
+struct macaddr route_vxlan_mac(const char *node)
+{
+	uint64_t h = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
+	struct macaddr mac;
+
+	for (const char *c = node; *c; c++)
+		h = (h ^ (uint8_t)*c) * 0x100000001b3;
+	h ^= h >> 48; /* the bits that six octets cannot hold */
+	for (int i = 0; i < 6; i++)
+		mac.b[i] = (uint8_t)(h >> (8 * (5 - i)));
+	mac.b[0] = (mac.b[0] & 0xfc) | 0x02; /* unicast, locally administered */
+	return mac;
+}
+
+static bool same_subnet(const struct route_self *self, const struct ipaddr *peer)
+{
+	for (size_t i = 0; i < self->n_subnets; i++)
+		if (prefix_has(&self->subnets[i], peer))
+			return true;
+	return false;
+}
+
+enum route_way route_way(const struct route_self *self, const struct route_peer *peer,
+			 const struct ippool *pool)
+{
+	enum route_family f = route_family(&pool->spec.cidr.addr);
+	const struct ipaddr *ip = &peer->ip[f];
+	bool tunnelled = route_pool_tunnelled(pool);
+
+	if (!tunnelled && pool->spec.mode != POOL_DIRECT)
+		return ROUTE_NO_WAY;
+	if ((!tunnelled || pool->spec.crossSubnet) && ip->family && same_subnet(self, ip))
+		return ROUTE_ON_LINK;
+	if (tunnelled) {
+		enum route_family under = route_underlay(self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4;
+
+		return peer->ip[under].family && peer->tunnel[f].family ? ROUTE_TUNNEL
+									: ROUTE_NO_WAY;
+	}
+	if (!ip->family)
+		return ROUTE_NO_WAY;
+	return peer->gateway[f].family ? ROUTE_BY_GATEWAY : ROUTE_BY_FABRIC;
+}
+
+static void plan_vxlan(const struct route_self *self, struct route_out *out)
+{
+	uint8_t under = route_underlay(self);
+	struct klink *l = &want(out, KOBJ_LINK)->link;
+
+	set_name(l->name, ROUTE_VXLAN_DEV);
+	l->kind = KLINK_VXLAN;
+	l->up = 1;
+	l->has_mac = 1;
+	l->mac = route_vxlan_mac(self->node.name);
+	l->mtu = self->uplink_mtu > mtu_overhead(POOL_VXLAN, under) + MTU_MIN_V4
+			 ? self->uplink_mtu - mtu_overhead(POOL_VXLAN, under)
+			 : MTU_MIN_V4;
+	l->vni = ROUTE_VXLAN_VNI;
+	l->vxlan_port = ROUTE_VXLAN_PORT;
+	l->vxlan_local = self->node.ip[under == AF_INET6 ? ROUTE_V6 : ROUTE_V4];
+
+	want_sysctl(out, "0", "net/ipv6/conf/%s/accept_ra", ROUTE_VXLAN_DEV);
+	if (self->node.tunnel[ROUTE_V6].family)
+		want_sysctl(out, "0", "net/ipv6/conf/%s/disable_ipv6", ROUTE_VXLAN_DEV);
+	for (int f = 0; f < ROUTE_FAMILIES; f++) {
+		if (!self->node.tunnel[f].family)
+			continue;
+		struct prefix p = prefix_host(&self->node.tunnel[f]);
+
+		want_addr(out, ROUTE_VXLAN_DEV, &p, RT_SCOPE_UNIVERSE);
+	}
+}
+
+void route_plan_self(const struct route_self *self, struct route_out *out)
+{
+	struct prefix gateway = { .len = 32 };
+
+	want_sysctl(out, "1", "net/ipv4/ip_forward%s", "");
+	want_sysctl(out, "1", "net/ipv6/conf/all/forwarding%s", "");
+	/* A forwarding host takes no router advertisements unless told so (kernel's
+	 * ip-sysctl, accept_ra): the node would lose its own default route. */
+	if (self->ra_routes)
+		want_sysctl(out, "2", "net/ipv6/conf/%s/accept_ra", self->uplink);
+
+	/* Answers pods' ARP for their gateway; scope link, so that it is never the source
+	 * of the node's own packets. */
+	addr_parse(ROUTE_GATEWAY4, &gateway.addr);
+	want_addr(out, "lo", &gateway, RT_SCOPE_LINK);
+
+	if (self->vxlan && route_underlay(self))
+		plan_vxlan(self, out);
+}
+
+void route_plan_peer(const struct route_self *self, const struct route_peer *peer,
+		     const struct object *const *pools, size_t n_pools, struct route_out *out)
+{
+	bool used[ROUTE_FAMILIES] = { false };
+	struct macaddr mac = route_vxlan_mac(peer->name);
+
+	for (size_t i = 0; i < n_pools; i++) {
+		const struct ippool *pool = pools[i]->body;
+
+		if (route_way(self, peer, pool) == ROUTE_TUNNEL)
+			used[route_family(&pool->spec.cidr.addr)] = true;
+	}
+	if (!used[ROUTE_V4] && !used[ROUTE_V6])
+		return;
+
+	struct kfdb *fdb = &want(out, KOBJ_FDB)->fdb;
+
+	set_name(fdb->ifname, ROUTE_VXLAN_DEV);
+	fdb->mac = mac;
+	fdb->dst = peer->ip[route_underlay(self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4];
+	for (int f = 0; f < ROUTE_FAMILIES; f++)
+		if (used[f])
+			want_neigh(out, ROUTE_VXLAN_DEV, &peer->tunnel[f], &mac);
+}
+
+/* `dst` is a block of the peer's, or an address that it borrowed. */
+static void plan_remote(const struct route_self *self, const struct route_peer *peer,
+			const struct ippool *pool, const struct prefix *dst, struct route_out *out)
+{
+	enum route_family f = route_family(&pool->spec.cidr.addr);
+	enum route_way way = route_way(self, peer, pool);
+	char text[PREFIX_TEXT];
+	struct kroute *r;
+
+	switch (way) {
+	case ROUTE_NO_WAY:
+		snprintf(out->problem, sizeof(out->problem),
+			 "no way to %s: Node %s has no %s of its family", prefix_str(dst, text),
+			 peer->name, route_pool_tunnelled(pool) ? "tunnel address" : "InternalIP");
+		return;
+	case ROUTE_BY_FABRIC:
+		return;
+	case ROUTE_ON_LINK:
+	case ROUTE_BY_GATEWAY:
+		r = want_route(out, dst, KROUTE_UNICAST);
+		set_name(r->oif, self->uplink);
+		r->via = way == ROUTE_ON_LINK ? peer->ip[f] : peer->gateway[f];
+		return;
+	case ROUTE_TUNNEL:
+		r = want_route(out, dst, KROUTE_UNICAST);
+		set_name(r->oif, ROUTE_VXLAN_DEV);
+		r->via = peer->tunnel[f];
+		r->src = self->node.tunnel[f];
+		r->onlink = 1;
+		return;
+	}
+}
+
+void route_plan_block(const struct route_self *self, const struct route_block *b,
+		      struct route_out *out)
+{
+	const struct ipblock *block = b->block;
+	bool own = block->spec.node && !strcmp(block->spec.node, self->node.name);
+
+	if (own)
+		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE);
+	else if (b->owner)
+		plan_remote(self, b->owner, b->pool, &block->spec.cidr, out);
+
+	for (uint32_t i = 0; i < block->spec.borrowed.n; i++) {
+		const struct block_borrow *borrow = &block->spec.borrowed.v[i];
+		struct prefix host = prefix_host(&borrow->address);
+
+		if (!borrow->node)
+			continue;
+		if (!strcmp(borrow->node, self->node.name)) {
+			/* Without it the owner and this node pass a dead address' packets
+			 * back and forth. */
+			want_route(out, &host, KROUTE_BLACKHOLE)->metric = METRIC_FALLBACK;
+			continue;
+		}
+
+		const struct route_peer *peer = b->peer(b->arg, borrow->node);
+
+		if (peer)
+			plan_remote(self, peer, b->pool, &host, out);
+	}
+}
+
+void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out)
+{
+	struct klink *l = &want(out, KOBJ_LINK)->link;
+	const char *dev = ep->bridge ? ep->bridge : ep->host_if;
+
+	set_name(l->name, ep->host_if);
+	l->kind = KLINK_VETH;
+	l->up = 1;
+	l->has_mac = 1;
+	l->mac = ep->host_mac;
+	l->mtu = ep->mtu;
+	if (ep->bridge) {
+		set_name(l->master, ep->bridge);
+		l->isolated = 1;
+	} else {
+		/* A pod is no router of the node's. */
+		want_sysctl(out, "0", "net/ipv6/conf/%s/accept_ra", ep->host_if);
+		want_sysctl(out, "0", "net/ipv6/conf/%s/disable_ipv6", ep->host_if);
+		want_sysctl(out, "0", "net/ipv4/conf/%s/proxy_arp", ep->host_if);
+		want_gateway6(out, ep->host_if);
+	}
+
+	for (size_t i = 0; i < ep->n_ips; i++) {
+		struct prefix host = prefix_host(&ep->ips[i]);
+		struct kroute *r = want_route(out, &host, KROUTE_UNICAST);
+
+		set_name(r->oif, dev);
+		r->scope = ep->ips[i].family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+		want_neigh(out, dev, &ep->ips[i], &ep->mac);
+	}
+}
+
+void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
+{
+	struct klink *l = &want(out, KOBJ_LINK)->link;
+
+	set_name(l->name, br->name);
+	l->kind = KLINK_BRIDGE;
+	l->up = 1;
+	l->has_mac = 1;
+	l->mac = br->mac;
+	l->mtu = br->mtu;
+
+	/* The bridge answers ARP for every address that it can route to, also back into the
+	 * bridge (RFC 3069), at once: isolated ports never reach each other by themselves. */
+	want_sysctl(out, "1", "net/ipv4/conf/%s/proxy_arp", br->name);
+	want_sysctl(out, "1", "net/ipv4/conf/%s/proxy_arp_pvlan", br->name);
+	want_sysctl(out, "0", "net/ipv4/neigh/%s/proxy_delay", br->name);
+	want_sysctl(out, "0", "net/ipv6/conf/%s/accept_ra", br->name);
+	want_sysctl(out, "0", "net/ipv6/conf/%s/disable_ipv6", br->name);
+	want_gateway6(out, br->name);
+	for (size_t i = 0; i < br->n_gateways; i++) {
+		struct prefix p = prefix_host(&br->gateways[i]);
+
+		want_addr(out, br->name, &p, RT_SCOPE_LINK);
+	}
+}

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* core/route: each object's wishes against lists written by hand, in the words of `ip`. */
+#include "core/route/mtu.h"
+#include "core/route/plan.h"
+
+#include <linux/rtnetlink.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+static struct ipaddr ip(const char *s)
+{
+	struct ipaddr a;
+
+	assert_int_equal(addr_parse(s, &a), 0);
+	return a;
+}
+
+static struct prefix net(const char *s)
+{
+	struct prefix p;
+
+	assert_int_equal(prefix_parse(s, &p), 0);
+	return p;
+}
+
+/* The test's own words, so that no printer of the program judges the program. */
+static void say(const struct kobj *o, char *t, size_t n)
+{
+	char a[PREFIX_TEXT], b[ADDR_TEXT], c[ADDR_TEXT], m[MAC_TEXT];
+
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_LINK:
+		snprintf(t, n, "link %s kind %d mtu %u mac %s master %s%s", o->link.name,
+			 o->link.kind, o->link.mtu, mac_str(&o->link.mac, m),
+			 o->link.master[0] ? o->link.master : "-",
+			 o->link.isolated ? " isolated" : "");
+		break;
+	case KOBJ_SYSCTL:
+		snprintf(t, n, "sysctl %s=%s", o->sysctl.path, o->sysctl.value);
+		break;
+	case KOBJ_ADDR:
+		snprintf(t, n, "addr %s dev %s scope %d", prefix_str(&o->addr.addr, a),
+			 o->addr.ifname, o->addr.scope);
+		break;
+	case KOBJ_ROUTE:
+		snprintf(t, n, "route %s%s via %s dev %s src %s metric %u%s",
+			 o->route.type == KROUTE_BLACKHOLE ? "blackhole " : "",
+			 prefix_str(&o->route.dst, a),
+			 o->route.via.family ? addr_str(&o->route.via, b) : "-",
+			 o->route.oif[0] ? o->route.oif : "-",
+			 o->route.src.family ? addr_str(&o->route.src, c) : "-", o->route.metric,
+			 o->route.onlink ? " onlink" : "");
+		assert_int_equal(o->route.protocol, 70);
+		break;
+	case KOBJ_NEIGH:
+		snprintf(t, n, "neigh %s dev %s mac %s", addr_str(&o->neigh.addr, b),
+			 o->neigh.ifname, mac_str(&o->neigh.mac, m));
+		break;
+	case KOBJ_FDB:
+		snprintf(t, n, "fdb %s dev %s dst %s", mac_str(&o->fdb.mac, m), o->fdb.ifname,
+			 addr_str(&o->fdb.dst, b));
+		break;
+	case KOBJ_NONE:
+		fail();
+	}
+}
+
+#define WANT(out, ...) want_all(out, (const char *const[]){ __VA_ARGS__, NULL })
+
+static void want_all(struct route_out *out, const char *const *want)
+{
+	size_t n = 0;
+	char text[256];
+
+	assert_false(out->failed);
+	for (; want[n]; n++) {
+		assert_true(n < out->n);
+		say(&out->v[n], text, sizeof(text));
+		assert_string_equal(text, want[n]);
+	}
+	assert_int_equal(out->n, n);
+	route_out_fini(out);
+}
+
+static struct route_self node_a(void)
+{
+	struct route_self s = {
+		.node = { .name = "a",
+			  .ip = { ip("192.168.10.11"), ip("fd00:10::11") },
+			  .tunnel = { ip("10.244.1.0"), ip("fd00:244:1::") } },
+		.uplink = "eth0",
+		.uplink_mtu = 1500,
+		.subnets = { net("192.168.10.11/24"), net("fd00:10::11/64") },
+		.n_subnets = 2,
+		.vxlan = true,
+	};
+	return s;
+}
+
+/* In a's subnet. */
+static struct route_peer node_b(void)
+{
+	return (struct route_peer){ .name = "b",
+				    .ip = { ip("192.168.10.12"), ip("fd00:10::12") },
+				    .tunnel = { ip("10.244.2.0"), ip("fd00:244:2::") } };
+}
+
+/* Behind a router. */
+static struct route_peer node_c(void)
+{
+	return (struct route_peer){ .name = "c",
+				    .ip = { ip("192.168.20.13"), ip("fd00:20::13") },
+				    .tunnel = { ip("10.244.3.0"), ip("fd00:244:3::") } };
+}
+
+static struct ippool pool(const char *cidr, enum pool_mode mode, bool cross)
+{
+	return (struct ippool){
+		.spec = { .cidr = net(cidr), .mode = (uint8_t)mode, .crossSubnet = cross }
+	};
+}
+
+static const struct route_peer *find(void *arg, const char *node)
+{
+	struct route_peer *peers = arg;
+
+	for (int i = 0; i < 2; i++)
+		if (!strcmp(peers[i].name, node))
+			return &peers[i];
+	return NULL;
+}
+
+static struct route_out plan_block(const char *cidr, const char *owner, const struct ippool *p)
+{
+	struct route_self self = node_a();
+	static struct route_peer peers[2];
+	struct ipblock block = { .spec = { .cidr = net(cidr), .node = owner } };
+	struct route_out out = { 0 };
+
+	peers[0] = node_b();
+	peers[1] = node_c();
+	route_plan_block(&self,
+			 &(struct route_block){ .block = &block,
+						.pool = p,
+						.owner = find(peers, owner),
+						.peer = find,
+						.arg = peers },
+			 &out);
+	return out;
+}
+
+static void test_direct(void **state)
+{
+	struct ippool p4 = pool("10.244.0.0/16", POOL_DIRECT, false);
+	struct ippool p6 = pool("fd00:244::/32", POOL_DIRECT, false);
+	struct route_out out;
+
+	out = plan_block("10.244.2.0/26", "b", &p4);
+	WANT(&out, "route 10.244.2.0/26 via 192.168.10.12 dev eth0 src - metric 0");
+	out = plan_block("fd00:244:2::/122", "b", &p6);
+	WANT(&out, "route fd00:244:2::/122 via fd00:10::12 dev eth0 src - metric 1024");
+	out = plan_block("10.244.3.0/26", "c", &p4); /* the default route's business */
+	assert_int_equal(out.n, 0);
+	assert_string_equal(out.problem, "");
+}
+
+static void test_direct_gateway(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_DIRECT, false);
+	struct route_self self = node_a();
+	struct route_peer c = node_c();
+
+	assert_int_equal(route_way(&self, &c, &p), ROUTE_BY_FABRIC);
+	c.gateway[ROUTE_V4] = ip("192.168.10.1");
+	assert_int_equal(route_way(&self, &c, &p), ROUTE_BY_GATEWAY);
+
+	struct ipblock block = { .spec = { .cidr = net("10.244.3.0/26"), .node = "c" } };
+	struct route_out out = { 0 };
+
+	route_plan_block(&self, &(struct route_block){ .block = &block, .pool = &p, .owner = &c },
+			 &out);
+	WANT(&out, "route 10.244.3.0/26 via 192.168.10.1 dev eth0 src - metric 0");
+}
+
+static void test_vxlan(void **state)
+{
+	struct ippool p4 = pool("10.244.0.0/16", POOL_VXLAN, false);
+	struct ippool p6 = pool("fd00:244::/32", POOL_MODE_NONE, false);
+	struct route_out out;
+
+	out = plan_block("10.244.2.0/26", "b", &p4);
+	WANT(&out, "route 10.244.2.0/26 via 10.244.2.0 dev vxlan0 src 10.244.1.0 metric 0 onlink");
+	out = plan_block("fd00:244:3::/122", "c", &p6);
+	WANT(&out, "route fd00:244:3::/122 via fd00:244:3:: dev vxlan0 src fd00:244:1:: "
+		   "metric 1024 onlink");
+}
+
+static void test_cross_subnet(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_VXLAN, true);
+	struct route_out out;
+
+	out = plan_block("10.244.2.0/26", "b", &p);
+	WANT(&out, "route 10.244.2.0/26 via 192.168.10.12 dev eth0 src - metric 0");
+	out = plan_block("10.244.3.0/26", "c", &p);
+	WANT(&out, "route 10.244.3.0/26 via 10.244.3.0 dev vxlan0 src 10.244.1.0 metric 0 onlink");
+}
+
+static void test_own_block_and_borrowed(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_VXLAN, true);
+	struct route_self self = node_a();
+	struct route_peer peers[2] = { node_b(), node_c() };
+	struct block_borrow borrowed[] = {
+		{ .address = ip("10.244.1.7"), .node = "c", .handle = "x/eth0" },
+		{ .address = ip("10.244.1.8"), .node = "b", .handle = "y/eth0" },
+		{ .address = ip("10.244.1.9"), .node = "gone", .handle = "z/eth0" },
+	};
+	struct ipblock block = {
+		.spec = { .cidr = net("10.244.1.0/26"), .node = "a", .borrowed = { borrowed, 3 } }
+	};
+	struct route_block b = { .block = &block, .pool = &p, .peer = find, .arg = peers };
+	struct route_out out = { 0 };
+
+	route_plan_block(&self, &b, &out);
+	WANT(&out, "route blackhole 10.244.1.0/26 via - dev - src - metric 0",
+	     "route 10.244.1.7/32 via 10.244.3.0 dev vxlan0 src 10.244.1.0 metric 0 onlink",
+	     "route 10.244.1.8/32 via 192.168.10.12 dev eth0 src - metric 0");
+
+	/* The same block seen from a when b owns it and a borrowed: packets to the dead
+	 * address must not go round between the two. */
+	block.spec.node = "b";
+	borrowed[0].node = "a";
+	block.spec.borrowed.n = 1;
+	b.owner = &peers[0];
+	route_plan_block(&self, &b, &out);
+	WANT(&out, "route 10.244.1.0/26 via 192.168.10.12 dev eth0 src - metric 0",
+	     "route blackhole 10.244.1.7/32 via - dev - src - metric 4096");
+}
+
+static void test_no_way_is_said(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_VXLAN, false);
+	struct route_self self = node_a();
+	struct route_peer b = node_b();
+	struct ipblock block = { .spec = { .cidr = net("10.244.2.0/26"), .node = "b" } };
+	struct route_out out = { 0 };
+
+	b.tunnel[ROUTE_V4] = (struct ipaddr){ 0 };
+	route_plan_block(&self, &(struct route_block){ .block = &block, .pool = &p, .owner = &b },
+			 &out);
+	assert_int_equal(out.n, 0);
+	assert_string_equal(out.problem, "no way to 10.244.2.0/26: Node b has no tunnel address "
+					 "of its family");
+	route_out_fini(&out);
+}
+
+static void test_peer(void **state)
+{
+	struct ippool p4 = pool("10.244.0.0/16", POOL_VXLAN, true);
+	struct ippool p6 = pool("fd00:244::/32", POOL_DIRECT, false);
+	struct object o4 = { .body = &p4 }, o6 = { .body = &p6 };
+	const struct object *pools[] = { &o4, &o6 };
+	struct route_self self = node_a();
+	struct route_peer b = node_b(), c = node_c();
+	struct route_out out = { 0 };
+
+	route_plan_peer(&self, &b, pools, 2, &out); /* never reached by tunnel */
+	assert_int_equal(out.n, 0);
+
+	char fdb[80], neigh[80], mac[MAC_TEXT];
+	struct macaddr m = route_vxlan_mac("c");
+
+	snprintf(fdb, sizeof(fdb), "fdb %s dev vxlan0 dst 192.168.20.13", mac_str(&m, mac));
+	snprintf(neigh, sizeof(neigh), "neigh 10.244.3.0 dev vxlan0 mac %s", mac);
+	route_plan_peer(&self, &c, pools, 2, &out);
+	WANT(&out, fdb, neigh);
+
+	p6.spec.mode = POOL_VXLAN; /* IPv6 inside IPv4 */
+	char neigh6[80];
+
+	snprintf(neigh6, sizeof(neigh6), "neigh fd00:244:3:: dev vxlan0 mac %s", mac);
+	route_plan_peer(&self, &c, pools, 2, &out);
+	WANT(&out, fdb, neigh, neigh6);
+}
+
+static void test_vxlan_mac(void **state)
+{
+	struct macaddr a = route_vxlan_mac("node-1"), b = route_vxlan_mac("node-2");
+
+	assert_memory_not_equal(&a, &b, sizeof(a));
+	assert_int_equal(a.b[0] & 3, 2);
+	/* Computed in another language; it may never change, nodes of two versions must agree. */
+	char text[MAC_TEXT];
+
+	assert_string_equal(mac_str(&a, text), "ee:c2:20:78:9f:55");
+}
+
+static void test_self(void **state)
+{
+	struct route_self self = node_a();
+	struct route_out out = { 0 };
+	char link[128], mac[MAC_TEXT];
+	struct macaddr m = route_vxlan_mac("a");
+
+	snprintf(link, sizeof(link), "link vxlan0 kind 3 mtu 1450 mac %s master -",
+		 mac_str(&m, mac));
+	self.ra_routes = 1;
+	route_plan_self(&self, &out);
+	assert_int_equal(out.n, 9);
+	assert_int_equal(out.v[4].link.vni, 4096);
+	assert_int_equal(out.v[4].link.vxlan_port, 4789);
+	assert_true(addr_eq(&out.v[4].link.vxlan_local, &self.node.ip[ROUTE_V4]));
+	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
+	     "sysctl net/ipv6/conf/eth0/accept_ra=2", "addr 169.254.1.1/32 dev lo scope 253", link,
+	     "sysctl net/ipv6/conf/vxlan0/accept_ra=0",
+	     "sysctl net/ipv6/conf/vxlan0/disable_ipv6=0", "addr 10.244.1.0/32 dev vxlan0 scope 0",
+	     "addr fd00:244:1::/128 dev vxlan0 scope 0");
+
+	/* An IPv6-only underlay costs 20 bytes more. */
+	self.node.ip[ROUTE_V4] = (struct ipaddr){ 0 };
+	self.ra_routes = 0;
+	route_plan_self(&self, &out);
+	assert_int_equal(out.v[3].link.mtu, 1430);
+	assert_true(addr_eq(&out.v[3].link.vxlan_local, &self.node.ip[ROUTE_V6]));
+	route_out_fini(&out);
+
+	self.vxlan = false;
+	route_plan_self(&self, &out);
+	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
+	     "addr 169.254.1.1/32 dev lo scope 253");
+}
+
+static void test_endpoint(void **state)
+{
+	struct ipaddr ips[] = { ip("10.244.1.5"), ip("fd00:244:1::5") };
+	struct route_endpoint ep = { .host_if = "fl0123456789abc",
+				     .host_mac = { { 0xee, 0xee, 0xee, 0xee, 0xee, 0xee } },
+				     .mac = { { 2, 0, 0, 0, 0, 5 } },
+				     .ips = ips,
+				     .n_ips = 2,
+				     .mtu = 1450 };
+	struct route_out out = { 0 };
+
+	route_plan_endpoint(&ep, &out);
+	WANT(&out, "link fl0123456789abc kind 1 mtu 1450 mac ee:ee:ee:ee:ee:ee master -",
+	     "sysctl net/ipv6/conf/fl0123456789abc/accept_ra=0",
+	     "sysctl net/ipv6/conf/fl0123456789abc/disable_ipv6=0",
+	     "sysctl net/ipv4/conf/fl0123456789abc/proxy_arp=0",
+	     "addr fe80::1/64 dev fl0123456789abc scope 253",
+	     "route 10.244.1.5/32 via - dev fl0123456789abc src - metric 0",
+	     "neigh 10.244.1.5 dev fl0123456789abc mac 02:00:00:00:00:05",
+	     "route fd00:244:1::5/128 via - dev fl0123456789abc src - metric 1024",
+	     "neigh fd00:244:1::5 dev fl0123456789abc mac 02:00:00:00:00:05");
+
+	ep.bridge = "flbr-1";
+	ep.n_ips = 1;
+	route_plan_endpoint(&ep, &out);
+	WANT(&out,
+	     "link fl0123456789abc kind 1 mtu 1450 mac ee:ee:ee:ee:ee:ee master flbr-1 isolated",
+	     "route 10.244.1.5/32 via - dev flbr-1 src - metric 0",
+	     "neigh 10.244.1.5 dev flbr-1 mac 02:00:00:00:00:05");
+}
+
+static void test_mtu(void **state)
+{
+	struct ippool direct = pool("10.0.0.0/16", POOL_DIRECT, false);
+	struct ippool vxlan = pool("10.1.0.0/16", POOL_VXLAN, true);
+	struct object a = { .body = &direct }, b = { .body = &vxlan };
+	const struct object *pools[] = { &a, &b };
+
+	assert_int_equal(mtu_pods(1500, AF_INET, pools, 1), 1500);
+	assert_int_equal(mtu_pods(1500, AF_INET, pools, 2), 1450);
+	assert_int_equal(mtu_pods(9000, AF_INET6, pools, 2), 8930);
+	assert_int_equal(mtu_pods(600, AF_INET, pools, 2), MTU_MIN_V4);
+	assert_int_equal(mtu_pods(1500, AF_INET, pools, 0), 1500);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_direct),   cmocka_unit_test(test_direct_gateway),
+		cmocka_unit_test(test_vxlan),    cmocka_unit_test(test_cross_subnet),
+		cmocka_unit_test(test_peer),     cmocka_unit_test(test_own_block_and_borrowed),
+		cmocka_unit_test(test_self),     cmocka_unit_test(test_no_way_is_said),
+		cmocka_unit_test(test_endpoint), cmocka_unit_test(test_vxlan_mac),
+		cmocka_unit_test(test_mtu),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
