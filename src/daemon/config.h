@@ -24,10 +24,10 @@ struct bind_rule {
 };
 
 struct config {
-	struct arena arena;   /* owns all pointers below */
-	const char *node;     /* name of this Node; NULL: the host's name, see config_finish() */
-	const char *store;    /* "dir:/path"; NULL: none */
-	const char *run_dir;  /* cni.sock, ctl.sock, ROLE.pid */
+	struct arena arena;  /* owns all pointers below */
+	const char *node;    /* name of this Node; NULL: the host's name, see config_finish() */
+	const char *store;   /* "dir:/path"; NULL: none */
+	const char *run_dir; /* cni.sock, ctl.sock, ROLE.pid */
 	const char *state_dir;
 	const char *libexec_dir; /* NULL: beside the program */
 	const char *user;        /* of the unprivileged roles; NULL: fairlead, else nobody */

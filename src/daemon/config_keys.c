@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The keys of fairleadd.conf: one table maps a key to the function that judges its value; the
+ * printer below it is their inverse. */
+#include "daemon/config_keys.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LIST_MAX 256
+#define RUN_MAX  80 /* leaves room for "/NAME.sock" in sun_path */
+
+static const char *const level_names[] = {
+	[LOG_ERROR] = "error", [LOG_WARN] = "warn", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"
+};
+
+/* ---- judging values; `text` is NUL-terminated, trimmed and not empty */
+
+static int keep(struct config *c, const char **slot, const char *text, struct err *e)
+{
+	const char *copy = arena_strdup(&c->arena, text);
+
+	if (!copy)
+		return config_nomem(e);
+	*slot = copy;
+	return 0;
+}
+
+/* One more element of `size` bytes at the end of a list; NULL and e when there is no room. */
+static void *list_add(struct config *c, struct list_any *l, size_t size, struct err *e)
+{
+	char *v;
+
+	if (l->n >= LIST_MAX) {
+		err_set(e, -E2BIG, "more than %d of them", LIST_MAX);
+		return NULL;
+	}
+	v = arena_array(&c->arena, l->n + 1, size);
+	if (!v) {
+		config_nomem(e);
+		return NULL;
+	}
+	if (l->n)
+		memcpy(v, l->v, l->n * size);
+	l->v = v;
+	return v + size * l->n++;
+}
+
+#define LIST_ADD(c, list, e) list_add(c, (struct list_any *)&(list), sizeof(*(list).v), e)
+
+/* RFC 1123 subdomain, as Kubernetes wants it of names of Nodes. */
+static bool is_dns_name(const char *s)
+{
+	size_t label = 0, i;
+
+	for (i = 0; s[i]; i++) {
+		bool alnum = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= '0' && s[i] <= '9');
+
+		if (s[i] == '.' || s[i] == '-') {
+			if (label == 0 || (s[i] == '.' && s[i - 1] == '-'))
+				return false;
+			label = s[i] == '.' ? 0 : label + 1;
+		} else if (!alnum || ++label > 63) {
+			return false;
+		}
+	}
+	return i > 0 && i <= 253 && label > 0 && s[i - 1] != '-';
+}
+
+static int set_node(struct config *c, const char *text, struct err *e)
+{
+	if (!is_dns_name(text))
+		return err_set(e, -EINVAL, "\"%s\" is no name of a Node (RFC 1123 subdomain)",
+			       text);
+	return keep(c, &c->node, text, e);
+}
+
+static int set_store(struct config *c, const char *text, struct err *e)
+{
+	if (strncmp(text, "dir:/", 5) != 0)
+		return err_set(e, -EINVAL, "\"%s\" is no store; known is dir:/PATH", text);
+	return keep(c, &c->store, text, e);
+}
+
+static int set_path(struct config *c, const char **slot, const char *text, size_t max,
+		    struct err *e)
+{
+	if (text[0] != '/')
+		return err_set(e, -EINVAL, "\"%s\" is no absolute path", text);
+	if (strlen(text) > max)
+		return err_set(e, -EINVAL, "path is longer than %zu bytes", max);
+	return keep(c, slot, text, e);
+}
+
+static int set_run_dir(struct config *c, const char *text, struct err *e)
+{
+	return set_path(c, &c->run_dir, text, RUN_MAX, e);
+}
+
+static int set_state_dir(struct config *c, const char *text, struct err *e)
+{
+	return set_path(c, &c->state_dir, text, CONFIG_VALUE_MAX, e);
+}
+
+static int set_libexec_dir(struct config *c, const char *text, struct err *e)
+{
+	return set_path(c, &c->libexec_dir, text, CONFIG_VALUE_MAX, e);
+}
+
+static int set_user(struct config *c, const char *text, struct err *e)
+{
+	if (strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") !=
+		    strlen(text) ||
+	    text[0] == '-' || strlen(text) > 32)
+		return err_set(e, -EINVAL, "\"%s\" is no name of a user", text);
+	return keep(c, &c->user, text, e);
+}
+
+static int set_uplink(struct config *c, const char *text, struct err *e)
+{
+	if (strlen(text) > 15 || strpbrk(text, "/: \t"))
+		return err_set(e, -EINVAL, "\"%s\" is no name of an interface", text);
+	return keep(c, &c->uplink, text, e);
+}
+
+static int set_cluster_domain(struct config *c, const char *text, struct err *e)
+{
+	if (!is_dns_name(text))
+		return err_set(e, -EINVAL, "\"%s\" is no domain name", text);
+	return keep(c, &c->cluster_domain, text, e);
+}
+
+static bool role_known(const char *name)
+{
+	for (size_t i = 0; i < CONFIG_ROLES; i++)
+		if (strcmp(config_roles[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+int config_add_role(struct config *c, const char *name, struct err *e)
+{
+	const char **slot;
+
+	if (!role_known(name))
+		return err_set(e, -EINVAL,
+			       "\"%s\" is no role; known are agent, watch, health, controller",
+			       name);
+	if (config_has_role(c, name))
+		return 0;
+	slot = LIST_ADD(c, c->roles, e);
+	if (!slot)
+		return e ? e->code : -ENOMEM;
+	return keep(c, slot, name, e);
+}
+
+static int set_roles(struct config *c, const char *text, struct err *e)
+{
+	char copy[256], *save, *word;
+	int rc = 0;
+
+	if (strlen(text) >= sizeof(copy))
+		return err_set(e, -EINVAL, "too long");
+	strcpy(copy, text);
+	c->roles.v = NULL;
+	c->roles.n = 0;
+	for (word = strtok_r(copy, " \t,", &save); word && !rc;
+	     word = strtok_r(NULL, " \t,", &save))
+		rc = config_add_role(c, word, e);
+	if (!rc && c->roles.n == 0)
+		rc = err_set(e, -EINVAL, "no role is named");
+	return rc;
+}
+
+static int add_node_ip(struct config *c, const char *text, struct err *e)
+{
+	struct ipaddr a, *slot;
+
+	if (addr_parse(text, &a))
+		return err_set(e, -EINVAL, "\"%s\" is no IP address", text);
+	slot = LIST_ADD(c, c->node_ips, e);
+	if (!slot)
+		return e ? e->code : -ENOMEM;
+	*slot = a;
+	return 0;
+}
+
+static int add_service_cidr(struct config *c, const char *text, struct err *e)
+{
+	struct prefix p, masked, *slot;
+
+	if (prefix_parse(text, &p))
+		return err_set(e, -EINVAL, "\"%s\" is no CIDR", text);
+	masked = prefix_mask(&p);
+	if (!prefix_eq(&p, &masked))
+		return err_set(e, -EINVAL, "%s has bits set behind its length", text);
+	slot = LIST_ADD(c, c->service_cidrs, e);
+	if (!slot)
+		return e ? e->code : -ENOMEM;
+	*slot = p;
+	return 0;
+}
+
+/* A port at s, ending at `end`; 0 is not one. */
+static int parse_port(const char *s, char end, uint16_t *port, const char **rest)
+{
+	unsigned long v = 0;
+	size_t n;
+
+	for (n = 0; s[n] >= '0' && s[n] <= '9' && n < 6; n++)
+		v = v * 10 + (unsigned long)(s[n] - '0');
+	if (n == 0 || s[0] == '0' || v > 65535 || s[n] != end)
+		return -EINVAL;
+	*port = (uint16_t)v;
+	if (rest)
+		*rest = s + n;
+	return 0;
+}
+
+/* "PORT" or "PORT-PORT". */
+static int parse_ports(const char *s, uint16_t *from, uint16_t *to)
+{
+	const char *rest;
+
+	if (parse_port(s, '\0', from, NULL) == 0) {
+		*to = *from;
+		return 0;
+	}
+	if (parse_port(s, '-', from, &rest) || parse_port(rest + 1, '\0', to, NULL))
+		return -EINVAL;
+	return *from <= *to ? 0 : -EINVAL;
+}
+
+static int add_bind(struct config *c, const char *text, struct err *e)
+{
+	static const char *const protos[] = { "tcp", "udp" };
+	char proto[8], addr[64], ports[16], more;
+	struct bind_rule b = { 0 }, *slot;
+
+	if (strcmp(text, "none") == 0) {
+		c->binds.v = arena_array(&c->arena, 0, sizeof(*c->binds.v));
+		c->binds.n = 0;
+		return c->binds.v ? 0 : config_nomem(e);
+	}
+	if (sscanf(text, "%7s %63s %15s %c", proto, addr, ports, &more) != 3)
+		return err_set(e, -EINVAL, "is `bind PROTO ADDR PORT`, or `bind none`");
+	for (size_t i = 0; i < 2; i++)
+		if (strcmp(proto, protos[i]) == 0)
+			b.proto = protos[i];
+	if (!b.proto)
+		return err_set(e, -EINVAL, "\"%s\" is no protocol; known are tcp, udp", proto);
+	if (strcmp(addr, "*") != 0 && addr_parse(addr, &b.addr))
+		return err_set(e, -EINVAL, "\"%s\" is no IP address, nor *", addr);
+	if (parse_ports(ports, &b.port, &b.port_end))
+		return err_set(e, -EINVAL, "\"%s\" is no port (1-65535), nor a range of them",
+			       ports);
+	slot = LIST_ADD(c, c->binds, e);
+	if (!slot)
+		return e ? e->code : -ENOMEM;
+	*slot = b;
+	return 0;
+}
+
+static int set_health_address(struct config *c, const char *text, struct err *e)
+{
+	const char *colon = strrchr(text, ':');
+	char host[ADDR_TEXT + 2];
+	struct ipaddr a = { 0 };
+	uint16_t port = 0;
+	size_t n;
+
+	if (strcmp(text, "off") == 0) {
+		c->health_addr = a;
+		c->health_port = 0;
+		return 0;
+	}
+	n = colon ? (size_t)(colon - text) : 0;
+	if (!colon || n >= sizeof(host) || parse_port(colon + 1, '\0', &port, NULL))
+		return err_set(e, -EINVAL, "\"%s\" is no ADDR:PORT, [ADDR]:PORT, *:PORT nor off",
+			       text);
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+		host[n - 1] = '\0';
+		if (addr_parse(host + 1, &a) || addr_bits(&a) != 128)
+			return err_set(e, -EINVAL, "\"%s\" is no IPv6 address", host + 1);
+	} else if (strcmp(host, "*") != 0 && (addr_parse(host, &a) || addr_bits(&a) != 32)) {
+		return err_set(e, -EINVAL, "\"%s\" is no IPv4 address, [IPv6 address] nor *", host);
+	}
+	c->health_addr = a;
+	c->health_port = port;
+	return 0;
+}
+
+static int set_log_level(struct config *c, const char *text, struct err *e)
+{
+	int level = log_level_parse(text);
+
+	if (level < 0)
+		return err_set(e, -EINVAL, "\"%s\" is none of error, warn, info, debug", text);
+	c->log_level = (enum log_level)level;
+	return 0;
+}
+
+/* ---- printing values */
+
+static void print_str(struct buf *out, const char *key, const char *value)
+{
+	if (value)
+		buf_printf(out, "%s %s\n", key, value);
+}
+
+static void print_roles(const struct config *c, struct buf *out)
+{
+	if (!c->roles.n)
+		return;
+	buf_puts(out, "roles");
+	for (uint32_t i = 0; i < c->roles.n; i++)
+		buf_printf(out, " %s", c->roles.v[i]);
+	buf_puts(out, "\n");
+}
+
+static void print_binds(const struct config *c, struct buf *out)
+{
+	char text[ADDR_TEXT];
+
+	if (c->binds.v && !c->binds.n)
+		buf_puts(out, "bind none\n");
+	for (uint32_t i = 0; i < c->binds.n; i++) {
+		const struct bind_rule *b = &c->binds.v[i];
+
+		buf_printf(out, "bind %s %s %u", b->proto,
+			   b->addr.family ? addr_str(&b->addr, text) : "*", b->port);
+		if (b->port_end != b->port)
+			buf_printf(out, "-%u", b->port_end);
+		buf_puts(out, "\n");
+	}
+}
+
+static void print_health(const struct config *c, struct buf *out)
+{
+	char text[ADDR_TEXT];
+
+	if (!c->health_port)
+		buf_puts(out, "health-address off\n");
+	else if (!c->health_addr.family)
+		buf_printf(out, "health-address *:%u\n", c->health_port);
+	else
+		buf_printf(out,
+			   addr_bits(&c->health_addr) == 128 ? "health-address [%s]:%u\n"
+							     : "health-address %s:%u\n",
+			   addr_str(&c->health_addr, text), c->health_port);
+}
+
+void config_print(const struct config *c, struct buf *out)
+{
+	char text[PREFIX_TEXT];
+
+	print_str(out, "node", c->node);
+	print_str(out, "store", c->store);
+	print_str(out, "run-dir", c->run_dir);
+	print_str(out, "state-dir", c->state_dir);
+	print_str(out, "libexec-dir", c->libexec_dir);
+	print_str(out, "user", c->user);
+	print_str(out, "uplink", c->uplink);
+	print_str(out, "cluster-domain", c->cluster_domain);
+	print_str(out, "log-level", level_names[c->log_level]);
+	print_roles(c, out);
+	for (uint32_t i = 0; i < c->node_ips.n; i++)
+		print_str(out, "node-ip", addr_str(&c->node_ips.v[i], text));
+	for (uint32_t i = 0; i < c->service_cidrs.n; i++)
+		print_str(out, "service-cidr", prefix_str(&c->service_cidrs.v[i], text));
+	print_binds(c, out);
+	print_health(c, out);
+}
+
+/* ---- keys */
+
+const struct config_key config_keys[CONFIG_KEYS] = {
+	{ "node", set_node, false },
+	{ "store", set_store, false },
+	{ "run-dir", set_run_dir, false },
+	{ "state-dir", set_state_dir, false },
+	{ "libexec-dir", set_libexec_dir, false },
+	{ "user", set_user, false },
+	{ "uplink", set_uplink, false },
+	{ "cluster-domain", set_cluster_domain, false },
+	{ "log-level", set_log_level, false },
+	{ "roles", set_roles, false },
+	{ "node-ip", add_node_ip, true },
+	{ "service-cidr", add_service_cidr, true },
+	{ "bind", add_bind, true },
+	{ "health-address", set_health_address, false },
+};
