@@ -4,9 +4,8 @@
  *
  * A role's main() is `return role_main(&ops, &state, argc, argv);`. Order of calls:
  *   1. arguments and configuration are read, the log and the loop stand;
- *   2. ops->open, still without a seccomp filter: open what the filter would forbid;
- *   3. no_new_privs, no capabilities, seccomp (where ops->confine is set; the keeper started
- *      such a role as its user already, so it never was root);
+ *   2. ops->open, still as root: what needs that, before anything from outside is read;
+ *   3. unless ops->privileged: the role's user, no capability, no_new_privs, seccomp;
  *   4. ops->start: watchers, role_bind(); role_ready() when it serves;
  *   5. the loop; ops->join for each stream to another role, again after either restarted;
  *   6. SIGTERM, SIGINT or end of file on 3: ops->stop, exit.
@@ -15,16 +14,18 @@
 #include "base/err.h"
 #include "daemon/config.h"
 #include "model/record.h"
+#include "sys/sock.h"
 
 #include <ev.h>
 
 struct role;
-struct confine; /* daemon/confine.h */
 
 struct role_ops {
-	const char *name;              /* "agent" */
-	const struct confine *confine; /* NULL: stays what it was started as */
-	int (*open)(struct role *r, struct err *e); /* may be NULL */
+	const char *name;         /* "agent" */
+	bool privileged;          /* stays root, without a seccomp filter: agent */
+	const char *const *calls; /* NULL-terminated: allowed beyond priv_seccomp()'s base */
+	/* Still root; may change r->uid and r->gid. May be NULL. */
+	int (*open)(struct role *r, struct err *e);
 	int (*start)(struct role *r, struct err *e);
 	/* `fd`, a nonblocking stream socket to role `peer`, becomes the callee's. */
 	void (*join)(struct role *r, const char *peer, int fd);
@@ -41,8 +42,11 @@ struct role {
 	void *state; /* the role's own */
 	struct config cfg;
 	struct ev_loop *loop;
+	uid_t uid; /* whom it becomes: configuration's `user`, else fairlead, else nobody */
+	gid_t gid;
 	/* private to role.c */
-	ev_io keeper;
+	struct rstream keeper;
+	ev_io io;
 	ev_signal term, intr;
 	struct role_wait *waits;
 	int64_t next_id;
