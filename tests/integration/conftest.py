@@ -13,14 +13,7 @@ from harness import DirStore, NetNS, Program, wait_for
 _serial = itertools.count()
 
 
-def pytest_addoption(parser):
-    parser.addoption("--all", action="store_true", dest="run_all",
-                     help="also what is marked slow or all_only")
-
-
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: runs only with --all, because it takes long")
-    config.addinivalue_line("markers", "all_only: runs only with --all, for the reason it gives")
     if not hasattr(config, "workerinput"):
         if os.geteuid() == 0:
             harness.sweep_leftovers()
@@ -30,16 +23,10 @@ def pytest_configure(config):
         harness.enter_private_world()
 
 
-def pytest_collection_modifyitems(config, items):
-    for item in items:
-        if os.geteuid() != 0:
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
             item.add_marker(pytest.mark.skip(reason="needs root (network namespaces)"))
-        if not config.option.run_all:
-            for name in ("slow", "all_only"):
-                mark = item.get_closest_marker(name)
-                if mark:
-                    why = mark.args[0] if mark.args else name
-                    item.add_marker(pytest.mark.skip(reason=f"only with --all: {why}"))
 
 
 @pytest.hookimpl(hookwrapper=True)
