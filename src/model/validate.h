@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rules of an object beyond its types: what Kubernetes' API server would refuse, and what
+ * fairlead.io/v1 promises. Errors say "KIND NS/NAME: path.to.field: rule". */
+#pragma once
+#include "base/err.h"
+#include "model/cluster.h"
+
+int validate_object(const struct object *o, struct err *e);
+/* Rules between objects: address pools do not overlap, whatever their state. */
+int validate_among(const struct object *o, const struct object *other, struct err *e);
+
+/* RFC 1123: a label has up to 63 of [a-z0-9-], a subdomain up to 253 of labels and dots. */
+bool is_dns_label(const char *s);
+bool is_dns_subdomain(const char *s);
+/* Kubernetes' label values: empty, or up to 63 of [A-Za-z0-9_.-] with alphanumeric ends. */
+bool is_label_value(const char *s);
+bool is_qualified_name(const char *s); /* label and annotation keys: [subdomain/]name */
+
+#define ANNOTATION_IPS "fairlead.io/ips" /* Pod: JSON list of addresses as strings */
+
+/* The addresses that a pod's annotation asks for, at most `max`. Returns their number, or a
+ * negative errno. 0 when there is no annotation. */
+int annotation_ips(const struct meta *m, struct ipaddr *out, size_t max, struct err *e);
