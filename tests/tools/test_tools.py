@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -180,3 +181,42 @@ def test_tally_adds_up(tmp_path):
 
 def test_tally_of_nothing_is_no_success(tmp_path):
     assert tool("tally", tmp_path).returncode == 1
+
+
+# ---- documents that must not drift from the code
+
+def test_manual_lists_every_configuration_key():
+    code = (ROOT / "src/daemon/config_keys.c").read_text()
+    keys = re.findall(r'^\t\{ "([a-z-]+)", \w+, (?:true|false) \}', code, re.M)
+    page = (ROOT / "man/fairleadd.conf.5").read_text()
+    assert keys and sorted(keys) == sorted(re.findall(r"^\.It Cm ([a-z-]+) Ar", page, re.M))
+
+
+# ---- packages
+
+def test_services_stay_down_while_packages_are_installed(tmp_path):
+    """apt-get, replaced by one that looks, sees a policy-rc.d that forbids; afterwards it is gone.
+    One that an administrator wrote stays."""
+    fake = tmp_path / "apt-get"
+    fake.write_text("#!/bin/sh\ncase $* in *--simulate*) exit 0;; esac\n"
+                    f"/usr/sbin/policy-rc.d; echo \"$? $*\" >>{tmp_path}/seen\n")
+    fake.chmod(0o755)
+    script = f"""
+        mount --make-rprivate /
+        mount -t tmpfs t /mnt; mkdir /mnt/u /mnt/w
+        mount -t overlay o -o lowerdir=/usr/sbin,upperdir=/mnt/u,workdir=/mnt/w /usr/sbin
+        rm -f /usr/sbin/policy-rc.d /usr/sbin/apt-get
+        ln -s {fake} /usr/sbin/apt-get
+        sed '/^ARGV=/,$d; s/^cd .*//' {ROOT}/dev >{tmp_path}/functions
+        cd {ROOT}; . {tmp_path}/functions
+        missing_packages() {{ echo some-daemon; }}
+        need_packages build
+        test ! -e /usr/sbin/policy-rc.d
+        printf '#!/bin/sh\\nexit 7\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+        need_packages build
+        test -e /usr/sbin/policy-rc.d
+    """
+    r = subprocess.run(["unshare", "-m", "bash", "-eu", "-c", script], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    install = "install -y -q --no-install-recommends some-daemon"
+    assert (tmp_path / "seen").read_text().splitlines() == [f"101 {install}", f"7 {install}"]
