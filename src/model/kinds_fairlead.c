@@ -52,12 +52,17 @@ const SCHEMA(ippool_schema, "IPPool", struct ippool, ippool_fields);
 
 /* ---- IPBlock */
 
+ENUM_NAMES(borrow_names, BORROW_REFUSED, "Granted", "Refused");
+
 static const struct field borrow_fields[] = {
-	FIELD(struct block_borrow, address, 1, F_ADDR, .flags = FF_REQUIRED, .doc = "The address."),
+	FIELD(struct block_borrow, address, 1, F_ADDR,
+	      .doc = "The address; absent while any will do, the block's owner fills it in."),
 	FIELD(struct block_borrow, node, 2, F_STR, .flags = FF_REQUIRED,
-	      .doc = "The node that uses it."),
+	      .doc = "The node that wants or has it."),
 	FIELD(struct block_borrow, handle, 3, F_STR,
-	      .doc = "What uses it: container id and interface."),
+	      .doc = "What uses it: network, container id and interface."),
+	FIELD(struct block_borrow, state, 4, F_ENUM, .names = &borrow_names,
+	      .doc = "The answer of the block's owner: Granted or Refused; absent: not yet."),
 };
 static const SCHEMA(borrow_schema, "BorrowedAddress", struct block_borrow, borrow_fields);
 
@@ -71,7 +76,7 @@ static const struct field ipblock_spec_fields[] = {
 	      .doc = "The node's own address on its tunnel device, in its first block of a "
 		     "family."),
 	FIELD(ipblock_spec, borrowed, 5, F_OBJ, .flags = FF_LIST, .sub = &borrow_schema,
-	      .doc = "Addresses of this block that other nodes took."),
+	      .doc = "Loans of this block's addresses to other nodes, asked and granted."),
 };
 static const SCHEMA(ipblock_spec_schema, "IPBlockSpec", ipblock_spec, ipblock_spec_fields);
 

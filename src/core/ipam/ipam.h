@@ -15,7 +15,8 @@
  *     for (;;) switch (ipam_take(s, &q, &turn, &answer, e)) — verdict in answer.verdict
  *       TAKEN   write the journal, answer.
  *       ACTION  write the journal, send answer.action to the store (REC_WRITE), report what came
- *               of it with ipam_outcome(), call again.
+ *               of it with ipam_outcome(), call again; where the store is away (an errno that is
+ *               no lost race): ipam_cancel() and answer CNI_ERR_TRY_LATER.
  *       WAIT    call again after the next ipam_outcome() or ipam_sync(); past your deadline
  *               ipam_cancel() and answer CNI_ERR_TRY_LATER.
  *       error   answer it (ipam_take() has cancelled the request).
@@ -89,9 +90,9 @@ void ipam_free(struct ipam *s);
 int ipam_sync(struct ipam *s, const struct cluster *c, uint64_t revision, bool live, struct err *e);
 
 /* Replays a journal into a fresh state. `*good` is the length of the intact part: the caller
- * truncates the file to it (a torn tail was never answered for). An empty input is a new
- * journal. -EBADMSG: damaged in what was on disk before later entries; nothing may be given out
- * from it, the caller rebuilds (ipam_adopt) or stops. */
+ * truncates the file to it (a torn tail was never answered for), then fdatasync() and
+ * ipam_synced(). An empty input is a new journal. -EBADMSG: damaged in what was on disk before
+ * later entries; nothing may be given out from it, the caller rebuilds (ipam_adopt) or stops. */
 int ipam_replay(struct ipam *s, const void *p, size_t n, size_t *good, struct err *e);
 /* All that was appended so far is on disk. */
 void ipam_synced(struct ipam *s);

@@ -8,7 +8,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { METRIC_FALLBACK = 4096 }; /* behind every other route of the same length */
+enum {
+	METRIC_V6 = 1024,      /* what the kernel gives an IPv6 route without one */
+	METRIC_FALLBACK = 4096 /* behind every route to a pod */
+};
 
 void route_out_reset(struct route_out *o)
 {
@@ -83,6 +86,7 @@ static struct kroute *want_route(struct route_out *o, const struct prefix *dst,
 	struct kroute *r = &want(o, KOBJ_ROUTE)->route;
 
 	r->dst = prefix_mask(dst);
+	r->metric = dst->addr.family == AF_INET6 ? METRIC_V6 : 0;
 	r->type = type;
 	r->protocol = RTPROT_FAIRLEAD;
 	return r;
@@ -267,7 +271,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 	bool own = block->spec.node && !strcmp(block->spec.node, self->node.name);
 
 	if (own)
-		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE)->metric = METRIC_FALLBACK;
+		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE);
 	else if (b->owner)
 		plan_remote(self, b->owner, b->pool, &block->spec.cidr, out);
 
@@ -275,7 +279,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 		const struct block_borrow *borrow = &block->spec.borrowed.v[i];
 		struct prefix host = prefix_host(&borrow->address);
 
-		if (!borrow->node || borrow->state != BORROW_GRANTED || !borrow->address.family)
+		if (!borrow->node)
 			continue;
 		if (!strcmp(borrow->node, self->node.name)) {
 			/* Without it the owner and this node pass a dead address' packets
