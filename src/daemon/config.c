@@ -270,7 +270,7 @@ bool config_allows_bind(const struct config *c, const char *proto, const struct 
 			uint16_t port)
 {
 	if (c->health_port && strcmp(proto, "tcp") == 0 && port == c->health_port &&
-	    addr_eq(addr, &c->health_addr))
+	    (!c->health_addr.family || addr_eq(addr, &c->health_addr)))
 		return true;
 	for (uint32_t i = 0; i < c->binds.n; i++) {
 		const struct bind_rule *b = &c->binds.v[i];

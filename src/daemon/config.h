@@ -59,7 +59,7 @@ int config_finish(struct config *c, const char *hostname, struct err *e);
 void config_print(const struct config *c, struct buf *out);
 
 bool config_has_role(const struct config *c, const char *role);
-/* Is this address in the list that roles may bind? `addr->family` 0: any address. */
+/* May roles bind this (port in host order)? */
 bool config_allows_bind(const struct config *c, const char *proto, const struct ipaddr *addr,
 			uint16_t port);
 void config_fini(struct config *c);

@@ -140,6 +140,8 @@ static int on_frame(struct role *r, struct rframe *f, struct err *e)
 		/* A newer keeper may say more than we know. */
 		if (f->fd >= 0)
 			close(f->fd);
+		if (r->ops->frame)
+			r->ops->frame(r, f->type, &f->body);
 		return 0;
 	}
 	arena_init(&a, RECORD_MAX);

@@ -29,6 +29,8 @@ struct role_ops {
 	int (*start)(struct role *r, struct err *e);
 	/* `fd`, a nonblocking stream socket to role `peer`, becomes the callee's. */
 	void (*join)(struct role *r, const char *peer, int fd);
+	/* Any other record of the keeper's (REC_METRIC for health); may be NULL. */
+	void (*frame)(struct role *r, unsigned type, struct wire *body);
 	/* About to exit: flush and release. The loop does not run again. May be NULL. */
 	void (*stop)(struct role *r);
 };

@@ -2,6 +2,7 @@
 /* core/route: each object's wishes against lists written by hand, in the words of `ip`. */
 #include "core/route/mtu.h"
 #include "core/route/plan.h"
+#include "core/route/uplink.h"
 
 #include <linux/rtnetlink.h>
 #include <setjmp.h>
@@ -163,7 +164,7 @@ static void test_direct(void **state)
 	out = plan_block("10.244.2.0/26", "b", &p4);
 	WANT(&out, "route 10.244.2.0/26 via 192.168.10.12 dev eth0 src - metric 0");
 	out = plan_block("fd00:244:2::/122", "b", &p6);
-	WANT(&out, "route fd00:244:2::/122 via fd00:10::12 dev eth0 src - metric 1024");
+	WANT(&out, "route fd00:244:2::/122 via fd00:10::12 dev eth0 src - metric 0");
 	out = plan_block("10.244.3.0/26", "c", &p4); /* the default route's business */
 	assert_int_equal(out.n, 0);
 	assert_string_equal(out.problem, "");
@@ -197,7 +198,7 @@ static void test_vxlan(void **state)
 	WANT(&out, "route 10.244.2.0/26 via 10.244.2.0 dev vxlan0 src 10.244.1.0 metric 0 onlink");
 	out = plan_block("fd00:244:3::/122", "c", &p6);
 	WANT(&out, "route fd00:244:3::/122 via fd00:244:3:: dev vxlan0 src fd00:244:1:: "
-		   "metric 1024 onlink");
+		   "metric 0 onlink");
 }
 
 static void test_cross_subnet(void **state)
@@ -217,18 +218,28 @@ static void test_own_block_and_borrowed(void **state)
 	struct route_self self = node_a();
 	struct route_peer peers[2] = { node_b(), node_c() };
 	struct block_borrow borrowed[] = {
-		{ .address = ip("10.244.1.7"), .node = "c", .handle = "x/eth0" },
-		{ .address = ip("10.244.1.8"), .node = "b", .handle = "y/eth0" },
-		{ .address = ip("10.244.1.9"), .node = "gone", .handle = "z/eth0" },
+		{ .address = ip("10.244.1.7"),
+		  .node = "c",
+		  .handle = "x/eth0",
+		  .state = BORROW_GRANTED },
+		{ .address = ip("10.244.1.8"),
+		  .node = "b",
+		  .handle = "y/eth0",
+		  .state = BORROW_GRANTED },
+		{ .address = ip("10.244.1.10"), .node = "c", .handle = "w/eth0" }, /* asked */
+		{ .address = ip("10.244.1.9"),
+		  .node = "gone",
+		  .handle = "z/eth0",
+		  .state = BORROW_GRANTED },
 	};
 	struct ipblock block = {
-		.spec = { .cidr = net("10.244.1.0/26"), .node = "a", .borrowed = { borrowed, 3 } }
+		.spec = { .cidr = net("10.244.1.0/26"), .node = "a", .borrowed = { borrowed, 4 } }
 	};
 	struct route_block b = { .block = &block, .pool = &p, .peer = find, .arg = peers };
 	struct route_out out = { 0 };
 
 	route_plan_block(&self, &b, &out);
-	WANT(&out, "route blackhole 10.244.1.0/26 via - dev - src - metric 0",
+	WANT(&out, "route blackhole 10.244.1.0/26 via - dev - src - metric 4096",
 	     "route 10.244.1.7/32 via 10.244.3.0 dev vxlan0 src 10.244.1.0 metric 0 onlink",
 	     "route 10.244.1.8/32 via 192.168.10.12 dev eth0 src - metric 0");
 
@@ -355,7 +366,7 @@ static void test_endpoint(void **state)
 	     "addr fe80::1/64 dev fl0123456789abc scope 253",
 	     "route 10.244.1.5/32 via - dev fl0123456789abc src - metric 0",
 	     "neigh 10.244.1.5 dev fl0123456789abc mac 02:00:00:00:00:05",
-	     "route fd00:244:1::5/128 via - dev fl0123456789abc src - metric 1024",
+	     "route fd00:244:1::5/128 via - dev fl0123456789abc src - metric 0",
 	     "neigh fd00:244:1::5 dev fl0123456789abc mac 02:00:00:00:00:05");
 
 	ep.bridge = "flbr-1";
@@ -381,6 +392,82 @@ static void test_mtu(void **state)
 	assert_int_equal(mtu_pods(1500, AF_INET, pools, 0), 1500);
 }
 
+static struct kobj link_of(const char *name, uint32_t mtu)
+{
+	struct kobj o = { .type = KOBJ_LINK, .link = { .mtu = mtu } };
+
+	snprintf(o.link.name, sizeof(o.link.name), "%s", name);
+	return o;
+}
+
+static struct kobj addr_of(const char *dev, const char *p)
+{
+	struct kobj o = { .type = KOBJ_ADDR, .addr = { .addr = net(p) } };
+
+	snprintf(o.addr.ifname, sizeof(o.addr.ifname), "%s", dev);
+	return o;
+}
+
+static struct kobj route_of(const char *dst, const char *dev, const char *via, uint32_t metric,
+			    uint8_t protocol)
+{
+	struct kobj o = { .type = KOBJ_ROUTE,
+			  .route = { .dst = net(dst), .metric = metric, .protocol = protocol } };
+
+	snprintf(o.route.oif, sizeof(o.route.oif), "%s", dev);
+	if (via)
+		o.route.via = ip(via);
+	return o;
+}
+
+static void test_uplink(void **state)
+{
+	const struct kobj have[] = {
+		link_of("lo", 65536),
+		link_of("eth0", 1500),
+		link_of("eth1", 9000),
+		addr_of("eth0", "10.0.2.15/24"),
+		addr_of("eth1", "192.168.10.11/24"),
+		addr_of("eth1", "fe80::5/64"),
+		addr_of("eth1", "fd00:10::11/64"),
+		route_of("0.0.0.0/0", "eth1", "192.168.10.1", 200, RTPROT_STATIC),
+		route_of("0.0.0.0/0", "eth0", "10.0.2.2", 100, RTPROT_DHCP),
+		route_of("::/0", "eth1", "fe80::1", 1024, RTPROT_RA),
+		route_of("192.168.0.0/16", "eth1", "192.168.10.254", 0, RTPROT_STATIC),
+		route_of("192.168.10.0/24", "eth1", NULL, 0, RTPROT_KERNEL),
+	};
+	const size_t n = sizeof(have) / sizeof(have[0]);
+	const struct ipaddr own = ip("192.168.10.11"), gone = ip("172.16.0.1");
+	struct uplink u;
+	char text[PREFIX_TEXT];
+
+	/* A machine whose default route leads elsewhere than the cluster's network. */
+	assert_true(uplink_find(have, n, NULL, &own, 1, &u));
+	assert_string_equal(u.name, "eth1");
+	assert_int_equal(u.mtu, 9000);
+	assert_int_equal(u.n_subnets, 2);
+	assert_string_equal(prefix_str(&u.subnets[0], text), "192.168.10.11/24");
+	assert_string_equal(prefix_str(&u.subnets[1], text), "fd00:10::11/64");
+	assert_int_equal(u.ra_routes, 1);
+
+	assert_true(uplink_find(have, n, NULL, &gone, 1, &u));
+	assert_string_equal(u.name, "eth0"); /* the lower metric */
+	assert_int_equal(u.ra_routes, 0);
+	assert_true(uplink_find(have, n, "eth1", &gone, 1, &u));
+	assert_string_equal(u.name, "eth1");
+	assert_false(uplink_find(have, n, "eth7", NULL, 0, &u));
+	assert_false(uplink_find(have, 1, NULL, NULL, 0, &u));
+
+	struct ipaddr far = ip("192.168.20.13"), near = ip("192.168.10.12"), out = ip("9.9.9.9");
+	struct ipaddr via = uplink_gateway(have, n, "eth1", &far);
+	struct ipaddr want = ip("192.168.10.254");
+
+	assert_true(addr_eq(&via, &want));
+	assert_int_equal(uplink_gateway(have, n, "eth1", &near).family, 0);
+	assert_int_equal(uplink_gateway(have, n, "eth1", &out).family, 0);
+	assert_int_equal(uplink_gateway(have, n, "eth0", &far).family, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,7 +476,7 @@ int main(void)
 		cmocka_unit_test(test_peer),     cmocka_unit_test(test_own_block_and_borrowed),
 		cmocka_unit_test(test_self),     cmocka_unit_test(test_no_way_is_said),
 		cmocka_unit_test(test_endpoint), cmocka_unit_test(test_vxlan_mac),
-		cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_mtu),      cmocka_unit_test(test_uplink),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

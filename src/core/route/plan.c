@@ -8,10 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-	METRIC_V6 = 1024,      /* what the kernel gives an IPv6 route without one */
-	METRIC_FALLBACK = 4096 /* behind every route to a pod */
-};
+enum { METRIC_FALLBACK = 4096 }; /* behind every other route of the same length */
 
 void route_out_reset(struct route_out *o)
 {
@@ -86,7 +83,6 @@ static struct kroute *want_route(struct route_out *o, const struct prefix *dst,
 	struct kroute *r = &want(o, KOBJ_ROUTE)->route;
 
 	r->dst = prefix_mask(dst);
-	r->metric = dst->addr.family == AF_INET6 ? METRIC_V6 : 0;
 	r->type = type;
 	r->protocol = RTPROT_FAIRLEAD;
 	return r;
@@ -271,7 +267,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 	bool own = block->spec.node && !strcmp(block->spec.node, self->node.name);
 
 	if (own)
-		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE);
+		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE)->metric = METRIC_FALLBACK;
 	else if (b->owner)
 		plan_remote(self, b->owner, b->pool, &block->spec.cidr, out);
 
@@ -279,7 +275,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 		const struct block_borrow *borrow = &block->spec.borrowed.v[i];
 		struct prefix host = prefix_host(&borrow->address);
 
-		if (!borrow->node)
+		if (!borrow->node || borrow->state != BORROW_GRANTED || !borrow->address.family)
 			continue;
 		if (!strcmp(borrow->node, self->node.name)) {
 			/* Without it the owner and this node pass a dead address' packets

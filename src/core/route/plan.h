@@ -21,8 +21,9 @@
  * tunnel, where strict rp_filter drops it.
  *
  * Own blocks are blackholes, so that a packet to an address nobody holds does not go out by
- * the default route and back again; pods' host routes are longer and win. An address borrowed
- * from a block is a host route to the borrower, in every mode. */
+ * the default route and back again; pods' host routes are longer, and the connected route of a
+ * bridge that another plugin made over our addresses has the better metric. An address granted
+ * out of a block is a host route to the borrower, in every mode. */
 #pragma once
 #include "model/cluster.h"
 #include "model/kernel.h"

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "core/route/uplink.h"
+
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const char *holder(const struct kobj *have, size_t n, const struct ipaddr *ip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (have[i].type == KOBJ_ADDR && addr_eq(&have[i].addr.addr.addr, ip))
+			return have[i].addr.ifname;
+	return NULL;
+}
+
+static bool is_default(const struct kobj *o)
+{
+	return o->type == KOBJ_ROUTE && o->route.type == KROUTE_UNICAST && !o->route.dst.len &&
+	       o->route.oif[0] && o->route.protocol != RTPROT_FAIRLEAD;
+}
+
+static const char *default_dev(const struct kobj *have, size_t n, uint8_t family)
+{
+	const struct kroute *best = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct kroute *r = &have[i].route;
+
+		if (is_default(&have[i]) && r->dst.addr.family == family &&
+		    (!best || r->metric < best->metric))
+			best = r;
+	}
+	return best ? best->oif : NULL;
+}
+
+static const char *choose(const struct kobj *have, size_t n, const char *forced,
+			  const struct ipaddr *ips, size_t n_ips)
+{
+	const char *dev = forced;
+
+	for (size_t i = 0; !dev && i < n_ips; i++)
+		if (ips[i].family)
+			dev = holder(have, n, &ips[i]);
+	if (!dev)
+		dev = default_dev(have, n, AF_INET);
+	return dev ? dev : default_dev(have, n, AF_INET6);
+}
+
+bool uplink_find(const struct kobj *have, size_t n, const char *forced,
+		 const struct ipaddr *node_ips, size_t n_ips, struct uplink *out)
+{
+	const char *dev = choose(have, n, forced, node_ips, n_ips);
+	bool found = false;
+
+	*out = (struct uplink){ 0 };
+	if (!dev)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct kobj *o = &have[i];
+
+		if (o->type == KOBJ_LINK && !strcmp(o->link.name, dev)) {
+			found = true;
+			out->mtu = o->link.mtu;
+		} else if (o->type == KOBJ_ADDR && !strcmp(o->addr.ifname, dev) &&
+			   !addr_is_link_local(&o->addr.addr.addr) &&
+			   out->n_subnets < ROUTE_SUBNETS) {
+			out->subnets[out->n_subnets++] = o->addr.addr;
+		} else if (is_default(o) && !strcmp(o->route.oif, dev) &&
+			   o->route.protocol == RTPROT_RA) {
+			out->ra_routes = 1;
+		}
+	}
+	if (!found) {
+		*out = (struct uplink){ 0 };
+		return false;
+	}
+	snprintf(out->name, sizeof(out->name), "%s", dev);
+	return true;
+}
+
+struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
+			     const struct ipaddr *ip)
+{
+	const struct kroute *best = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct kroute *r = &have[i].route;
+
+		if (have[i].type != KOBJ_ROUTE || r->protocol == RTPROT_FAIRLEAD ||
+		    !prefix_has(&r->dst, ip))
+			continue;
+		if (!best || r->dst.len > best->dst.len ||
+		    (r->dst.len == best->dst.len && r->metric < best->metric))
+			best = r;
+	}
+	if (!best || !best->dst.len || best->type != KROUTE_UNICAST || strcmp(best->oif, uplink))
+		return (struct ipaddr){ 0 };
+	return best->via;
+}

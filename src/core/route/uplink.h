@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The interface by which a node reaches the others, read out of what its kernel holds. */
+#pragma once
+#include "core/route/plan.h"
+
+struct uplink {
+	char name[IFNAME_LEN]; /* "": none */
+	uint32_t mtu;          /* bytes */
+	struct prefix subnets[ROUTE_SUBNETS];
+	size_t n_subnets;
+	uint8_t ra_routes; /* its IPv6 default route came by router advertisement (RFC 4861) */
+};
+
+/* `have[0..n)`: links, addresses and routes of the node, any order. The uplink is `forced`,
+ * else the interface that holds one of the Node's own addresses, else that of the default
+ * route (the lowest metric; IPv4 before IPv6). False, and *out all zero: there is none. */
+bool uplink_find(const struct kobj *have, size_t n, const char *forced,
+		 const struct ipaddr *node_ips, size_t n_ips, struct uplink *out);
+
+/* Next hop by which `ip` is reached through `uplink`, where the longest matching route is not
+ * the default one and names one; family 0 otherwise. */
+struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
+			     const struct ipaddr *ip);

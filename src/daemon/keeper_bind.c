@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The keeper's sockets: which role may ask for which, and keeping them open.
+ *
+ * Binding happens here and not in the roles because ports below 1024 and files in the run
+ * directory need root, and because a socket that the keeper holds outlives the role: whoever
+ * connects while it restarts waits in the queue instead of being refused. */
+#include "daemon/keeper.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What a role may ask for at all; the configuration's list narrows `inet` further. A role that
+ * was taken over by somebody gets no more than it had. */
+static const struct {
+	const char *role;
+	bool inet;
+	const char *files[2];
+} allowed[] = {
+	{ "agent", false, { "cni.sock", "ctl.sock" } },
+	{ "health", true, { NULL, NULL } },
+};
+
+static bool role_may(const char *role, const struct rec_bind *want)
+{
+	bool is_unix = strcmp(want->proto, "unix") == 0;
+
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
+		if (strcmp(allowed[i].role, role) != 0)
+			continue;
+		if (!is_unix)
+			return allowed[i].inet;
+		for (size_t f = 0; f < 2; f++)
+			if (allowed[i].files[f] && want->path &&
+			    strcmp(allowed[i].files[f], want->path) == 0)
+				return true;
+	}
+	return false;
+}
+
+/* The request in the form that is kept; -EACCES or -EINVAL where it is none of ours. */
+static int judge(const struct keeper *k, const char *role, const struct rec_bind *want,
+		 struct keeper_sock *s, struct err *e)
+{
+	char text[ADDR_TEXT];
+
+	*s = (struct keeper_sock){ .fd = -1 };
+	if (!want->proto || strlen(want->proto) >= sizeof(s->proto))
+		return err_set(e, -EINVAL, "bind: no protocol");
+	strcpy(s->proto, want->proto);
+	if (!role_may(role, want))
+		return err_set(e, -EACCES, "bind: role %s may not have %s sockets %s", role,
+			       want->proto, want->path ? want->path : "");
+	if (strcmp(want->proto, "unix") == 0) {
+		snprintf(s->path, sizeof(s->path), "%s/%s", k->cfg.run_dir, want->path);
+		return 0;
+	}
+	s->addr = want->addr;
+	s->port = (uint16_t)want->port;
+	if (want->port < 1 || want->port > 65535 || !want->addr.family)
+		return err_set(e, -EINVAL, "bind: no address or port");
+	if (!config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
+		return err_set(e, -EACCES, "bind: %s %s port %u is not listed in the configuration",
+			       s->proto, addr_str(&s->addr, text), s->port);
+	return 0;
+}
+
+static bool same(const struct keeper_sock *a, const struct keeper_sock *b)
+{
+	return strcmp(a->proto, b->proto) == 0 && addr_eq(&a->addr, &b->addr) &&
+	       a->port == b->port && strcmp(a->path, b->path) == 0;
+}
+
+int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want, struct err *e)
+{
+	struct keeper_sock s;
+	int rc;
+
+	rc = judge(k, role, want, &s, e);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < k->n_socks; i++)
+		if (same(&k->socks[i], &s))
+			return k->socks[i].fd;
+	if (k->n_socks == KEEPER_SOCKS)
+		return err_set(e, -ENOSPC, "bind: %d sockets are open already", KEEPER_SOCKS);
+	if (s.path[0])
+		s.fd = sock_unix_listen(s.path, SOCK_STREAM, 0600, e);
+	else
+		s.fd = sock_bind(s.proto, &s.addr, s.port, e);
+	if (s.fd >= 0)
+		k->socks[k->n_socks++] = s;
+	return s.fd;
+}
+
+static void drop(struct keeper_sock *s)
+{
+	close(s->fd);
+	if (s->path[0])
+		unlink(s->path);
+}
+
+void keeper_bind_recheck(struct keeper *k)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < k->n_socks; i++) {
+		struct keeper_sock *s = &k->socks[i];
+
+		if (s->path[0] || config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
+			k->socks[kept++] = *s;
+		else
+			drop(s);
+	}
+	k->n_socks = kept;
+}
+
+void keeper_bind_close(struct keeper *k)
+{
+	for (size_t i = 0; i < k->n_socks; i++)
+		drop(&k->socks[i]);
+	k->n_socks = 0;
+}
