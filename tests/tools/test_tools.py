@@ -220,3 +220,19 @@ def test_services_stay_down_while_packages_are_installed(tmp_path):
     assert r.returncode == 0, r.stderr
     install = "install -y -q --no-install-recommends some-daemon"
     assert (tmp_path / "seen").read_text().splitlines() == [f"101 {install}", f"7 {install}"]
+
+
+# ---- the corpus replayer
+
+@pytest.mark.parametrize("corpus, breaks", [(b"good", False), (b"bad!", True), (b"bad!tail", True), (None, True)])
+def test_replay_fails_when_the_target_does(tmp_path, corpus, breaks):
+    """The target breaks on exactly "bad!": found whole, and as a cut of a longer file."""
+    target = '#include "tests/fuzz/fuzz.h"\n#include <stdlib.h>\n#include <string.h>\n' \
+             "int LLVMFuzzerTestOneInput(const uint8_t *d, size_t n)\n" \
+             '{ if (n == 4 && !memcmp(d, "bad!", 4)) abort(); return 0; }\n'
+    compile_c(tmp_path / "replay", target, "-D_GNU_SOURCE", f"-I{ROOT}", str(ROOT / "tests/fuzz/replay.c"))
+    (tmp_path / "corpus").mkdir()
+    if corpus:
+        (tmp_path / "corpus/one").write_bytes(corpus)
+    r = subprocess.run([tmp_path / "replay", tmp_path / "corpus"], capture_output=True)
+    assert (r.returncode != 0) == breaks
