@@ -18,8 +18,8 @@ struct pod_if {
 	uint32_t mtu;
 	const char *master; /* bridge on the node that the host's end joins, or NULL */
 	bool isolated;      /* as an isolated port */
-	/* In the pod, in this order. kaddr.ifname, kroute.oif and kneigh.ifname are filled in
-	 * with `name` where empty. */
+	/* Addresses, routes and neighbours in the pod, made in this order on the interface (the
+	 * device that they name is not read). */
 	const struct kobj *objs;
 	size_t nobjs;
 };
@@ -38,8 +38,8 @@ int pod_create(struct nl *host, int netns, const struct pod_if *p, struct pod_li
  * routes of table main, neighbours; sorted. -ENODEV when the interface is not there. */
 int pod_read(int netns, const char *name, struct klist *out, struct err *e);
 
-/* Renames the pod's end out of the way at once and sets it down, so that the name is free for a
- * new attachment before the reaper ran. ifindex is the one inside the pod (pod_links.pod); 0: by
+/* Sets the pod's end down, which takes its routes, and renames it out of the way ("dying" +
+ * index), so that the name is free for a new attachment before the reaper ran. ifindex is the one inside the pod (pod_links.pod); 0: by
  * name. Gone already is success. */
 int pod_retire(int netns, const char *name, int ifindex, struct err *e);
 

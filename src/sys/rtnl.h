@@ -54,7 +54,8 @@ struct rtnl_notice {
 	struct kobj obj;
 	bool deleted;
 	bool ours;   /* caused by one of the port ids given to the monitor */
-	bool kernel; /* caused by no process (carrier, expiry) */
+	bool kernel; /* no process is named: carrier, expiry, but also any change of an fdb and
+		      * the birth of a vxlan: compare with what is wanted before concluding */
 	int ifindex; /* of the device it is about, 0 for none */
 };
 

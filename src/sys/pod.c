@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+/* pod: see pod.h.
+ *
+ * Order of making. The pod's namespace first gets the sysctls that must stand before the device
+ * exists (no duplicate address detection, IPv6 not disabled: container runtimes disable it by
+ * default), in the same visit in which its socket is opened. One RTM_NEWLINK makes both ends, the
+ * pod's straight where it belongs; it must not carry IFF_UP (ENOTCONN: its peer is not there yet).
+ * Then everything inside is one batch.
+ *
+ * Retirement sets the pod's end down, which takes its routes and IPv6 addresses, and renames it
+ * (which kernels before 6.2 allow only when down): a quarter of a millisecond.
+ *
+ * Removal. RTM_DELLINK waits for RCU grace periods, some 35 ms, whether one device goes or many:
+ * the dying ones are put in a device group that nobody else uses, and the group is deleted. */
+#include "sys/pod.h"
+#include "sys/file.h"
+#include "sys/netns.h"
+#include "sys/rtnl_msg.h"
+
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LO_INDEX    1
+#define DYING_GROUP 0x666c6472 /* "fldr" */
+
+/* ---- the namespace */
+
+struct visit {
+	struct nl *nl;
+};
+
+static int prepare(void *arg, struct err *e)
+{
+	static const char *const zero[] = {
+		"net/ipv6/conf/all/disable_ipv6",      "net/ipv6/conf/default/disable_ipv6",
+		"net/ipv6/conf/all/accept_dad",        "net/ipv6/conf/default/accept_dad",
+		"net/ipv6/conf/default/dad_transmits",
+	};
+	struct visit *v = arg;
+	struct err why;
+
+	for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++) {
+		int rc = sysctl_write(zero[i], "0", &why);
+
+		if (rc == -ENOENT)
+			break; /* a kernel without IPv6 */
+		if (rc)
+			return err_set(e, rc, "%s", why.text);
+	}
+	v->nl = nl_open(NETLINK_ROUTE, e);
+	return v->nl ? 0 : -EIO;
+}
+
+/* ---- the pair */
+
+static void put_end(struct nlmsghdr *nlh, const char *name, const struct macaddr *mac, uint32_t mtu)
+{
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	mnl_attr_put(nlh, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+	if (mtu)
+		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+}
+
+static int put_pair(struct nl_batch *b, const struct pod_if *p, int netns, int master)
+{
+	struct nlmsghdr *nlh =
+		nl_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	struct nlattr *info, *data, *peer;
+	struct ifinfomsg *ifm;
+
+	if (!nlh)
+		return -ENOMEM;
+	ifm = mnl_nlmsg_get_payload(nlh);
+	ifm->ifi_flags = ifm->ifi_change = IFF_UP;
+	put_end(nlh, p->host, &p->host_mac, p->mtu);
+	if (master)
+		mnl_attr_put_u32(nlh, IFLA_MASTER, (uint32_t)master);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
+	mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg));
+	put_end(nlh, p->name, &p->mac, p->mtu);
+	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)netns);
+	mnl_attr_nest_end(nlh, peer);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return 0;
+}
+
+/* Port flags and alias are refused at creation; they follow by index. */
+static int put_host_rest(struct nl_batch *b, const struct pod_if *p, int ifindex)
+{
+	struct nlmsghdr *nlh;
+
+	if (p->master && p->isolated && rtnl_put_port(b, ifindex, true))
+		return -ENOMEM;
+	if (!p->alias)
+		return 0;
+	nlh = nl_batch_add(b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	if (!nlh)
+		return -ENOMEM;
+	((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index = ifindex;
+	mnl_attr_put_strz(nlh, IFLA_IFALIAS, p->alias);
+	return 0;
+}
+
+static int run(struct nl *nl, struct nl_batch *b, int rc, struct err *e)
+{
+	rc = rc ? err_sys(e, rc, "link") : nl_batch_run(nl, b, NULL, NULL, e);
+	nl_batch_fini(b);
+	return rc;
+}
+
+static int make_pair(struct nl *host, const struct pod_if *p, int netns, int *ifindex,
+		     struct err *e)
+{
+	struct nl_batch b = { 0 };
+	int master = 0, rc;
+
+	if (p->master) {
+		master = rtnl_ifindex(host, p->master, e);
+		if (master < 0)
+			return master;
+	}
+	rc = run(host, &b, put_pair(&b, p, netns, master), e);
+	if (rc == -EEXIST && rtnl_ifindex(host, p->host, NULL) > 0)
+		return err_set(e, rc, "link %s exists on the node", p->host);
+	if (rc == -EEXIST)
+		return err_set(e, rc, "link %s exists in the pod", p->name);
+	if (rc) {
+		err_wrap(e, "veth %s", p->host);
+		return rc;
+	}
+	rc = rtnl_ifindex(host, p->host, e);
+	if (rc < 0)
+		return rc;
+	*ifindex = rc;
+	rc = run(host, &b, put_host_rest(&b, p, *ifindex), e);
+	if (rc)
+		err_wrap(e, "veth %s", p->host);
+	return rc;
+}
+
+/* ---- inside */
+
+#define INSIDE_FIRST 2 /* requests before those of p->objs */
+
+struct inside {
+	const struct pod_if *p;
+	struct err *e;
+	int rc;
+};
+
+static void on_result(void *arg, unsigned i, int code, const char *text)
+{
+	struct inside *in = arg;
+	char what[256] = "link up";
+
+	if (!code || in->rc)
+		return;
+	if (i >= INSIDE_FIRST)
+		kobj_str(&in->p->objs[i - INSIDE_FIRST], what, sizeof(what));
+	in->rc = err_set(in->e, code, "in the pod: %s: %s", what, text[0] ? text : strerror(-code));
+}
+
+static int put_up(struct nl_batch *b, int ifindex)
+{
+	struct klink up = { .up = 1 }, down = { 0 };
+
+	return rtnl_put_link_set(b, &up, &down, ifindex, 0);
+}
+
+/* All that hangs on the interface, in there: its own device is the only one it can name. */
+static int put_obj(struct nl_batch *b, const struct kobj *o, int ifindex)
+{
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_ADDR:
+		return rtnl_put_addr(b, KOP_ADD, &o->addr, ifindex);
+	case KOBJ_ROUTE:
+		return rtnl_put_route(b, KOP_ADD, &o->route, ifindex);
+	case KOBJ_NEIGH:
+		return rtnl_put_neigh(b, KOP_ADD, &o->neigh, ifindex);
+	case KOBJ_NONE:
+	case KOBJ_SYSCTL:
+	case KOBJ_LINK:
+	case KOBJ_FDB:
+		break;
+	}
+	return -EINVAL;
+}
+
+static int configure(struct nl *pod, const struct pod_if *p, int *ifindex, struct err *e)
+{
+	struct inside in = { p, e, 0 };
+	struct nl_batch b = { 0 };
+	int index = rtnl_ifindex(pod, p->name, e), rc;
+
+	if (index < 0) {
+		err_wrap(e, "in the pod");
+		return index;
+	}
+	rc = put_up(&b, LO_INDEX);
+	if (!rc)
+		rc = put_up(&b, index);
+	for (size_t i = 0; !rc && i < p->nobjs; i++)
+		rc = put_obj(&b, &p->objs[i], index);
+	if (rc)
+		err_sys(e, rc, "in the pod");
+	else
+		rc = nl_batch_run(pod, &b, on_result, &in, e);
+	nl_batch_fini(&b);
+	*ifindex = index;
+	return rc ? rc : in.rc;
+}
+
+int pod_create(struct nl *host, int netns, const struct pod_if *p, struct pod_links *out,
+	       struct err *e)
+{
+	struct pod_links made = { 0 };
+	struct visit v = { 0 };
+	int rc = netns_do(netns, prepare, &v, e);
+
+	if (rc)
+		return rc;
+	rc = make_pair(host, p, netns, &made.host, e);
+	if (!rc)
+		rc = configure(v.nl, p, &made.pod, e);
+	if (rc && made.host)
+		pod_reap(host, &made.host, 1, NULL);
+	nl_close(v.nl);
+	if (!rc)
+		*out = made;
+	return rc;
+}
+
+/* ---- reading back */
+
+static const char *device(const struct kobj *o)
+{
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_LINK:
+		return o->link.name;
+	case KOBJ_ADDR:
+		return o->addr.ifname;
+	case KOBJ_ROUTE:
+		return o->route.oif;
+	case KOBJ_NEIGH:
+		return o->neigh.ifname;
+	case KOBJ_FDB:
+		return o->fdb.ifname;
+	case KOBJ_NONE:
+	case KOBJ_SYSCTL:
+		break;
+	}
+	return "";
+}
+
+int pod_read(int netns, const char *name, struct klist *out, struct err *e)
+{
+	struct nl *nl = nl_open_in(netns, NETLINK_ROUTE, e);
+	struct klist all = { 0 };
+	bool found = !name;
+	int rc;
+
+	if (!nl)
+		return e ? e->code : -EIO;
+	rc = rtnl_dump(nl, RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH),
+		       &all, e);
+	nl_close(nl);
+	for (size_t i = 0; !rc && i < all.n; i++) {
+		if (name && strncmp(device(&all.v[i]), name, IFNAME_LEN) != 0)
+			continue;
+		found |= all.v[i].type == KOBJ_LINK;
+		if (klist_add(out, &all.v[i]))
+			rc = err_sys(e, -ENOMEM, "in the pod");
+	}
+	klist_fini(&all);
+	if (!rc && !found)
+		rc = err_set(e, -ENODEV, "in the pod: no link %s", name);
+	return rc;
+}
+
+/* ---- the end */
+
+static int put_rename(struct nl_batch *b, int ifindex)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	char name[IFNAME_LEN];
+
+	if (!nlh)
+		return -ENOMEM;
+	((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index = ifindex;
+	snprintf(name, sizeof(name), "dying%d", ifindex);
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	return 0;
+}
+
+static int put_down(struct nl_batch *b, int ifindex)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, RTM_NEWLINK, 0, sizeof(struct ifinfomsg));
+	struct ifinfomsg *ifm;
+
+	if (!nlh)
+		return -ENOMEM;
+	ifm = mnl_nlmsg_get_payload(nlh);
+	ifm->ifi_index = ifindex;
+	ifm->ifi_change = IFF_UP;
+	return 0;
+}
+
+static int retire(struct nl *nl, int ifindex, struct err *e)
+{
+	struct nl_batch b = { 0 };
+	int rc = put_down(&b, ifindex);
+
+	if (!rc)
+		rc = put_rename(&b, ifindex);
+	return run(nl, &b, rc, e);
+}
+
+int pod_retire(int netns, const char *name, int ifindex, struct err *e)
+{
+	struct nl *nl = nl_open_in(netns, NETLINK_ROUTE, e);
+	struct err why = { 0 };
+	int rc = 0;
+
+	if (!nl)
+		return e ? e->code : -EIO;
+	if (!ifindex)
+		rc = ifindex = rtnl_ifindex(nl, name, &why);
+	if (rc >= 0)
+		rc = retire(nl, ifindex, &why);
+	nl_close(nl);
+	return rc && rc != -ENODEV ? err_set(e, rc, "in the pod: %s", why.text) : 0;
+}
+
+static int put_group(struct nl_batch *b, uint16_t type, int ifindex)
+{
+	struct nlmsghdr *nlh = nl_batch_add(b, type, 0, sizeof(struct ifinfomsg));
+
+	if (!nlh)
+		return -ENOMEM;
+	((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index = ifindex;
+	mnl_attr_put_u32(nlh, IFLA_GROUP, DYING_GROUP);
+	return 0;
+}
+
+struct reaping {
+	struct err *e;
+	int rc;
+};
+
+static void on_reaped(void *arg, unsigned i, int code, const char *text)
+{
+	struct reaping *r = arg;
+
+	if (code && code != -ENODEV && !r->rc)
+		r->rc = err_set(r->e, code, "remove links: %s", text[0] ? text : strerror(-code));
+}
+
+int pod_reap(struct nl *host, const int *ifindex, size_t n, struct err *e)
+{
+	struct reaping r = { e, 0 };
+	struct nl_batch b = { 0 };
+	int rc = 0;
+
+	if (n == 1)
+		rc = rtnl_put_link_del(&b, ifindex[0]);
+	for (size_t i = 0; n > 1 && !rc && i < n; i++)
+		rc = put_group(&b, RTM_NEWLINK, ifindex[i]);
+	if (n > 1 && !rc)
+		rc = put_group(&b, RTM_DELLINK, 0);
+	if (rc)
+		err_sys(e, rc, "remove links");
+	else
+		rc = nl_batch_run(host, &b, on_reaped, &r, e);
+	nl_batch_fini(&b);
+	return rc ? rc : r.rc;
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+/* rtnl: reading; see rtnl.h. Each dump is collected whole before it is decoded, so that a torn one
+ * is begun anew without a trace. Links are read first, since everything else names them by
+ * index. */
+#include "sys/rtnl.h"
+#include "sys/file.h"
+#include "sys/rtnl_msg.h"
+
+#include <errno.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* ---- klist */
+
+void klist_fini(struct klist *l)
+{
+	free(l->v);
+	*l = (struct klist){ 0 };
+}
+
+int klist_add(struct klist *l, const struct kobj *o)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? 2 * l->cap : 64;
+		struct kobj *v = reallocarray(l->v, cap, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n++] = *o;
+	return 0;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return kobj_cmp(a, b);
+}
+
+void klist_sort(struct klist *l)
+{
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), by_key);
+}
+
+/* Of several with one key (fe80::/64 of each device) ours stays, else any. */
+static void unique(struct klist *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (!n || kobj_cmp(&l->v[n - 1], &l->v[i]))
+			l->v[n++] = l->v[i];
+		else if (l->v[n - 1].foreign && !l->v[i].foreign)
+			l->v[n - 1] = l->v[i];
+	}
+	l->n = n;
+}
+
+/* ---- dumps */
+
+struct dumping {
+	struct nl *nl;
+	struct nl_batch b;
+	struct buf reply;
+	struct ifnames *names;
+	struct klist *out;
+};
+
+static void *request(struct dumping *d, uint16_t type, size_t head)
+{
+	struct nlmsghdr *nlh = nl_batch_add(&d->b, type, NLM_F_DUMP, head);
+
+	return nlh ? mnl_nlmsg_get_payload(nlh) : NULL;
+}
+
+/* Sends what request() began and decodes the answer; `keep`: into the result. */
+static int collect(struct dumping *d, bool keep, struct err *e)
+{
+	const struct nlmsghdr *nlh;
+	struct kobj o;
+	size_t off = 0;
+	int index, rc;
+
+	buf_clear(&d->reply);
+	rc = nl_talk(d->nl, &d->b, &d->reply, e);
+	if (rc)
+		return rc;
+	while ((nlh = nl_walk(d->reply.v, d->reply.n, &off))) {
+		rc = rtnl_decode(d->names, nlh, &o, &index);
+		if (rc > 0 && keep)
+			rc = klist_add(d->out, &o);
+		if (rc < 0)
+			return err_sys(e, rc, "netlink: dump");
+	}
+	return 0;
+}
+
+static int dump_links(struct dumping *d, bool keep, struct err *e)
+{
+	struct nlmsghdr *nlh =
+		nl_batch_add(&d->b, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+	size_t first = d->out->n;
+	int rc;
+
+	if (!nlh)
+		return err_sys(e, -ENOMEM, "links");
+	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	rc = collect(d, keep, e);
+	/* A port may come before its bridge, whose name was not known then: read them again. */
+	if (!rc && keep) {
+		const struct nlmsghdr *m;
+		size_t off = 0, i = first;
+		struct kobj o;
+		int index;
+
+		while ((m = nl_walk(d->reply.v, d->reply.n, &off)))
+			if (rtnl_decode(d->names, m, &o, &index) > 0 && i < d->out->n)
+				d->out->v[i++] = o;
+	}
+	if (rc)
+		err_wrap(e, "links");
+	return rc;
+}
+
+static int dump_addrs(struct dumping *d, struct err *e)
+{
+	int rc;
+
+	if (!request(d, RTM_GETADDR, sizeof(struct ifaddrmsg)))
+		return err_sys(e, -ENOMEM, "addresses");
+	rc = collect(d, true, e);
+	if (rc)
+		err_wrap(e, "addresses");
+	return rc;
+}
+
+static int dump_routes(struct dumping *d, uint8_t family, struct err *e)
+{
+	struct rtmsg *rtm = request(d, RTM_GETROUTE, sizeof(*rtm));
+	struct err why = { 0 };
+	int rc;
+
+	if (!rtm)
+		return err_sys(e, -ENOMEM, "routes");
+	rtm->rtm_family = family;
+	rtm->rtm_table = RT_TABLE_MAIN;
+	rc = collect(d, true, &why);
+	/* A kernel that runs without IPv6 has no IPv6 routes. */
+	if (family == AF_INET6 && (rc == -EOPNOTSUPP || rc == -EAFNOSUPPORT || rc == -ENOENT))
+		return 0;
+	return rc ? err_set(e, rc, "routes: %s", why.text) : 0;
+}
+
+static int dump_neighs(struct dumping *d, uint8_t family, uint8_t flags, struct err *e)
+{
+	struct ndmsg *ndm = request(d, RTM_GETNEIGH, sizeof(*ndm));
+	int rc;
+
+	if (!ndm)
+		return err_sys(e, -ENOMEM, "neighbours");
+	ndm->ndm_family = family;
+	ndm->ndm_flags = flags;
+	rc = collect(d, true, e);
+	if (rc)
+		err_wrap(e, "neighbours");
+	return rc;
+}
+
+static int dump_all(struct dumping *d, unsigned what, struct err *e)
+{
+	int rc = dump_links(d, what & RTNL(KOBJ_LINK), e);
+
+	if (!rc && (what & RTNL(KOBJ_ADDR)))
+		rc = dump_addrs(d, e);
+	if (!rc && (what & RTNL(KOBJ_ROUTE)))
+		rc = dump_routes(d, AF_INET, e);
+	if (!rc && (what & RTNL(KOBJ_ROUTE)))
+		rc = dump_routes(d, AF_INET6, e);
+	if (!rc && (what & RTNL(KOBJ_NEIGH)))
+		rc = dump_neighs(d, AF_UNSPEC, 0, e);
+	if (!rc && (what & RTNL(KOBJ_NEIGH)))
+		rc = dump_neighs(d, AF_UNSPEC, NTF_PROXY, e);
+	if (!rc && (what & RTNL(KOBJ_FDB)))
+		rc = dump_neighs(d, AF_BRIDGE, 0, e);
+	return rc;
+}
+
+int rtnl_dump(struct nl *nl, unsigned what, struct klist *out, struct err *e)
+{
+	struct klist got = { 0 };
+	struct dumping d = { .nl = nl, .names = ifnames_new(), .out = &got };
+	int rc = d.names ? dump_all(&d, what, e) : err_sys(e, -ENOMEM, "netlink: dump");
+
+	nl_batch_fini(&d.b);
+	buf_fini(&d.reply);
+	ifnames_free(d.names);
+	for (size_t i = 0; !rc && i < got.n; i++)
+		if (klist_add(out, &got.v[i]))
+			rc = err_sys(e, -ENOMEM, "netlink: dump");
+	if (!rc) {
+		klist_sort(out);
+		unique(out);
+	}
+	klist_fini(&got);
+	return rc;
+}
+
+int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct kobj o = want[i];
+		struct err why = { 0 };
+		int rc;
+
+		if (o.type != KOBJ_SYSCTL)
+			continue;
+		memset(o.sysctl.value, 0, sizeof(o.sysctl.value));
+		rc = sysctl_read(o.sysctl.path, o.sysctl.value, sizeof(o.sysctl.value), &why);
+		if (rc == -ENOENT)
+			continue;
+		if (rc)
+			return err_set(e, rc, "%s", why.text);
+		if (klist_add(out, &o))
+			return err_sys(e, -ENOMEM, "sysctls");
+	}
+	return 0;
+}
+
+int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *out, int *index,
+		  struct err *e)
+{
+	struct buf reply = { 0 };
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *nlh = nl_batch_add(&b, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+	struct ifnames *names = ifnames_new();
+	size_t off = 0;
+	struct kobj o;
+	int rc;
+
+	if (nlh) {
+		((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index = ifindex;
+		if (name)
+			mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+		mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	}
+	rc = names ? nl_talk(nl, &b, &reply, e) : err_sys(e, -ENOMEM, "out of memory");
+	if (!rc && (!(nlh = (void *)nl_walk(reply.v, reply.n, &off)) ||
+		    rtnl_decode(names, nlh, &o, index) <= 0))
+		rc = err_set(e, -EBADMSG, "no link in the answer");
+	if (rc && name)
+		err_wrap(e, "link %s", name);
+	else if (rc)
+		err_wrap(e, "link %d", ifindex);
+	else
+		*out = o.link;
+	nl_batch_fini(&b);
+	buf_fini(&reply);
+	ifnames_free(names);
+	return rc;
+}
+
+int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e)
+{
+	struct klink l;
+	int index, rc = rtnl_get_link(nl, ifname, 0, &l, &index, e);
+
+	return rc ? rc : index;
+}

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: Apache-2.0
+/* rtnl_apply: doing operations; see rtnl.h.
+ *
+ * Addresses, routes, neighbours and entries are pipelined into one batch. Links and sysctls go one
+ * by one, with the batch sent before them, because what follows may hang on them; they are few.
+ * Names become indices through a cache that lives as long as one call and forgets a device that
+ * the call makes or removes. */
+#include "sys/file.h"
+#include "sys/rtnl.h"
+#include "sys/rtnl_msg.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ifindex {
+	char name[IFNAME_LEN];
+	int index;
+};
+
+struct applying {
+	struct nl *nl;
+	const struct kop *ops;
+	int *codes;
+	size_t *of; /* batch's request → operation */
+	struct nl_batch b;
+	struct ifindex *cache;
+	size_t ncache, capcache;
+	int rc; /* first failure, described in e */
+	struct err *e;
+};
+
+static void fail(struct applying *ap, size_t i, int code, const char *text)
+{
+	char what[256];
+
+	if (ap->codes && !ap->codes[i])
+		ap->codes[i] = code;
+	if (ap->rc)
+		return;
+	ap->rc = err_set(ap->e, code, "%s: %s", kobj_str(ap->ops[i].obj, what, sizeof(what)),
+			 text[0] ? text : strerror(-code));
+}
+
+static bool gone(int code)
+{
+	return code == -ENODEV || code == -ESRCH || code == -ENOENT || code == -EADDRNOTAVAIL;
+}
+
+static void on_result(void *arg, unsigned n, int code, const char *text)
+{
+	struct applying *ap = arg;
+	size_t i = ap->of[n];
+
+	if (code && !(ap->ops[i].verb == KOP_DELETE && gone(code)))
+		fail(ap, i, code, text);
+}
+
+/* The transport failed: every request that is still in the batch failed with it. */
+static int flush(struct applying *ap)
+{
+	unsigned n = ap->b.n;
+	struct err why;
+	int rc;
+
+	if (!n)
+		return 0;
+	rc = nl_batch_run(ap->nl, &ap->b, on_result, ap, &why);
+	for (unsigned i = 0; rc && i < n; i++)
+		fail(ap, ap->of[i], rc, why.text);
+	return rc;
+}
+
+/* ---- names */
+
+static void forget(struct applying *ap, const char *name)
+{
+	for (size_t i = 0; i < ap->ncache; i++)
+		if (!strncmp(ap->cache[i].name, name, IFNAME_LEN))
+			ap->cache[i--] = ap->cache[--ap->ncache];
+}
+
+static void remember(struct applying *ap, const char name[IFNAME_LEN], int index)
+{
+	if (ap->ncache == ap->capcache) {
+		size_t cap = ap->capcache ? 2 * ap->capcache : 16;
+		struct ifindex *v = reallocarray(ap->cache, cap, sizeof(*v));
+
+		if (!v)
+			return; /* it is only a cache */
+		ap->cache = v;
+		ap->capcache = cap;
+	}
+	memcpy(ap->cache[ap->ncache].name, name, IFNAME_LEN);
+	ap->cache[ap->ncache++].index = index;
+}
+
+static int index_of(struct applying *ap, const char *ifname, struct err *e)
+{
+	char name[IFNAME_LEN + 1] = "";
+	int index;
+
+	memcpy(name, ifname, IFNAME_LEN);
+	for (size_t i = 0; i < ap->ncache; i++)
+		if (!strncmp(ap->cache[i].name, name, IFNAME_LEN))
+			return ap->cache[i].index;
+	index = rtnl_ifindex(ap->nl, name, e);
+	if (index > 0)
+		remember(ap, name, index);
+	return index;
+}
+
+/* ---- links */
+
+static int run(struct applying *ap, struct nl_batch *b, struct err *e)
+{
+	int rc = nl_batch_run(ap->nl, b, NULL, NULL, e);
+
+	nl_batch_fini(b);
+	return rc;
+}
+
+/* What a device keeps from its birth to its death. */
+static bool reborn(const struct klink *want, const struct klink *have)
+{
+	if (want->kind == KLINK_VXLAN)
+		return want->vni != have->vni || want->vxlan_port != have->vxlan_port ||
+		       !addr_eq(&want->vxlan_local, &have->vxlan_local);
+	return want->kind == KLINK_IFB && want->has_mac &&
+	       memcmp(&want->mac, &have->mac, sizeof(want->mac)) != 0;
+}
+
+static int make_link(struct applying *ap, const struct klink *l, struct klink *have, int *index,
+		     struct err *e)
+{
+	struct nl_batch b = { 0 };
+	int rc;
+
+	if (l->kind == KLINK_ANY || l->kind == KLINK_VETH)
+		return err_set(e, -ENODEV, "the device is gone");
+	rc = rtnl_put_link_new(&b, l) ? err_sys(e, -ENOMEM, "link") : run(ap, &b, e);
+	return rc ? rc : rtnl_get_link(ap->nl, l->name, 0, have, index, e);
+}
+
+static int set_link(struct applying *ap, const struct klink *l, const struct klink *have, int index,
+		    struct err *e)
+{
+	struct nl_batch b = { 0 };
+	int master = 0, rc = 0;
+
+	if (l->master[0] && strncmp(l->master, have->master, IFNAME_LEN) != 0)
+		master = index_of(ap, l->master, e);
+	if (master < 0)
+		return master;
+	if (rtnl_put_link_set(&b, l, have, index, master))
+		rc = -ENOMEM;
+	if (!rc && l->master[0] && l->isolated != have->isolated)
+		rc = rtnl_put_port(&b, index, l->isolated);
+	if (rc) {
+		nl_batch_fini(&b);
+		return err_sys(e, rc, "link");
+	}
+	return run(ap, &b, e);
+}
+
+static int want_link(struct applying *ap, const struct klink *l, struct err *e)
+{
+	struct klink have = { 0 };
+	struct nl_batch b = { 0 };
+	int index = 0, rc;
+
+	rc = rtnl_get_link(ap->nl, l->name, 0, &have, &index, e);
+	if (!rc && l->kind != KLINK_ANY && l->kind != have.kind)
+		return err_set(e, -EEXIST, "a device of another kind has this name");
+	if (!rc && reborn(l, &have)) {
+		rc = rtnl_put_link_del(&b, index) ? err_sys(e, -ENOMEM, "link") : run(ap, &b, e);
+		if (rc && !gone(rc))
+			return rc;
+		rc = -ENODEV;
+	}
+	if (rc == -ENODEV)
+		rc = make_link(ap, l, &have, &index, e);
+	return rc ? rc : set_link(ap, l, &have, index, e);
+}
+
+static int apply_link(struct applying *ap, const struct kop *op, struct err *e)
+{
+	const struct klink *l = &op->obj->link;
+	struct nl_batch b = { 0 };
+	int index, rc;
+
+	forget(ap, l->name);
+	if (op->verb != KOP_DELETE)
+		return want_link(ap, l, e);
+	index = rtnl_ifindex(ap->nl, l->name, e);
+	if (index < 0)
+		return gone(index) ? 0 : index;
+	rc = rtnl_put_link_del(&b, index) ? err_sys(e, -ENOMEM, "link") : run(ap, &b, e);
+	return gone(rc) ? 0 : rc;
+}
+
+/* ---- the rest */
+
+static const char *device_of(const struct kobj *o)
+{
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_ADDR:
+		return o->addr.ifname;
+	case KOBJ_ROUTE:
+		return o->route.oif;
+	case KOBJ_NEIGH:
+		return o->neigh.ifname;
+	case KOBJ_FDB:
+		return o->fdb.ifname;
+	case KOBJ_NONE:
+	case KOBJ_SYSCTL:
+	case KOBJ_LINK:
+		break;
+	}
+	return "";
+}
+
+static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, int index)
+{
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_ADDR:
+		return rtnl_put_addr(b, verb, &o->addr, index);
+	case KOBJ_ROUTE:
+		return rtnl_put_route(b, verb, &o->route, index);
+	case KOBJ_NEIGH:
+		return rtnl_put_neigh(b, verb, &o->neigh, index);
+	case KOBJ_FDB:
+		return rtnl_put_fdb(b, verb, &o->fdb, index);
+	case KOBJ_NONE:
+	case KOBJ_SYSCTL:
+	case KOBJ_LINK:
+		break;
+	}
+	return -EINVAL;
+}
+
+static void queue(struct applying *ap, size_t i)
+{
+	const struct kop *op = &ap->ops[i];
+	const char *dev = device_of(op->obj);
+	struct err why;
+	int index = 0, rc;
+
+	if (dev[0]) {
+		index = index_of(ap, dev, &why);
+		if (index < 0) {
+			/* With its device the object went too. */
+			if (op->verb != KOP_DELETE || !gone(index))
+				fail(ap, i, index, why.text);
+			return;
+		}
+	}
+	rc = put_op(&ap->b, op->verb, op->obj, index);
+	if (rc)
+		fail(ap, i, rc, "");
+	else
+		ap->of[ap->b.n - 1] = i;
+}
+
+static int apply_op(struct applying *ap, size_t i)
+{
+	const struct kop *op = &ap->ops[i];
+	struct err why;
+	int rc;
+
+	if (op->obj->type != KOBJ_LINK && op->obj->type != KOBJ_SYSCTL) {
+		queue(ap, i);
+		return 0;
+	}
+	rc = flush(ap);
+	if (rc) {
+		fail(ap, i, rc, "not tried");
+		return rc;
+	}
+	if (op->obj->type == KOBJ_LINK)
+		rc = apply_link(ap, op, &why);
+	else if (op->verb != KOP_DELETE)
+		rc = sysctl_write(op->obj->sysctl.path, op->obj->sysctl.value, &why);
+	if (rc)
+		fail(ap, i, rc, why.text);
+	return 0;
+}
+
+int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struct err *e)
+{
+	struct applying ap = { .nl = nl, .ops = ops, .codes = codes, .e = e };
+	size_t i = 0;
+	int rc = 0;
+
+	if (codes)
+		memset(codes, 0, n * sizeof(*codes));
+	ap.of = calloc(n ? n : 1, sizeof(*ap.of));
+	if (!ap.of)
+		rc = -ENOMEM;
+	for (; !rc && i < n; i++)
+		rc = apply_op(&ap, i);
+	if (!rc)
+		rc = flush(&ap);
+	for (; rc && i < n; i++)
+		fail(&ap, i, rc, "not tried");
+	nl_batch_fini(&ap.b);
+	free(ap.cache);
+	free(ap.of);
+	return ap.rc;
+}
