@@ -101,12 +101,15 @@ static void join_pair(struct keeper_role *a, struct keeper_role *b)
 	close(pair[1]);
 }
 
-static void join(struct keeper *k, struct keeper_role *r)
+/* Joins `r` with all that it talks to, or only with `peer`. */
+static void join(struct keeper *k, struct keeper_role *r, const char *peer)
 {
 	for (size_t i = 0; i < sizeof(joins) / sizeof(joins[0]); i++) {
 		struct keeper_role *a = find(k, joins[i].a), *b = find(k, joins[i].b);
 
-		if ((a == r || b == r) && a && b && a->state == ROLE_UP && b->state == ROLE_UP)
+		if (!a || !b || (a != r && b != r) || a->state != ROLE_UP || b->state != ROLE_UP)
+			continue;
+		if (!peer || strcmp((a == r ? b : a)->name, peer) == 0)
 			join_pair(a, b);
 	}
 }
@@ -165,7 +168,7 @@ static void start(struct keeper *k, struct keeper_role *r)
 	pid_path(k, r, path);
 	if (proc_pidfile(path, r->proc.pid, &e))
 		log_warn("role %s: %s", r->name, e.text);
-	join(k, r);
+	join(k, r, NULL);
 	if (strcmp(r->name, "health") == 0)
 		for (size_t i = 0; i < k->n_roles; i++)
 			report(k, &k->roles[i]);
@@ -238,24 +241,30 @@ static void on_bind(struct keeper *k, struct keeper_role *r, const struct rec_bi
 
 static int on_frame(struct keeper *k, struct keeper_role *r, struct rframe *f, struct err *e)
 {
-	struct rec_bind want = { 0 };
+	union {
+		struct rec_bind bind;
+		struct rec_join join;
+	} body = { 0 };
 	struct arena a;
 	int rc = 0;
 
 	if (f->fd >= 0)
 		close(f->fd);
-	if (f->type == REC_READY && !r->ready) {
+	if (f->type != REC_READY && f->type != REC_BIND && f->type != REC_JOIN)
+		return 0;
+	arena_init(&a, RECORD_MAX);
+	rc = record_decode(&f->body, record_schema(f->type), &body, &a, e);
+	if (!rc && f->type == REC_BIND)
+		on_bind(k, r, &body.bind);
+	if (!rc && f->type == REC_JOIN && body.join.role)
+		join(k, r, body.join.role);
+	if (!rc && f->type == REC_READY && !r->ready) {
 		r->ready = true;
 		log_info("role %s is ready after %lld ms", r->name,
 			 (long long)(keeper_now_ms() - r->started_ms));
 		report(k, r);
-	} else if (f->type == REC_BIND) {
-		arena_init(&a, RECORD_MAX);
-		rc = record_decode(&f->body, record_schema(REC_BIND), &want, &a, e);
-		if (!rc)
-			on_bind(k, r, &want);
-		arena_fini(&a);
 	}
+	arena_fini(&a);
 	return rc;
 }
 

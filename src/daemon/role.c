@@ -63,13 +63,23 @@ int role_bind(struct role *r, const struct rec_bind *want, role_bound_fn *fn, vo
 	return 0;
 }
 
-void role_ready(struct role *r)
+static void name_to_keeper(struct role *r, unsigned type, const char *name)
 {
-	struct rec_join me = { .role = r->ops->name };
+	struct rec_join body = { .role = name };
 	struct err e;
 
-	if (tell_keeper(r, REC_READY, &me, &e))
+	if (tell_keeper(r, type, &body, &e))
 		log_error("keeper: %s", e.text);
+}
+
+void role_rejoin(struct role *r, const char *peer)
+{
+	name_to_keeper(r, REC_JOIN, peer);
+}
+
+void role_ready(struct role *r)
+{
+	name_to_keeper(r, REC_READY, r->ops->name);
 }
 
 void role_exit(struct role *r, int code)

@@ -61,6 +61,9 @@ int role_main(const struct role_ops *ops, void *state, int argc, char **argv);
  * name of a socket in the run directory ("cni.sock"). want->id is ignored. */
 int role_bind(struct role *r, const struct rec_bind *want, role_bound_fn *fn, void *arg,
 	      struct err *e);
+/* Asks the keeper for a new stream to `peer`, whose last one ended though the peer may live;
+ * comes through ops->join. */
+void role_rejoin(struct role *r, const char *peer);
 /* Tells the keeper that the role serves now. */
 void role_ready(struct role *r);
 /* Leaves the loop after the current callback; the process exits with `code`. */

@@ -25,7 +25,8 @@ enum record_type {
 	/* role ↔ keeper, descriptor 3 */
 	REC_BIND,  /* role → keeper: struct rec_bind */
 	REC_BOUND, /* keeper → role: struct rec_bound, with the socket unless code ≠ 0 */
-	REC_JOIN,  /* keeper → role: struct rec_join, with one end of a stream to that role */
+	REC_JOIN,  /* keeper → role: struct rec_join, with one end of a stream to that role;
+		    * role → keeper: its stream to that role ended, it wants a new one */
 	REC_READY, /* role → keeper: it serves now (struct rec_join with its own name) */
 	/* subscriber ↔ watch */
 	REC_HELLO,  /* subscriber → watch: struct rec_hello, first on the stream */
