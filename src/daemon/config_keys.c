@@ -161,7 +161,7 @@ static int set_roles(struct config *c, const char *text, struct err *e)
 
 	if (strlen(text) >= sizeof(copy))
 		return err_set(e, -EINVAL, "too long");
-	strcpy(copy, text);
+	memcpy(copy, text, strlen(text) + 1);
 	c->roles.v = NULL;
 	c->roles.n = 0;
 	for (word = strtok_r(copy, " \t,", &save); word && !rc;

@@ -48,7 +48,7 @@ static int judge(const struct keeper *k, const char *role, const struct rec_bind
 	*s = (struct keeper_sock){ .fd = -1 };
 	if (!want->proto || strlen(want->proto) >= sizeof(s->proto))
 		return err_set(e, -EINVAL, "bind: no protocol");
-	strcpy(s->proto, want->proto);
+	memcpy(s->proto, want->proto, strlen(want->proto) + 1);
 	if (!role_may(role, want))
 		return err_set(e, -EACCES, "bind: role %s may not have %s sockets %s", role,
 			       want->proto, want->path ? want->path : "");

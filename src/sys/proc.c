@@ -26,8 +26,6 @@
 
 #define MAX_FDS 64
 
-extern char **environ;
-
 static int child_signals(void)
 {
 	struct sigaction dfl = { .sa_handler = SIG_DFL };

@@ -67,7 +67,7 @@ static int apply_lend(struct ipam *s, const struct journal_entry *j, struct err 
 {
 	char text[ADDR_TEXT], *mem;
 	struct slot *k;
-	size_t n;
+	size_t n, handle_n;
 
 	if (!j->node || !j->handle || !j->addr.family)
 		return err_set(e, -EBADMSG, "a loan without node, handle or address");
@@ -77,11 +77,12 @@ static int apply_lend(struct ipam *s, const struct journal_entry *j, struct err 
 	k = slot_find(s, &j->addr);
 	if (k && k->owner)
 		return err_set(e, -EBADMSG, "%s is lent but in use", addr_str(&j->addr, text));
-	mem = malloc(n + strlen(j->handle) + 1);
+	handle_n = strlen(j->handle) + 1;
+	mem = malloc(n + handle_n);
 	if (!mem)
 		return err_set(e, -ENOMEM, "no memory");
 	memcpy(mem, j->node, n);
-	strcpy(mem + n, j->handle);
+	memcpy(mem + n, j->handle, handle_n);
 	k = slot_make(s, &j->addr);
 	free(k->lent_to);
 	k->lent_to = mem;
