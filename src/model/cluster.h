@@ -25,6 +25,7 @@ enum kind_id {
 	KIND_ENDPOINTSLICE,
 	KIND_NETWORKPOLICY,
 	KIND_INGRESS,
+	KIND_LEASE, /* coordination.k8s.io/v1; derived: who of several daemons leads */
 	/* fairlead.io/v1 */
 	KIND_IPPOOL,
 	KIND_IPBLOCK,
@@ -168,6 +169,17 @@ struct workload {
 		const char *serviceName;    /* StatefulSet */
 		struct label_selector *selector;
 		struct pod_template template;
+	} spec;
+};
+
+/* ---- coordination.k8s.io/v1 */
+
+struct lease {
+	struct meta meta;
+	struct {
+		const char *holderIdentity; /* NULL or "": nobody */
+		int64_t leaseDurationSeconds, leaseTransitions;
+		int64_t acquireTime, renewTime; /* the holder's clock: for people */
 	} spec;
 };
 

@@ -24,6 +24,8 @@ static const struct kind kinds[KIND_COUNT] = {
 	APPS(KIND_STATEFULSET, "StatefulSet", "statefulsets", "sts"),
 	APPS(KIND_DAEMONSET, "DaemonSet", "daemonsets", "ds"),
 	[KIND_JOB] = { KIND_JOB, "batch/v1", "Job", "jobs", NULL, 1, 0, &workload_schema },
+	[KIND_LEASE] = { KIND_LEASE, "coordination.k8s.io/v1", "Lease", "leases", NULL, 1, 1,
+			 &lease_schema },
 	FAIRLEAD(KIND_IPPOOL, "IPPool", "ippools", NULL, 0, 0, ippool_schema),
 	FAIRLEAD(KIND_IPBLOCK, "IPBlock", "ipblocks", NULL, 0, 0, ipblock_schema),
 	FAIRLEAD(KIND_IPRESERVATION, "IPReservation", "ipreservations", NULL, 0, 0,

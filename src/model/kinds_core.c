@@ -204,3 +204,21 @@ static const struct field workload_fields[] = {
 	FIELD(struct workload, spec, 2, F_OBJ, .sub = &workload_spec_schema),
 };
 const SCHEMA(workload_schema, "Workload", struct workload, workload_fields);
+
+/* ---- coordination.k8s.io/v1 */
+
+typedef TYPE_OF(struct lease, spec) lease_spec;
+static const struct field lease_spec_fields[] = {
+	FIELD(lease_spec, holderIdentity, 1, F_STR),
+	FIELD(lease_spec, leaseDurationSeconds, 2, F_I64),
+	FIELD(lease_spec, leaseTransitions, 3, F_I64),
+	FIELD(lease_spec, acquireTime, 4, F_TIME),
+	FIELD(lease_spec, renewTime, 5, F_TIME),
+};
+static const SCHEMA(lease_spec_schema, "LeaseSpec", lease_spec, lease_spec_fields);
+
+static const struct field lease_fields[] = {
+	FIELD_KEY(struct lease, meta, "metadata", 1, F_OBJ, .sub = &meta_schema),
+	FIELD(struct lease, spec, 2, F_OBJ, .sub = &lease_spec_schema),
+};
+const SCHEMA(lease_schema, "Lease", struct lease, lease_fields);
