@@ -4,7 +4,10 @@
 
 struct wire wire_from(const void *p, size_t n)
 {
-	return (struct wire){ p, (const uint8_t *)p + n, false };
+	static const uint8_t nothing[1];
+	const uint8_t *from = p ? p : nothing; /* NULL + 0 is undefined */
+
+	return (struct wire){ from, from + (p ? n : 0), false };
 }
 
 size_t wire_left(const struct wire *w)

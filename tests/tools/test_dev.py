@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""./dev teaches by --help, and what the documents tell a reader to type is there."""
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ["demo", "test", "build", "bench", "fuzz", "lint", "fmt"]
+
+
+def dev(*args):
+    return subprocess.run([ROOT / "dev", *args], capture_output=True, text=True, timeout=60)
+
+
+def test_help_names_every_command():
+    r = dev("help")
+    assert r.returncode == 0
+    for command in COMMANDS:
+        assert re.search(rf"^  {command}\b", r.stdout, re.M)
+    assert dev().stdout == dev("--help").stdout == r.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help(command):
+    r = dev(command, "--help")
+    assert r.returncode == 0 and f"./dev {command}" in r.stdout
+
+
+@pytest.mark.parametrize("args", [("frobnicate",), ("build", "--frobnicate"), ("build", "--flavour", "vanilla")])
+def test_usage_errors_exit_2(args):
+    assert dev(*args).returncode == 2
+
+
+def test_documents_name_commands_that_exist():
+    for page in ["README.md", *(str(p) for p in (ROOT / "docs").glob("*.md"))]:
+        for command in re.findall(r"\./dev ([a-z]+)", (ROOT / page).read_text()):
+            assert command in [*COMMANDS, "help"], f"{page}: ./dev {command}"
+
+
+def test_documents_name_files_that_exist():
+    for page in ROOT.glob("**/*.md"):
+        for path in re.findall(r"`((?:docs|tools|tests|src|dist|examples|man)/[\w./-]+)`", page.read_text()):
+            if "NAME" not in path and "ROOM" not in path:
+                assert (ROOT / path).exists(), f"{page.name}: {path}"
