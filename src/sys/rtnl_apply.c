@@ -3,6 +3,8 @@
  *
  * Addresses, routes, neighbours and entries are pipelined into one batch. Links and sysctls go one
  * by one, with the batch sent before them, because what follows may hang on them; they are few.
+ * Where a new route's key is taken, a dump tells whose it is: ours (left by an agent before us) is
+ * replaced, somebody else's stays.
  * Names become indices through a cache that lives as long as one call and forgets a device that
  * the call makes or removes. */
 #include "sys/file.h"
@@ -23,7 +25,9 @@ struct applying {
 	struct nl *nl;
 	const struct kop *ops;
 	int *codes;
-	size_t *of; /* batch's request → operation */
+	size_t *of;    /* batch's request → operation */
+	size_t *taken; /* operations that found their route's key taken */
+	size_t ntaken;
 	struct nl_batch b;
 	struct ifindex *cache;
 	size_t ncache, capcache;
@@ -52,13 +56,18 @@ static void on_result(void *arg, unsigned n, int code, const char *text)
 {
 	struct applying *ap = arg;
 	size_t i = ap->of[n];
+	const struct kop *op = &ap->ops[i];
 
-	if (code && !(ap->ops[i].verb == KOP_DELETE && gone(code)))
+	if (!code || (op->verb == KOP_DELETE && gone(code)))
+		return;
+	if (code == -EEXIST && op->verb == KOP_ADD && op->obj->type == KOBJ_ROUTE)
+		ap->taken[ap->ntaken++] = i;
+	else
 		fail(ap, i, code, text);
 }
 
 /* The transport failed: every request that is still in the batch failed with it. */
-static int flush(struct applying *ap)
+static int send_batch(struct applying *ap)
 {
 	unsigned n = ap->b.n;
 	struct err why;
@@ -70,6 +79,46 @@ static int flush(struct applying *ap)
 	for (unsigned i = 0; rc && i < n; i++)
 		fail(ap, ap->of[i], rc, why.text);
 	return rc;
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return kobj_cmp(a, b);
+}
+
+static void queue(struct applying *ap, size_t i, enum kop_verb verb);
+
+/* Routes whose key was taken, once it is known by whom. */
+static int settle(struct applying *ap)
+{
+	struct klist have = { 0 };
+	size_t n = ap->ntaken;
+	struct err why;
+	int rc;
+
+	if (!n)
+		return 0;
+	ap->ntaken = 0;
+	rc = rtnl_dump(ap->nl, RTNL(KOBJ_ROUTE), &have, &why);
+	for (size_t i = 0; i < n; i++) {
+		const struct kobj *want = ap->ops[ap->taken[i]].obj, *there = NULL;
+
+		if (!rc && have.n)
+			there = bsearch(want, have.v, have.n, sizeof(*have.v), by_key);
+		if (there && !there->foreign)
+			queue(ap, ap->taken[i], KOP_CHANGE);
+		else
+			fail(ap, ap->taken[i], -EEXIST, "somebody else has this route");
+	}
+	klist_fini(&have);
+	return send_batch(ap);
+}
+
+static int flush(struct applying *ap)
+{
+	int rc = send_batch(ap);
+
+	return rc ? rc : settle(ap);
 }
 
 /* ---- names */
@@ -240,10 +289,10 @@ static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, 
 	return -EINVAL;
 }
 
-static void queue(struct applying *ap, size_t i)
+static void queue(struct applying *ap, size_t i, enum kop_verb verb)
 {
-	const struct kop *op = &ap->ops[i];
-	const char *dev = device_of(op->obj);
+	const struct kobj *o = ap->ops[i].obj;
+	const char *dev = device_of(o);
 	struct err why;
 	int index = 0, rc;
 
@@ -251,12 +300,12 @@ static void queue(struct applying *ap, size_t i)
 		index = index_of(ap, dev, &why);
 		if (index < 0) {
 			/* With its device the object went too. */
-			if (op->verb != KOP_DELETE || !gone(index))
+			if (verb != KOP_DELETE || !gone(index))
 				fail(ap, i, index, why.text);
 			return;
 		}
 	}
-	rc = put_op(&ap->b, op->verb, op->obj, index);
+	rc = put_op(&ap->b, verb, o, index);
 	if (rc)
 		fail(ap, i, rc, "");
 	else
@@ -270,7 +319,7 @@ static int apply_op(struct applying *ap, size_t i)
 	int rc;
 
 	if (op->obj->type != KOBJ_LINK && op->obj->type != KOBJ_SYSCTL) {
-		queue(ap, i);
+		queue(ap, i, op->verb);
 		return 0;
 	}
 	rc = flush(ap);
@@ -296,7 +345,8 @@ int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struc
 	if (codes)
 		memset(codes, 0, n * sizeof(*codes));
 	ap.of = calloc(n ? n : 1, sizeof(*ap.of));
-	if (!ap.of)
+	ap.taken = calloc(n ? n : 1, sizeof(*ap.taken));
+	if (!ap.of || !ap.taken)
 		rc = -ENOMEM;
 	for (; !rc && i < n; i++)
 		rc = apply_op(&ap, i);
@@ -307,5 +357,6 @@ int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struc
 	nl_batch_fini(&ap.b);
 	free(ap.cache);
 	free(ap.of);
+	free(ap.taken);
 	return ap.rc;
 }
