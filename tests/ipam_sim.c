@@ -239,6 +239,12 @@ static bool host_keep(struct sim *m, struct sim_host *h)
 	return true;
 }
 
+void sim_keep(struct sim *m, size_t host)
+{
+	maybe_sync(m, &m->hosts[host]);
+	host_keep(m, &m->hosts[host]);
+}
+
 void sim_settle(struct sim *m)
 {
 	bool more = true;
@@ -319,7 +325,7 @@ int sim_take(struct sim *m, size_t host, const char *container, const struct ipa
 		if (!reached)
 			break;
 		/* Meanwhile the others live. */
-		some_late_writes(m, 100);
+		some_late_writes(m, 20);
 		for (size_t k = 0; k < m->n_hosts; k++) {
 			maybe_sync(m, &m->hosts[k]);
 			if (out.verdict == IPAM_WAIT)

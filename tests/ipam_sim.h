@@ -62,6 +62,8 @@ size_t sim_blocks(const struct sim *m);
 void sim_sync(struct sim *m);
 /* Background work of all hosts until nobody wants anything. */
 void sim_settle(struct sim *m);
+/* One piece of background work of one host. */
+void sim_keep(struct sim *m, size_t host);
 /* 0 and a new lease (the last one), or a negative errno with m->error. `q` NULL: anything. */
 int sim_take(struct sim *m, size_t host, const char *container, const struct ipam_request *q);
 void sim_drop(struct sim *m, size_t lease);

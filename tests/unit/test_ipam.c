@@ -710,6 +710,52 @@ static void unknown_delete_is_final(void **state)
 	assert_int_equal(out.action.type, IPAM_CREATE);
 }
 
+/* A loan's return that may still happen: the same container must not have the address again. */
+static void unknown_return_is_final(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a"), b = sim_host(m, "b"), good;
+	struct sim_host *h = &m->hosts[a];
+	struct ipam_turn t = { .now = m->now, .arena = &m->mem, .journal = &h->journal };
+	struct ipaddr x = ip("10.1.0.70");
+	struct ipam_request q = {
+		.at = { .network = "net", .container = "a1", .ifname = "eth0", .addrs = { &x, 1 } }
+	};
+	struct ipam_answer out, back;
+
+	sim_pool(m, "10.1.0.0/24", 26);
+	sim_sync(m);
+	assert_int_equal(want(m, b, "b1", "10.1.0.64"), 0);
+	assert_int_equal(sim_take(m, a, "a1", &q), 0);
+	sim_drop(m, 1);
+	sim_sync(m);
+	assert_int_equal(ipam_housekeep(h->ipam, &t, &back, NULL), 0);
+	assert_int_equal(back.verdict, IPAM_ACTION);
+	assert_int_equal(back.action.block.spec.borrowed.n, 0);
+	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, NULL), 0);
+	assert_int_equal(out.verdict, IPAM_WAIT); /* under way */
+	ipam_cancel(h->ipam, "net", "a1", "eth0");
+	assert_int_equal(ipam_outcome(h->ipam, &back.action, -EPIPE, 0, m->now, NULL), 0);
+	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, NULL), 0);
+	assert_int_equal(out.verdict, IPAM_WAIT); /* unknown */
+	ipam_free(h->ipam);
+	h->ipam = ipam_new("a", IPAM_COOLDOWN_MS);
+	assert_int_equal(ipam_replay(h->ipam, h->journal.v, h->journal.n, &good, NULL), 0);
+	sim_sync(m);
+	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, NULL), 0);
+	assert_int_equal(out.verdict, IPAM_WAIT); /* unknown in the life before */
+	/* It is sent again, even while the request is in flight, and then asked anew. */
+	t.now += 2000;
+	assert_int_equal(ipam_housekeep(h->ipam, &t, &back, NULL), 0);
+	assert_int_equal(back.verdict, IPAM_ACTION);
+	assert_int_equal(back.action.block.spec.borrowed.n, 0);
+	assert_int_equal(ipam_outcome(h->ipam, &back.action, 0, ++m->rev, m->now, NULL), 0);
+	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, NULL), 0);
+	assert_int_equal(out.verdict, IPAM_ACTION);
+	assert_int_equal(out.action.block.spec.borrowed.n, 1);
+	assert_int_equal(out.action.block.spec.borrowed.v[0].state, BORROW_ASKED);
+}
+
 /* ---- pools and names */
 
 static void block_names(void **state)
@@ -807,6 +853,7 @@ int main(void)
 		T(tunnel_comes_later),
 		T(claims_wait_for_one_another),
 		T(unknown_delete_is_final),
+		T(unknown_return_is_final),
 		T(block_names),
 		T(pool_rules),
 	};
