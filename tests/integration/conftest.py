@@ -3,12 +3,13 @@
 import itertools
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import harness
-from harness import DirStore, NetNS, Program, wait_for
+from harness import DirStore, Lab, NetNS, Program, wait_for
 
 _serial = itertools.count()
 
@@ -171,3 +172,29 @@ def keeper(start, scratch):
     def run(ns, node, store, roles="agent watch", **settings):
         return Keeper(start, scratch, ns, node, store, roles, settings)
     return run
+
+
+def _labs():
+    made = []
+
+    def up(*args, **kw):
+        name = make_unique()
+        made.append(name)
+        return Lab(name, *args, **kw)
+    yield up
+    for name in reversed(made):
+        subprocess.run([harness.built("bin/fairlead"), "lab", "down", "--name", name],
+                       capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def lab():
+    """Factory: lab("--nodes", 3, "--mode", "vxlan", manifests=[path]) is a running Lab, taken down
+    afterwards."""
+    yield from _labs()
+
+
+@pytest.fixture(scope="module")
+def module_lab():
+    """As lab, but a lab lives as long as its module: for tests that only look."""
+    yield from _labs()

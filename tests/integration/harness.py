@@ -314,3 +314,52 @@ class DirStore:
         path = self.path.parent / f"{self.path.name}.{verb}.yaml"
         path.write_text(text)
         return self.fairlead(verb, "-f", path, *args)
+
+
+# ---- labs
+
+class Lab:
+    """A running lab. lab.exec("ns/pod", "ip", "addr"), lab.node("n1", "nft", "list", "ruleset") return
+    CompletedProcess; lab.status(), lab.probe(…), lab.matrix(…) the decoded JSON."""
+
+    def __init__(self, name, *args, manifests=(), timeout=60):
+        self.name = name
+        files = [a for m in manifests for a in ("-f", str(m))]
+        self("up", *args, *files, timeout=timeout)
+
+    def fairlead(self, *args, check=True, timeout=60, **kw):
+        argv = [built("bin/fairlead"), *map(str, args)]
+        r = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, **kw)
+        if check and r.returncode:
+            pytest.fail(f"{' '.join(argv)}: exit {r.returncode}\n{r.stdout}{r.stderr}")
+        return r
+
+    def __call__(self, verb, *args, **kw):
+        return self.fairlead("lab", verb, "--name", self.name, *args, **kw)
+
+    def store(self, *args, **kw):
+        """A verb on the lab's store: lab.store("get", "pods", "-A")"""
+        return self.fairlead("--lab", self.name, *args, **kw)
+
+    def status(self):
+        return json.loads(self("status", "-o", "json").stdout)
+
+    def exec(self, pod, *argv, **kw):
+        return self("exec", pod, "--", *argv, **kw)
+
+    def node(self, node, *argv, **kw):
+        return self("node", node, "--", *argv, **kw)
+
+    def probe(self, source, target, *args):
+        """The answer, whatever the exit code; `code` is added to it."""
+        r = self("probe", "--from", source, "--to", target, "-o", "json", *args, check=False)
+        try:
+            return {**json.loads(r.stdout), "code": r.returncode}
+        except ValueError:
+            pytest.fail(f"probe {source} {target}: exit {r.returncode}\n{r.stdout}{r.stderr}")
+
+    def matrix(self, *args, timeout=60):
+        return json.loads(self("matrix", "-o", "json", *args, timeout=timeout).stdout)["rows"]
+
+    def down(self, **kw):
+        return self("down", **kw)
