@@ -235,26 +235,23 @@ struct chunk {
 	uint32_t seq; /* of its first request */
 };
 
+/* At least one request, which is there. */
 static void cut_chunk(struct nl *nl, struct nl_batch *b, struct chunk *c)
 {
-	size_t off = c->off;
-	struct nlmsghdr *nlh = NULL;
+	struct nlmsghdr *nlh = (void *)(b->b.v + c->off), *last;
 
 	c->n = 0;
+	c->len = 0;
 	c->seq = nl->seq;
-	while (off < b->b.n && c->n < CHUNK_MSGS) {
-		struct nlmsghdr *next = (void *)(b->b.v + off);
-		size_t len = MNL_ALIGN(next->nlmsg_len);
-
-		if (c->n && off + len - c->off > CHUNK_BYTES)
-			break;
-		nlh = next;
-		nlh->nlmsg_seq = nl->seq++;
-		off += len;
+	do {
+		last = nlh;
+		last->nlmsg_seq = nl->seq++;
+		c->len += MNL_ALIGN(last->nlmsg_len);
 		c->n++;
-	}
-	nlh->nlmsg_flags |= NLM_F_ACK;
-	c->len = off - c->off;
+		nlh = (void *)(b->b.v + c->off + c->len);
+	} while (c->off + c->len < b->b.n && c->n < CHUNK_MSGS &&
+		 c->len + nlh->nlmsg_len <= CHUNK_BYTES);
+	last->nlmsg_flags |= NLM_F_ACK;
 }
 
 struct results {

@@ -267,7 +267,7 @@ int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *ou
 int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e)
 {
 	struct klink l;
-	int index, rc = rtnl_get_link(nl, ifname, 0, &l, &index, e);
+	int index = 0, rc = rtnl_get_link(nl, ifname, 0, &l, &index, e);
 
 	return rc ? rc : index;
 }

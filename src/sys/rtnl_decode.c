@@ -216,7 +216,7 @@ static int decode_link(struct ifnames *names, const struct nlmsghdr *nlh, const 
 		return 0;
 	*ifindex = ifm->ifi_index;
 	o->type = KOBJ_LINK;
-	strcpy(l->name, name);
+	memcpy(l->name, name, strlen(name));
 	l->up = (ifm->ifi_flags & IFF_UP) != 0;
 	l->has_mac = get_bytes(t, IFLA_ADDRESS, l->mac.b, sizeof(l->mac.b));
 	l->mtu = get_u32(t, IFLA_MTU);

@@ -62,7 +62,9 @@ static void test_verdicts(void **state)
 	struct diff d;
 
 	arena_init(&a, 0);
-	assert_int_equal(diff_kobjs(want, 5, have, 8, not_net_9, NULL, &a, &d), 0);
+	assert_int_equal(diff_kobjs((struct kobjs){ want, 5 }, (struct kobjs){ have, 8 }, not_net_9,
+				    NULL, &a, &d),
+			 0);
 	assert_int_equal(d.counts[DIFF_SEEN], 1);
 	assert_int_equal(d.counts[DIFF_IGNORE], 2);
 	assert_int_equal(d.counts[DIFF_UPDATE], 1);
@@ -79,7 +81,8 @@ static void test_verdicts(void **state)
 	assert_int_equal(d.nconflicts, 1);
 	assert_ptr_equal(d.conflicts[0].kept, &have[1]);
 	assert_ptr_equal(d.conflicts[0].lost, &want[1]);
-	assert_int_equal(diff_kobjs(NULL, 0, NULL, 0, NULL, NULL, &a, &d), 0);
+	assert_int_equal(diff_kobjs((struct kobjs){ 0 }, (struct kobjs){ 0 }, NULL, NULL, &a, &d),
+			 0);
 	assert_int_equal(d.n, 0);
 	assert_string_equal(diff_verdict_name(DIFF_SEEN), "seen");
 	assert_string_equal(diff_verdict_name(DIFF_CONFLICT), "conflict");

@@ -36,7 +36,7 @@ static int set_up(void **state)
 	if (unshare(CLONE_NEWNET) < 0)
 		return -1;
 	nl = nl_open(NETLINK_ROUTE, &e);
-	return nl && system("ip link set lo up") == 0 ? 0 : -1;
+	return nl ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -47,14 +47,14 @@ static int tear_down(void **state)
 
 static void sh(const char *cmd)
 {
-	if (system(cmd) != 0)
+	if (system(cmd) != 0) /* NOLINT(cert-env33-c): commands of the test's own */
 		fail_msg("%s", cmd);
 }
 
 static const char *output(const char *cmd)
 {
 	static char text[16384];
-	FILE *f = popen(cmd, "re");
+	FILE *f = popen(cmd, "re"); /* NOLINT(cert-env33-c) */
 	size_t n = fread(text, 1, sizeof(text) - 1, f);
 
 	pclose(f);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <search.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct claim {
 	struct kobj obj;
@@ -96,7 +95,6 @@ struct plan {
 	struct desired *d;
 	struct change *v;
 	size_t n;
-	size_t kept; /* claims that stay as they are */
 	struct owner *owner;
 	bool new_owner;
 	struct claim **claims; /* the owner's next array */
@@ -200,12 +198,7 @@ static int plan_changes(struct plan *p, const struct kobj **want, size_t nwant)
 				return -ENOMEM;
 		} else {
 			p->claims[p->nclaims++] = o->v[i];
-			if (memcmp(&o->v[i]->obj, want[j], sizeof(*want[j])))
-				p->v[p->n++] = (struct change){ STEP_REPLACE, o->v[i], want[j] };
-			else
-				p->kept++;
-			i++;
-			j++;
+			p->v[p->n++] = (struct change){ STEP_REPLACE, o->v[i++], want[j++] };
 		}
 	}
 	return 0;
@@ -348,7 +341,6 @@ static void commit(struct plan *p, struct kobj *copies)
 	free(p->owner->v);
 	p->owner->v = p->claims;
 	p->owner->n = p->nclaims;
-	p->out.counts[DIFF_SEEN] += p->kept;
 	if (!p->nclaims) {
 		tdelete(p->owner, &p->d->owners, owner_cmp);
 		free_owner(p->owner);

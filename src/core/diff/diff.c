@@ -59,27 +59,28 @@ static void both(struct merge *m, const struct kobj *want, const struct kobj *ha
 	}
 }
 
-int diff_kobjs(const struct kobj *want, size_t nwant, const struct kobj *have, size_t nhave,
-	       diff_ours_fn ours, void *arg, struct arena *a, struct diff *out)
+int diff_kobjs(struct kobjs want, struct kobjs have, diff_ours_fn ours, void *arg, struct arena *a,
+	       struct diff *out)
 {
-	size_t least = nwant < nhave ? nwant : nhave, i = 0, j = 0;
-	struct diff d = { .ops = arena_array(a, nwant + nhave, sizeof(*d.ops)),
-			  .conflicts = arena_array(a, least, sizeof(*d.conflicts)) };
+	size_t i = 0, j = 0;
+	struct diff d = { .ops = arena_array(a, want.n + have.n, sizeof(*d.ops)),
+			  .conflicts = arena_array(a, want.n < have.n ? want.n : have.n,
+						   sizeof(*d.conflicts)) };
 	struct merge m = {
-		.d = &d, .gone = arena_array(a, nhave, sizeof(*m.gone)), .ours = ours, .arg = arg
+		.d = &d, .gone = arena_array(a, have.n, sizeof(*m.gone)), .ours = ours, .arg = arg
 	};
 
 	if (!d.ops || !d.conflicts || !m.gone)
 		return -ENOMEM;
-	while (i < nwant || j < nhave) {
-		int c = i == nwant ? 1 : j == nhave ? -1 : kobj_cmp(&want[i], &have[j]);
+	while (i < want.n || j < have.n) {
+		int c = i == want.n ? 1 : j == have.n ? -1 : kobj_cmp(&want.v[i], &have.v[j]);
 
 		if (c < 0)
-			only_wanted(&m, &want[i++]);
+			only_wanted(&m, &want.v[i++]);
 		else if (c > 0)
-			only_there(&m, &have[j++]);
+			only_there(&m, &have.v[j++]);
 		else
-			both(&m, &want[i++], &have[j++]);
+			both(&m, &want.v[i++], &have.v[j++]);
 	}
 	while (m.ngone)
 		d.ops[d.n++] = m.gone[--m.ngone];

@@ -44,10 +44,15 @@ struct diff {
  * kobj.foreign. NULL stands for "yes". */
 typedef bool (*diff_ours_fn)(void *arg, const struct kobj *have);
 
+struct kobjs {
+	const struct kobj *v;
+	size_t n;
+};
+
 /* Both arrays sorted by kobj_cmp() and free of equal keys. The results live in `a`; operations
  * point into the two arrays. -ENOMEM when the arena is exhausted. */
-int diff_kobjs(const struct kobj *want, size_t nwant, const struct kobj *have, size_t nhave,
-	       diff_ours_fn ours, void *arg, struct arena *a, struct diff *out);
+int diff_kobjs(struct kobjs want, struct kobjs have, diff_ours_fn ours, void *arg, struct arena *a,
+	       struct diff *out);
 
 /* ---- desired: everything wanted, each object by one or more owners. Where owners want the same
  * key, the one with the lowest number has it; if the others want other attributes that is a
