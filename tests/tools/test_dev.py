@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """./dev teaches by --help, and what the documents tell a reader to type is there."""
+import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -44,3 +46,14 @@ def test_documents_name_files_that_exist():
         for path in re.findall(r"`((?:docs|tools|tests|src|dist|examples|man)/[\w./-]+)`", page.read_text()):
             if "NAME" not in path and "ROOM" not in path:
                 assert (ROOT / path).exists(), f"{page.name}: {path}"
+
+
+def test_example_configuration_is_right():
+    """The conflist that is shipped is the one that the manual shows, and fairleadd takes its example."""
+    page = (ROOT / "man/fairlead-cni.8").read_text()
+    shown = re.search(r"^\.Bd -literal\n(\{.*?^\})\n\.Ed", page, re.M | re.S).group(1)
+    assert json.loads(shown) == json.loads((ROOT / "dist/10-fairlead.conflist").read_text())
+    out = Path(os.environ.get("FAIRLEAD_BUILD") or ROOT / "build/release/out")
+    r = subprocess.run([out / "bin/fairleadd", "--config", ROOT / "dist/fairleadd.conf", "--check"],
+                       capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
