@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/* report: see report.h. */
+#include "daemon/report.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define EVERY_S 2.
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct report *r = w->data;
+
+	(void)loop;
+	(void)events;
+	/* What it has not read yet says as much. */
+	if (r->stream && !stream_queued(r->stream))
+		r->fill(r, r->arg);
+}
+
+static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
+{
+	(void)s;
+	(void)type;
+	(void)body;
+	if (fd >= 0)
+		close(fd);
+}
+
+static void on_closed(struct stream *s, const struct err *e)
+{
+	struct report *r = stream_arg(s);
+
+	(void)e;
+	r->stream = NULL;
+	stream_free(s);
+}
+
+static const struct stream_ops ops = { .frame = on_frame, .closed = on_closed };
+
+void report_init(struct report *r, struct role *role, void (*fill)(struct report *r, void *arg),
+		 void *arg)
+{
+	*r = (struct report){ .role = role, .fill = fill, .arg = arg };
+	ev_timer_init(&r->timer, on_timer, EVERY_S, EVERY_S);
+	r->timer.data = r;
+	ev_timer_start(role->loop, &r->timer);
+}
+
+void report_join(struct report *r, int fd)
+{
+	struct err e;
+
+	stream_free(r->stream);
+	r->stream = stream_new(r->role->loop, fd, &ops, r, &e);
+	if (r->stream)
+		r->fill(r, r->arg);
+	else
+		log_warn("health: %s", e.text);
+}
+
+void report_fini(struct report *r)
+{
+	if (!r->role)
+		return;
+	ev_timer_stop(r->role->loop, &r->timer);
+	stream_free(r->stream);
+	r->stream = NULL;
+}
+
+void report_value(struct report *r, const char *name, const char *type, const char *help,
+		  const char *label, const char *label_value, uint64_t value)
+{
+	struct strmap_entry entry = { .key = label, .value = label_value };
+	char text[24];
+	struct rec_metric m = { .name = name,
+				.help = help,
+				.type = type,
+				.labels = { .v = &entry, .n = label != NULL },
+				.value = text };
+	struct err e;
+
+	if (!r->stream)
+		return;
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	if (stream_send(r->stream, REC_METRIC, NULL, &m, -1, &e))
+		log_debug("health: %s", e.text);
+}

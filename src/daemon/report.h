@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metrics of a role on its stream to health, every few seconds and when health joins. */
+#pragma once
+#include "daemon/role.h"
+#include "daemon/stream.h"
+
+struct report {
+	struct role *role;
+	struct stream *stream; /* NULL while health is away */
+	ev_timer timer;
+	void (*fill)(struct report *r, void *arg);
+	void *arg;
+};
+
+/* `fill` calls report_value() for each series. */
+void report_init(struct report *r, struct role *role, void (*fill)(struct report *r, void *arg),
+		 void *arg);
+void report_join(struct report *r, int fd); /* of ops->join for peer "health" */
+void report_fini(struct report *r);
+
+/* Name, help and type as Prometheus has them; `label` NULL: none. */
+void report_value(struct report *r, const char *name, const char *type, const char *help,
+		  const char *label, const char *label_value, uint64_t value);
