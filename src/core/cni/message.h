@@ -85,4 +85,5 @@ struct cni_reply {
 	struct cni_result result; /* ADD */
 };
 
-extern const struct schema cni_result_schema, cni_request_schema, cni_reply_schema;
+extern const struct schema cni_result_schema, cni_request_schema, cni_reply_schema,
+	cni_attachment_schema;
