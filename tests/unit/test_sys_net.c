@@ -567,6 +567,17 @@ static void test_batch(void **state)
 		ops[i].verb = KOP_DELETE;
 	assert_int_equal(rtnl_apply(nl, ops, MANY + 2, codes, &e), 0);
 	shows("ip route show proto 70 | wc -l", "0\n");
+	/* Every request of every chunk fails, and each answer arrives. */
+	assert_int_equal(rtnl_apply(nl, ops, MANY + 2, codes, &e), 0);
+	for (int i = 0; i < MANY; i++) {
+		ops[i].verb = KOP_ADD;
+		objs[i].route.via = ip("203.0.113.1"); /* out of reach */
+		objs[i].route.scope = RT_SCOPE_UNIVERSE;
+	}
+	assert_int_equal(rtnl_apply(nl, ops, MANY, codes, &e), -ENETUNREACH);
+	assert_non_null(strstr(e.text, "route 10.100.0.0/32 via 203.0.113.1 dev t0: "));
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(codes[i], -ENETUNREACH);
 	klist_fini(&got);
 }
 
