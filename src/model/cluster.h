@@ -159,6 +159,8 @@ struct pod_template {
 	struct pod_spec spec;
 };
 
+extern const struct schema pod_template_schema; /* core/workload hashes its encoding */
+
 /* Deployment, ReplicaSet, StatefulSet, DaemonSet and Job share the part that matters here. */
 struct workload {
 	struct meta meta;

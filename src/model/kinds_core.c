@@ -143,7 +143,7 @@ static const struct field toleration_fields[] = {
 static const SCHEMA(toleration_schema, "Toleration", struct toleration, toleration_fields);
 
 static const struct field pod_spec_fields[] = {
-	FIELD(struct pod_spec, nodeName, 1, F_STR),
+	FIELD(struct pod_spec, nodeName, 1, F_STR, .flags = FF_KEEP),
 	FIELD(struct pod_spec, hostname, 2, F_STR),
 	FIELD(struct pod_spec, subdomain, 3, F_STR),
 	FIELD(struct pod_spec, restartPolicy, 4, F_STR),

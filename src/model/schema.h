@@ -51,7 +51,8 @@ enum ftype {
 enum fflag {
 	FF_LIST = 1,     /* a JSON array, LIST(T) in C */
 	FF_REQUIRED = 2, /* absent or null is an error of the manifest */
-	FF_STATUS = 4,   /* written by daemons; `apply` keeps it when a user's manifest has it */
+	FF_STATUS = 4,   /* written by daemons; a manifest's status is merged into it by `apply` */
+	FF_KEEP = 8,     /* set by daemons where a manifest does not: `apply` leaves it then */
 };
 
 enum tri { TRI_ABSENT, TRI_FALSE, TRI_TRUE };

@@ -34,8 +34,7 @@
 	static const struct names symbol = { symbol##_array, (last) + 1 }
 
 /* Shared between the files of tables. */
-extern const struct schema meta_schema, label_selector_schema, pod_template_schema,
-	condition_schema;
+extern const struct schema meta_schema, label_selector_schema, condition_schema;
 extern const struct schema node_schema, namespace_schema, pod_schema, workload_schema, lease_schema;
 extern const struct schema ippool_schema, ipblock_schema, ipreservation_schema,
 	workload_endpoint_schema, node_state_schema;
