@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The folder store: ROOT/KIND/NAMESPACE/NAME.json, "_" for objects without a namespace.
+ *
+ *   .lock      flock of writers, one at a time
+ *   revision   the highest revision that anything may carry; on disk before the object is
+ *   committed  "REVISION SPEC": everything up to REVISION is in place; SPEC is the last
+ *              revision that was not of a derived kind. Renamed, never synced: it tells watchers
+ *              how far they are and is made anew when it is lost or behind.
+ *
+ * A write is: lock, reserve a revision (synced), write the object (synced, renamed, folder
+ * synced), commit, unlock. A writer that dies between these leaves `revision` ahead of
+ * `committed`; whoever takes the lock next knows by that, removes half-written files and
+ * commits. The object is the old or the new one, never a part; a revision is used once.
+ * A file without a revision was put there by a person: watchers give it one (dir_watch.c). */
+#include "store/dir.h"
+
+#include "model/validate.h"
+#include "sys/file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct among {
+	struct dir_store *d;
+	const struct object *o;
+};
+
+static int check_other(void *arg, const struct kind *k, const char *ns, const char *name,
+		       struct err *e)
+{
+	struct among *a = arg;
+	struct object *other;
+	json_t *j;
+	int rc;
+
+	/* A broken neighbour is reported elsewhere and cannot be compared with. */
+	if (dir_read(a->d, k, ns, name, &j, &other, NULL))
+		return 0;
+	rc = validate_among(a->o, other, e);
+	object_free(other);
+	json_decref(j);
+	return rc;
+}
+
+static int commit_change(struct dir_store *d, struct dir_tx *tx, const struct change *c, json_t *j,
+			 const struct object *o, struct err *e)
+{
+	struct among among = { d, o };
+	int rc = 0;
+
+	if (c->k->id == KIND_IPPOOL)
+		rc = dir_walk(d, c->k, NULL, check_other, &among, e);
+	if (!rc)
+		rc = dir_reserve(d, tx, e);
+	if (!rc && json_set_revision(j, tx->revs.reserved))
+		rc = err_set(e, -ENOMEM, "no memory");
+	return rc ? rc : dir_write(d, c->k, c->ns, c->name, j, e);
+}
+
+static int dir_change(struct store *s, const struct change *c, uint64_t *rev, struct err *e)
+{
+	struct dir_store *d = (struct dir_store *)s;
+	struct object *old_obj = NULL, *o = NULL;
+	json_t *old = NULL, *j = NULL;
+	struct err broken = { .code = 0 };
+	struct dir_tx tx;
+	uint64_t old_rev;
+	int rc = dir_begin(d, &tx, e);
+
+	if (rc)
+		return rc;
+	rc = dir_read(d, c->k, c->ns, c->name, &old, &old_obj, &broken);
+	/* A broken file may be replaced, but there is nothing in it to update. */
+	if (rc == -ENOENT || (rc && (c->op == STORE_OP_APPLY || c->op == STORE_OP_CREATE)))
+		rc = 0;
+	else if (rc)
+		rc = err_set(e, rc, "%s", broken.text);
+	old_rev = old_obj ? old_obj->rev : 0;
+	if (!rc)
+		rc = change_compute(c, old, old_rev, &j, &o, e);
+	if (!rc && j)
+		rc = commit_change(d, &tx, c, j, o, e);
+	if (!rc && rev)
+		*rev = j ? tx.revs.reserved : old_rev;
+	dir_end(d, &tx, !rc && !c->k->derived);
+	object_free(old_obj);
+	object_free(o);
+	json_decref(old);
+	json_decref(j);
+	return rc;
+}
+
+static int dir_remove_object(struct store *s, const struct kind *k, const char *ns,
+			     const char *name, uint64_t expect, uint64_t *rev, struct err *e)
+{
+	struct dir_store *d = (struct dir_store *)s;
+	struct object *o = NULL;
+	json_t *j = NULL;
+	char path[PATH_MAX];
+	struct dir_tx tx;
+	int rc = dir_path(d, path, k, ns, name, e);
+
+	if (!rc)
+		rc = dir_begin(d, &tx, e);
+	if (rc)
+		return rc;
+	rc = dir_read(d, k, ns, name, &j, &o, e);
+	/* A broken object can be deleted, but not if somebody expects a revision. */
+	if (rc && rc != -ENOENT && !expect)
+		rc = 0;
+	if (!rc && o && expect && o->rev != expect)
+		rc = change_stale(k, ns, name, o->rev, expect, e);
+	if (!rc)
+		rc = dir_reserve(d, &tx, e);
+	if (!rc)
+		rc = file_remove(path, e);
+	if (!rc && rev)
+		*rev = tx.revs.reserved;
+	dir_end(d, &tx, !rc && !k->derived);
+	object_free(o);
+	json_decref(j);
+	return rc;
+}
+
+struct listing {
+	struct dir_store *d;
+	const struct store_events *ev;
+	void *arg;
+};
+
+static int list_one(void *arg, const struct kind *k, const char *ns, const char *name,
+		    struct err *e)
+{
+	struct listing *l = arg;
+	struct err local = { .code = 0 };
+	struct object *o;
+	json_t *j;
+	int rc = dir_read(l->d, k, ns, name, &j, &o, &local);
+
+	if (rc == -ENOENT) /* deleted since the folder was read */
+		return 0;
+	if (rc && l->ev->bad)
+		l->ev->bad(l->arg, &local);
+	if (rc)
+		return 0;
+	if (l->ev->put)
+		l->ev->put(l->arg, o, j);
+	else
+		object_free(o);
+	json_decref(j);
+	return 0;
+}
+
+static int dir_list(struct store *s, unsigned kind, const char *ns, const struct store_events *ev,
+		    void *arg, struct err *e)
+{
+	struct dir_store *d = (struct dir_store *)s;
+	struct listing l = { d, ev, arg };
+	struct dir_revs revs;
+	int rc = 0;
+
+	/* Before the files: what is listed is then at least as new. */
+	dir_committed(d, &revs);
+	for (unsigned i = 0; !rc && i < KIND_COUNT; i++) {
+		const struct kind *k = kind_by_id(i);
+
+		if (k && (!kind || kind == i) && (k->namespaced || !ns))
+			rc = dir_walk(d, k, ns, list_one, &l, e);
+	}
+	if (!rc && ev->sync)
+		ev->sync(arg, revs.spec);
+	return rc;
+}
+
+static int dir_get(struct store *s, const struct kind *k, const char *ns, const char *name,
+		   struct object **o, json_t **json, struct err *e)
+{
+	struct object *obj;
+	json_t *j;
+	int rc = dir_read((struct dir_store *)s, k, ns, name, &j, &obj, e);
+
+	if (rc)
+		return rc;
+	if (o)
+		*o = obj;
+	else
+		object_free(obj);
+	if (json)
+		*json = j;
+	else
+		json_decref(j);
+	return 0;
+}
+
+/* ---- open, close */
+
+static void dir_close(struct store *s)
+{
+	struct dir_store *d = (struct dir_store *)s;
+
+	dir_watch_stop(d->watch);
+	free(d->root);
+	free(d);
+}
+
+static int dir_open(const char *where, unsigned flags, struct store **out, struct err *e)
+{
+	struct dir_store *d;
+	struct stat st;
+	int rc;
+
+	if (where[0] != '/')
+		return err_set(e, -EINVAL, "store dir:%s: the path must begin with /", where);
+	if (flags & STORE_CREATE) {
+		rc = dir_make(where, 0755, e);
+		if (rc)
+			return rc;
+	}
+	if (stat(where, &st))
+		return err_sys(e, -errno, "store dir:%s", where);
+	if (!S_ISDIR(st.st_mode))
+		return err_sys(e, -ENOTDIR, "store dir:%s", where);
+	d = calloc(1, sizeof(*d));
+	if (d)
+		d->root = strdup(where);
+	if (!d || !d->root) {
+		free(d);
+		return err_set(e, -ENOMEM, "no memory");
+	}
+	d->base.ops = &dir_store_ops;
+	d->uid = st.st_uid;
+	d->gid = st.st_gid;
+	*out = &d->base;
+	return 0;
+}
+
+const struct store_ops dir_store_ops = {
+	.scheme = "dir:",
+	.open = dir_open,
+	.close = dir_close,
+	.list = dir_list,
+	.get = dir_get,
+	.change = dir_change,
+	.remove = dir_remove_object,
+	.watch = dir_watch_start,
+	.fd = dir_watch_fd,
+	.process = dir_watch_process,
+};

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the two halves of the folder store share: files and revisions (dir.c), and the watch
+ * (dir_watch.c). Private to src/store. */
+#pragma once
+#include "base/buf.h"
+#include "store/backend.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+#define DIR_NO_NS     "_"         /* the folder of objects without a namespace */
+#define DIR_COMMITTED "committed" /* "REVISION SPEC": see dir.c */
+#define DIR_EXT       ".json"
+
+#define DIR_OBJECT_MAX (4u << 20)
+
+struct dir_watch;
+
+struct dir_store {
+	struct store base;
+	char *root;
+	uid_t uid; /* of the root folder: what root makes inside is given to them */
+	gid_t gid;
+	struct dir_watch *watch; /* NULL until store_watch() */
+};
+
+struct dir_revs {
+	uint64_t reserved;  /* no object has a higher one */
+	uint64_t committed; /* everything up to here is in place */
+	uint64_t spec;      /* the last one that was not of a derived kind */
+};
+
+/* An exclusive transaction: revisions as they are, recovered if the last writer died. */
+struct dir_tx {
+	int lock;
+	struct dir_revs revs;
+};
+
+int dir_begin(struct dir_store *d, struct dir_tx *tx, struct err *e);
+/* The next revision, on disk before anything carries it. */
+int dir_reserve(struct dir_store *d, struct dir_tx *tx, struct err *e);
+/* Lets the lock go; publishes the reserved revision, also as spec's when `spec`. */
+void dir_end(struct dir_store *d, struct dir_tx *tx, bool spec);
+
+int dir_path(const struct dir_store *d, char path[PATH_MAX], const struct kind *k, const char *ns,
+	     const char *name, struct err *e);
+/* Folder of a kind (ns NULL) or of a namespace in it, as they are named on disk. */
+int dir_folder(const struct dir_store *d, char path[PATH_MAX], const char *kind, const char *ns,
+	       struct err *e);
+/* Gives to the root folder's owner what root made: the store may be a daemon's. */
+void dir_give(const struct dir_store *d, const char *path);
+/* Text of an object's file to tree and struct; names must agree with the path. */
+int dir_decode(const struct kind *k, const char *ns, const char *name, const char *path,
+	       const struct buf *text, json_t **json, struct object **o, struct err *e);
+/* -ENOENT when there is none. */
+int dir_read(const struct dir_store *d, const struct kind *k, const char *ns, const char *name,
+	     json_t **json, struct object **o, struct err *e);
+/* Writes the object; its folder is made if need be. */
+int dir_write(const struct dir_store *d, const struct kind *k, const char *ns, const char *name,
+	      const json_t *j, struct err *e);
+uint64_t dir_reserved(const struct dir_store *d);
+void dir_committed(const struct dir_store *d, struct dir_revs *revs);
+
+/* Calls `file` for each object file below a kind's folder; `ns` NULL for none. */
+typedef int dir_file_fn(void *arg, const struct kind *k, const char *ns, const char *name,
+			struct err *e);
+int dir_walk(const struct dir_store *d, const struct kind *k, const char *ns, dir_file_fn *file,
+	     void *arg, struct err *e);
+/* "web.json" to "web" in `name`; false for every other file. */
+bool dir_object_name(const char *file, char name[NAME_MAX + 1]);
+
+int dir_watch_start(struct store *s, const struct store_events *ev, void *arg, struct err *e);
+int dir_watch_fd(const struct store *s);
+int dir_watch_process(struct store *s, struct err *e);
+void dir_watch_stop(struct dir_watch *w);
