@@ -5,8 +5,12 @@
  *
  * Pods are named as Kubernetes names them, but predictably: Deployment NAME-<template>-<5>,
  * ReplicaSet, DaemonSet and Job NAME-<5>, StatefulSet NAME-<ordinal>. The label
- * "fairlead.io/template" holds the template's hash: a pod with another one is replaced. So the
- * same cluster always gives the same plan, and running the plan twice changes nothing. */
+ * "fairlead.io/template" holds the template's hash: a pod with another one is replaced, in two
+ * plans where the name stays. So the same cluster always gives the same plan, and a plan that
+ * was carried out leads to an empty one.
+ *
+ * Not done: rolling updates (all pods are replaced at once), Succeeded and Failed pods of
+ * anything but Jobs, resources, affinity, host ports. */
 #pragma once
 #include "base/arena.h"
 #include "base/err.h"
@@ -22,7 +26,7 @@ struct workload_binding {
 struct workload_plan {
 	/* New pods, bound where a node was found; body for KIND_POD. In the arena. */
 	LIST(struct pod *) creates;
-	/* Pods of the cluster that have to go, highest ordinal first. */
+	/* Pods of the cluster that have to go: made by a plan (LABEL_TEMPLATE) and not wanted now. */
 	LIST(const struct object *) deletes;
 	/* Pods of the cluster without a node, and the node they get. */
 	LIST(struct workload_binding) binds;
