@@ -18,6 +18,7 @@ struct cmd_ctx {
 	const char *lab;     /* --lab, or NULL */
 	struct arena *arena; /* freed after run() */
 	const struct cmd *cmd;
+	const char *path; /* the verb as typed: "lab up" */
 };
 
 struct cmd {

@@ -14,6 +14,7 @@
  * holds before. */
 #pragma once
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "model/schema.h"
 
@@ -24,7 +25,7 @@ struct opt {
 	char letter;      /* 0: none */
 	uint8_t type;     /* enum opt_type */
 	uint8_t list;     /* may be given again and again */
-	uint8_t optional; /* the value may be left out: --wait or --wait=5; then `set` tells */
+	uint8_t optional; /* --wait or --wait=5: without a value the struct keeps what it holds */
 	uint8_t hidden;   /* not in --help */
 	uint32_t offset, size;
 	int64_t min, max; /* INT; both 0: any */
@@ -41,16 +42,23 @@ struct opt {
 		__VA_ARGS__                                                                        \
 	}
 
-/* Parses argv[0..argc) by the tables (each ended by a row without name; `global` may be NULL)
- * into `out` and `global_out`. Options and operands may be mixed; after "--" all are operands.
- * Operands are moved to the front of argv; returns how many, or -EINVAL with a usage error.
- * `help` becomes true on -h or --help, and parsing stops. Lists are made in `a`. */
+/* A table, ended by a row without name, and the struct that it fills. */
 struct opt_set {
 	const struct opt *table;
 	void *out;
 };
 
-int opt_parse(const struct opt_set *sets, size_t n_sets, int argc, char **argv, bool *help,
-	      struct arena *a, struct err *e);
+struct opt_args {
+	int argc;
+	char **argv;
+	bool head; /* stop at the first operand; without it, operands and options may be mixed */
+	bool help; /* out: -h or --help was there, and parsing ended */
+};
+
+/* Parses by all the sets, the first that knows an option takes it. Operands are moved to the
+ * front of argv; returns how many (with `head`: the index of the first operand), or -EINVAL
+ * with a usage error. After "--" all are operands. Lists are made in `a`. */
+int opt_parse(struct opt_args *args, const struct opt_set *sets, size_t n_sets, struct arena *a,
+	      struct err *e);
 /* The table as lines of --help. */
 void opt_help(const struct opt *table, struct buf *out);

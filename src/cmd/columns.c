@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a person wants to see of each kind. NAME comes first everywhere, LABELS last in wide. */
+#include "cmd/columns.h"
+
+#include "base/buf.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+typedef void cells_fn(struct table *t, const struct object *o, bool wide);
+
+static void cell_labels(struct table *t, const struct strmap *m)
+{
+	struct buf b = { .v = NULL };
+
+	for (uint32_t i = 0; i < m->n; i++)
+		buf_printf(&b, "%s%s=%s", i ? "," : "", m->v[i].key, m->v[i].value);
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+}
+
+static void cell_addr(struct table *t, const struct ipaddr *a)
+{
+	char text[ADDR_TEXT];
+
+	table_cell(t, "%s", a->family ? addr_str(a, text) : "");
+}
+
+static void cell_prefix(struct table *t, const struct prefix *p)
+{
+	char text[PREFIX_TEXT];
+
+	table_cell(t, "%s", p->addr.family ? prefix_str(p, text) : "");
+}
+
+static void cell_prefixes(struct table *t, const struct prefix *v, uint32_t n)
+{
+	struct buf b = { .v = NULL };
+	char text[PREFIX_TEXT];
+
+	for (uint32_t i = 0; i < n; i++)
+		buf_printf(&b, "%s%s", i ? "," : "", prefix_str(&v[i], text));
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+}
+
+static void cell_str(struct table *t, const char *s)
+{
+	table_cell(t, "%s", s ? s : "");
+}
+
+static void cell_yes(struct table *t, bool yes)
+{
+	table_cell(t, "%s", yes ? "yes" : "no");
+}
+
+static void cell_mac(struct table *t, const struct macaddr *m)
+{
+	char text[MAC_TEXT];
+
+	table_cell(t, "%s", mac_str(m, text));
+}
+
+static void node_cells(struct table *t, const struct object *o, bool wide)
+{
+	static const char *const types[] = { "", "", "external:", "hostname:", "dns:", "dns:" };
+	const struct node *n = o->body;
+	struct buf b = { .v = NULL };
+
+	for (uint32_t i = 0; i < n->status.addresses.n; i++) {
+		const struct node_address *a = &n->status.addresses.v[i];
+
+		if (a->type == NODE_INTERNAL_IP || wide)
+			buf_printf(&b, "%s%s%s", b.n ? "," : "",
+				   types[a->type <= NODE_EXTERNAL_DNS ? a->type : 0], a->address);
+	}
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+	cell_yes(t, !n->spec.unschedulable);
+	cell_str(t, n->spec.podCIDR);
+}
+
+static void pod_cells(struct table *t, const struct object *o, bool wide)
+{
+	static const char *const phases[] = { "Pending",   "Pending", "Running",
+					      "Succeeded", "Failed",  "Unknown" };
+	const struct pod *p = o->body;
+	struct buf b = { .v = NULL };
+	const char *ready = "no";
+	char text[ADDR_TEXT];
+
+	for (uint32_t i = 0; i < p->status.podIPs.n; i++)
+		buf_printf(&b, "%s%s", i ? "," : "", addr_str(&p->status.podIPs.v[i].ip, text));
+	if (!b.n && p->status.podIP.family)
+		buf_puts(&b, addr_str(&p->status.podIP, text));
+	for (uint32_t i = 0; i < p->status.conditions.n; i++)
+		if (!strcmp(p->status.conditions.v[i].type, "Ready") &&
+		    p->status.conditions.v[i].status &&
+		    !strcmp(p->status.conditions.v[i].status, "True"))
+			ready = "yes";
+	table_cell(t, "%s", ready);
+	table_cell(t, "%s", phases[p->status.phase <= POD_UNKNOWN ? p->status.phase : POD_UNKNOWN]);
+	table_cell(t, "%s", b.v ? b.v : "");
+	cell_str(t, p->spec.nodeName);
+	buf_fini(&b);
+}
+
+static void workload_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct workload *w = o->body;
+
+	if (o->kind->id == KIND_JOB)
+		table_cell(t, "%lld",
+			   (long long)(w->spec.completions.set ? w->spec.completions.v : 1));
+	else if (o->kind->id == KIND_DAEMONSET)
+		table_cell(t, NULL);
+	else
+		table_cell(t, "%lld", (long long)(w->spec.replicas.set ? w->spec.replicas.v : 1));
+	if (w->spec.selector)
+		cell_labels(t, &w->spec.selector->matchLabels);
+	else
+		table_cell(t, NULL);
+}
+
+static void pool_cells(struct table *t, const struct object *o, bool wide)
+{
+	static const char *const modes[] = { "VXLAN", "Direct", "VXLAN", "IPIP" };
+	const struct ippool *p = o->body;
+	bool v6 = p->spec.cidr.addr.family == AF_INET6;
+
+	cell_prefix(t, &p->spec.cidr);
+	table_cell(t, "%s%s", modes[p->spec.mode <= POOL_IPIP ? p->spec.mode : 0],
+		   p->spec.crossSubnet ? " (cross-subnet)" : "");
+	table_cell(t, "/%lld", (long long)(p->spec.blockSize ? p->spec.blockSize : v6 ? 122 : 26));
+	cell_yes(t, p->spec.natOutgoing);
+	cell_yes(t, p->spec.disabled);
+	if (!wide)
+		return;
+	cell_yes(t, p->spec.strictAffinity);
+	if (p->spec.nodeSelector)
+		cell_labels(t, &p->spec.nodeSelector->matchLabels);
+	else
+		table_cell(t, "all()");
+}
+
+static void block_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct ipblock *b = o->body;
+
+	cell_prefix(t, &b->spec.cidr);
+	cell_str(t, b->spec.pool);
+	cell_str(t, b->spec.node);
+	cell_addr(t, &b->spec.tunnelAddress);
+	table_cell(t, "%u", b->spec.borrowed.n);
+}
+
+static void reservation_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct ipreservation *r = o->body;
+
+	cell_prefixes(t, r->spec.reservedCIDRs.v, r->spec.reservedCIDRs.n);
+}
+
+static void endpoint_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct workload_endpoint *w = o->body;
+
+	cell_str(t, w->spec.node);
+	cell_str(t, w->spec.pod);
+	cell_prefixes(t, w->spec.ips.v, w->spec.ips.n);
+	cell_str(t, w->spec.hostInterface);
+	/* Runtimes' ids have 64 digits; twelve name them, as docker and crictl print. */
+	table_cell(t, "%.*s", wide ? 64 : 12, w->spec.containerID ? w->spec.containerID : "");
+	if (!wide)
+		return;
+	cell_str(t, w->spec.network);
+	cell_str(t, w->spec.interface);
+	cell_mac(t, &w->spec.mac);
+}
+
+static void state_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct node_state *s = o->body;
+	struct buf b = { .v = NULL };
+
+	for (uint32_t i = 0; i < s->status.conditions.n; i++)
+		buf_printf(&b, "%s%s=%s", i ? "," : "", s->status.conditions.v[i].type,
+			   s->status.conditions.v[i].status ? s->status.conditions.v[i].status
+							    : "Unknown");
+	table_cell(t, "%lld", (long long)s->status.observedRevision);
+	cell_str(t, s->status.version);
+	table_cell(t, "%lld", (long long)s->status.pods);
+	cell_addr(t, &s->status.tunnel4);
+	cell_addr(t, &s->status.tunnel6);
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+}
+
+#define HEADS 8
+
+static const struct columns {
+	cells_fn *cells;
+	const char *heads[HEADS], *wide[HEADS];
+} columns[KIND_COUNT] = {
+	[KIND_NODE] = { node_cells, { "ADDRESSES", "SCHEDULABLE", "POD-CIDR" } },
+	[KIND_POD] = { pod_cells, { "READY", "STATUS", "IPS", "NODE" } },
+	[KIND_DEPLOYMENT] = { workload_cells, { "REPLICAS", "SELECTOR" } },
+	[KIND_REPLICASET] = { workload_cells, { "REPLICAS", "SELECTOR" } },
+	[KIND_STATEFULSET] = { workload_cells, { "REPLICAS", "SELECTOR" } },
+	[KIND_DAEMONSET] = { workload_cells, { "REPLICAS", "SELECTOR" } },
+	[KIND_JOB] = { workload_cells, { "COMPLETIONS", "SELECTOR" } },
+	[KIND_IPPOOL] = { pool_cells,
+			  { "CIDR", "MODE", "BLOCKS", "NAT", "DISABLED" },
+			  { "STRICT", "NODES" } },
+	[KIND_IPBLOCK] = { block_cells, { "CIDR", "POOL", "NODE", "TUNNEL", "BORROWED" } },
+	[KIND_IPRESERVATION] = { reservation_cells, { "CIDRS" } },
+	[KIND_WORKLOADENDPOINT] = { endpoint_cells,
+				    { "NODE", "POD", "IPS", "HOST-INTERFACE", "CONTAINER" },
+				    { "NETWORK", "INTERFACE", "MAC" } },
+	[KIND_NODESTATE] = { state_cells,
+			     { "REVISION", "VERSION", "PODS", "TUNNEL4", "TUNNEL6",
+			       "CONDITIONS" } },
+};
+
+void columns_init(struct table *t, const struct kind *k, bool with_ns, bool wide)
+{
+	const struct columns *c = &columns[k->id];
+	const char *heads[2 * HEADS + 4] = { NULL };
+	size_t n = 0;
+
+	if (with_ns)
+		heads[n++] = "NAMESPACE";
+	heads[n++] = "NAME";
+	for (size_t i = 0; i < HEADS && c->heads[i]; i++)
+		heads[n++] = c->heads[i];
+	for (size_t i = 0; wide && i < HEADS && c->wide[i]; i++)
+		heads[n++] = c->wide[i];
+	if (wide)
+		heads[n++] = "LABELS";
+	table_initv(t, heads);
+}
+
+void columns_row(struct table *t, const struct object *o, bool with_ns, bool wide)
+{
+	const struct columns *c = &columns[o->kind->id];
+
+	if (with_ns)
+		cell_str(t, o->meta->namespace);
+	table_cell(t, "%s", o->meta->name);
+	if (c->cells)
+		c->cells(t, o, wide);
+	if (wide)
+		cell_labels(t, &o->meta->labels);
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tables and trees on a terminal or into a pipe. */
+#include "cmd/out.h"
+
+#include "base/names.h"
+#include "store/yaml_json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const formats[] = { NULL, "json", "yaml", "wide" };
+static const char *const formats_json[] = { NULL, "json" };
+const struct names out_formats = { formats, 4 };
+const struct names out_formats_json = { formats_json, 2 };
+
+static void *must(void *p)
+{
+	if (!p)
+		abort();
+	return p;
+}
+
+void table_initv(struct table *t, const char *const *heads)
+{
+	*t = (struct table){ .cols = 0 };
+	while (heads[t->cols])
+		t->cols++;
+	t->heads = must(calloc(t->cols + 1, sizeof(*t->heads)));
+	memcpy(t->heads, heads, t->cols * sizeof(*heads));
+}
+
+void table_init(struct table *t, ...)
+{
+	const char *heads[32] = { NULL };
+	va_list ap;
+
+	va_start(ap, t);
+	for (size_t n = 0; n < 31; n++) {
+		heads[n] = va_arg(ap, const char *);
+		if (!heads[n])
+			break;
+	}
+	va_end(ap);
+	table_initv(t, heads);
+}
+
+void table_cell(struct table *t, const char *fmt, ...)
+{
+	char *text = NULL;
+	va_list ap;
+
+	if (fmt) {
+		va_start(ap, fmt);
+		if (vasprintf(&text, fmt, ap) < 0)
+			abort();
+		va_end(ap);
+	}
+	if (!text || !*text) {
+		free(text);
+		text = must(strdup("-"));
+	}
+	if (t->n == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : 64;
+		t->cells = must(reallocarray(t->cells, t->cap, sizeof(*t->cells)));
+	}
+	t->cells[t->n++] = text;
+}
+
+static void print_row(const struct table *t, char *const *row, size_t n, const size_t *width,
+		      FILE *to)
+{
+	for (size_t c = 0; c < n; c++) {
+		if (c + 1 < n)
+			fprintf(to, "%-*s   ", (int)width[c], row[c]);
+		else
+			fprintf(to, "%s\n", row[c]);
+	}
+}
+
+void table_print(const struct table *t, FILE *to)
+{
+	size_t *width = must(calloc(t->cols + 1, sizeof(*width)));
+	bool bold = out_is_tty(to);
+
+	for (size_t c = 0; c < t->cols; c++)
+		width[c] = strlen(t->heads[c]);
+	for (size_t i = 0; i < t->n; i++) {
+		size_t len = strlen(t->cells[i]);
+
+		if (len > width[i % t->cols])
+			width[i % t->cols] = len;
+	}
+	fputs(bold ? "\033[1m" : "", to);
+	print_row(t, (char *const *)t->heads, t->cols, width, to);
+	fputs(bold ? "\033[0m" : "", to);
+	for (size_t i = 0; i < t->n; i += t->cols)
+		print_row(t, t->cells + i, t->n - i < t->cols ? t->n - i : t->cols, width, to);
+	free(width);
+}
+
+void table_fini(struct table *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		free(t->cells[i]);
+	free(t->cells);
+	free(t->heads);
+	*t = (struct table){ .cols = 0 };
+}
+
+void out_json(const json_t *j, FILE *to)
+{
+	json_dumpf(j, to, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	fputc('\n', to);
+}
+
+void out_yaml(const json_t *j, FILE *to)
+{
+	yaml_write(j, to);
+}
+
+bool out_is_tty(FILE *to)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fileno(to)) && !getenv("NO_COLOR") && term && strcmp(term, "dumb") != 0;
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The verbs of `fairlead`, in the order in which --help lists them. A new verb is a line here
+ * and a file beside it. */
+#include "cmd/verbs.h"
+
+const struct cmd *const cmd_verbs[] = {
+	&cmd_apply, &cmd_delete, &cmd_get, &cmd_version, &cmd_completion, NULL,
+};

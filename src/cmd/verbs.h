@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every verb, one line each; verbs.c puts them into the order of --help. */
+#pragma once
+#include "cmd/cmd.h"
+
+extern const struct cmd cmd_apply, cmd_delete;
+extern const struct cmd cmd_get;
+extern const struct cmd cmd_version, cmd_completion;
