@@ -8,10 +8,7 @@
  * Then everything inside is one batch.
  *
  * Retirement sets the pod's end down, which takes its routes and IPv6 addresses, and renames it
- * (which kernels before 6.2 allow only when down): a quarter of a millisecond.
- *
- * Removal. RTM_DELLINK waits for RCU grace periods, some 35 ms, whether one device goes or many:
- * the dying ones are put in a device group that nobody else uses, and the group is deleted. */
+ * (which kernels before 6.2 allow only when down): a quarter of a millisecond. */
 #include "sys/pod.h"
 #include "sys/file.h"
 #include "sys/netns.h"
@@ -25,8 +22,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LO_INDEX    1
-#define DYING_GROUP 0x666c6472 /* "fldr" */
+#define LO_INDEX 1
 
 /* ---- the namespace */
 
@@ -340,46 +336,7 @@ int pod_retire(int netns, const char *name, int ifindex, struct err *e)
 	return rc && rc != -ENODEV ? err_set(e, rc, "in the pod: %s", why.text) : 0;
 }
 
-static int put_group(struct nl_batch *b, uint16_t type, int ifindex)
-{
-	struct nlmsghdr *nlh = nl_batch_add(b, type, 0, sizeof(struct ifinfomsg));
-
-	if (!nlh)
-		return -ENOMEM;
-	((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index = ifindex;
-	mnl_attr_put_u32(nlh, IFLA_GROUP, DYING_GROUP);
-	return 0;
-}
-
-struct reaping {
-	struct err *e;
-	int rc;
-};
-
-static void on_reaped(void *arg, unsigned i, int code, const char *text)
-{
-	struct reaping *r = arg;
-
-	if (code && code != -ENODEV && !r->rc)
-		r->rc = err_set(r->e, code, "remove links: %s", text[0] ? text : strerror(-code));
-}
-
 int pod_reap(struct nl *host, const int *ifindex, size_t n, struct err *e)
 {
-	struct reaping r = { e, 0 };
-	struct nl_batch b = { 0 };
-	int rc = 0;
-
-	if (n == 1)
-		rc = rtnl_put_link_del(&b, ifindex[0]);
-	for (size_t i = 0; n > 1 && !rc && i < n; i++)
-		rc = put_group(&b, RTM_NEWLINK, ifindex[i]);
-	if (n > 1 && !rc)
-		rc = put_group(&b, RTM_DELLINK, 0);
-	if (rc)
-		err_sys(e, rc, "remove links");
-	else
-		rc = nl_batch_run(host, &b, on_reaped, &r, e);
-	nl_batch_fini(&b);
-	return rc ? rc : r.rc;
+	return rtnl_delete_links(host, ifindex, n, e);
 }

@@ -3,6 +3,7 @@
  *
  * Addresses, routes, neighbours and entries are pipelined into one batch. Links and sysctls go one
  * by one, with the batch sent before them, because what follows may hang on them; they are few.
+ * Links to be removed in a row go together, since each removal waits for RCU.
  * Where a new route's key is taken, a dump tells whose it is: ours (left by an agent before us) is
  * replaced, somebody else's stays.
  * Names become indices through a cache that lives as long as one call and forgets a device that
@@ -28,6 +29,9 @@ struct applying {
 	size_t *of;    /* batch's request → operation */
 	size_t *taken; /* operations that found their route's key taken */
 	size_t ntaken;
+	int *dying; /* indices of links to be removed, for the operations before `dying_end` */
+	size_t ndying;
+	size_t dying_first, dying_end;
 	struct nl_batch b;
 	struct ifindex *cache;
 	size_t ncache, capcache;
@@ -233,20 +237,33 @@ static int want_link(struct applying *ap, const struct klink *l, struct err *e)
 	return rc ? rc : set_link(ap, l, &have, index, e);
 }
 
-static int apply_link(struct applying *ap, const struct kop *op, struct err *e)
+/* Operation i removes a link: it waits for those that follow it. */
+static void doom(struct applying *ap, size_t i)
 {
-	const struct klink *l = &op->obj->link;
-	struct nl_batch b = { 0 };
-	int index, rc;
+	const char *name = ap->ops[i].obj->link.name;
+	struct err why;
+	int index = rtnl_ifindex(ap->nl, name, &why);
 
-	forget(ap, l->name);
-	if (op->verb != KOP_DELETE)
-		return want_link(ap, l, e);
-	index = rtnl_ifindex(ap->nl, l->name, e);
-	if (index < 0)
-		return gone(index) ? 0 : index;
-	rc = rtnl_put_link_del(&b, index) ? err_sys(e, -ENOMEM, "link") : run(ap, &b, e);
-	return gone(rc) ? 0 : rc;
+	forget(ap, name);
+	if (index < 0) {
+		if (!gone(index))
+			fail(ap, i, index, why.text);
+		return;
+	}
+	if (!ap->ndying)
+		ap->dying_first = i;
+	ap->dying[ap->ndying++] = index;
+	ap->dying_end = i + 1;
+}
+
+static void bury(struct applying *ap)
+{
+	struct err why;
+	int rc = ap->ndying ? rtnl_delete_links(ap->nl, ap->dying, ap->ndying, &why) : 0;
+
+	for (size_t i = ap->dying_first; rc && i < ap->dying_end; i++)
+		fail(ap, i, rc, why.text);
+	ap->ndying = 0;
 }
 
 /* ---- the rest */
@@ -315,10 +332,16 @@ static void queue(struct applying *ap, size_t i, enum kop_verb verb)
 static int apply_op(struct applying *ap, size_t i)
 {
 	const struct kop *op = &ap->ops[i];
+	bool link = op->obj->type == KOBJ_LINK;
 	struct err why;
 	int rc;
 
-	if (op->obj->type != KOBJ_LINK && op->obj->type != KOBJ_SYSCTL) {
+	if (link && op->verb == KOP_DELETE && ap->ndying) {
+		doom(ap, i);
+		return 0;
+	}
+	bury(ap);
+	if (!link && op->obj->type != KOBJ_SYSCTL) {
 		queue(ap, i, op->verb);
 		return 0;
 	}
@@ -327,10 +350,14 @@ static int apply_op(struct applying *ap, size_t i)
 		fail(ap, i, rc, "not tried");
 		return rc;
 	}
-	if (op->obj->type == KOBJ_LINK)
-		rc = apply_link(ap, op, &why);
-	else if (op->verb != KOP_DELETE)
+	if (link && op->verb == KOP_DELETE) {
+		doom(ap, i);
+	} else if (link) {
+		forget(ap, op->obj->link.name);
+		rc = want_link(ap, &op->obj->link, &why);
+	} else if (op->verb != KOP_DELETE) {
 		rc = sysctl_write(op->obj->sysctl.path, op->obj->sysctl.value, &why);
+	}
 	if (rc)
 		fail(ap, i, rc, why.text);
 	return 0;
@@ -346,10 +373,12 @@ int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struc
 		memset(codes, 0, n * sizeof(*codes));
 	ap.of = calloc(n ? n : 1, sizeof(*ap.of));
 	ap.taken = calloc(n ? n : 1, sizeof(*ap.taken));
-	if (!ap.of || !ap.taken)
+	ap.dying = calloc(n ? n : 1, sizeof(*ap.dying));
+	if (!ap.of || !ap.taken || !ap.dying)
 		rc = -ENOMEM;
 	for (; !rc && i < n; i++)
 		rc = apply_op(&ap, i);
+	bury(&ap);
 	if (!rc)
 		rc = flush(&ap);
 	for (; rc && i < n; i++)
@@ -358,5 +387,6 @@ int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struc
 	free(ap.cache);
 	free(ap.of);
 	free(ap.taken);
+	free(ap.dying);
 	return ap.rc;
 }

@@ -605,6 +605,36 @@ static void test_ordered(void **state)
 	shows_not("ip link", "vx0");
 }
 
+/* Removed in a row they cost one RCU wait, and what is between keeps its place. */
+static void test_many_links(void **state)
+{
+	static struct kobj objs[101];
+	struct kop ops[101];
+	uint64_t start;
+	int codes[101];
+	struct err e;
+
+	for (int i = 0; i < 101; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "fb%d", i);
+		objs[i] = link_obj(name, KLINK_IFB);
+		ops[i] = (struct kop){ KOP_ADD, &objs[i] };
+	}
+	objs[70] = sysctl_obj("net/ipv4/conf/fb71/rp_filter", "2");
+	ops[100].verb = KOP_DELETE; /* was never there */
+	ops[70].verb = KOP_DELETE;
+	assert_int_equal(rtnl_apply(nl, ops, 101, codes, &e), 0);
+	shows("ip -o link | wc -l", "100\n");
+	for (int i = 0; i < 101; i++)
+		ops[i].verb = KOP_DELETE;
+	ops[70].verb = KOP_ADD; /* fb71 must still be there */
+	start = clock_mono_ns();
+	assert_int_equal(rtnl_apply(nl, ops, 101, codes, &e), 0);
+	print_message("99 links removed in %.1f ms\n", (double)(clock_mono_ns() - start) / 1e6);
+	shows("ip -o link | wc -l", "1\n");
+}
+
 /* ---- notices */
 
 struct seen {
@@ -988,23 +1018,12 @@ static void test_pod_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_vxlan),
-		TEST(test_bridge_and_port),
-		TEST(test_ifb),
-		TEST(test_addrs),
-		TEST(test_routes),
-		TEST(test_foreign_routes),
-		TEST(test_neighs_and_fdb),
-		TEST(test_sysctls),
-		TEST(test_batch),
-		TEST(test_ordered),
-		TEST(test_monitor),
-		TEST(test_monitor_overrun),
-		TEST(test_netns),
-		TEST(test_pod),
-		TEST(test_pod_conflicts),
-		TEST(test_pod_on_bridge),
-		TEST(test_pod_cost),
+		TEST(test_vxlan),           TEST(test_bridge_and_port), TEST(test_ifb),
+		TEST(test_addrs),           TEST(test_routes),          TEST(test_foreign_routes),
+		TEST(test_neighs_and_fdb),  TEST(test_sysctls),         TEST(test_batch),
+		TEST(test_ordered),         TEST(test_many_links),      TEST(test_monitor),
+		TEST(test_monitor_overrun), TEST(test_netns),           TEST(test_pod),
+		TEST(test_pod_conflicts),   TEST(test_pod_on_bridge),   TEST(test_pod_cost),
 	};
 
 	if (getuid() != 0) {
