@@ -20,6 +20,8 @@
 #define DELAY_MAX_MS 5000
 #define STOP_MS      5000 /* from SIGTERM to SIGKILL */
 
+#define EXIT_MS 1000 /* from the end of its control socket to SIGKILL */
+
 #define KEEPER_FD 3 /* in the role: its control socket */
 #define LOCK_FD   4 /* in the role: nothing but a sign of life, see keeper.c */
 
@@ -268,7 +270,7 @@ static int on_frame(struct keeper *k, struct keeper_role *r, struct rframe *f, s
 	return rc;
 }
 
-/* A role that speaks no records, or closed its end, is of no use: it ends and starts anew. */
+/* A role that speaks no records, or hung up, is of no use: it ends and starts anew. */
 static void hear(struct keeper *k, struct keeper_role *r, short events)
 {
 	struct err e = { 0 };
@@ -283,8 +285,13 @@ static void hear(struct keeper *k, struct keeper_role *r, short events)
 		rc = on_frame(k, r, &f, &e);
 	if (rc < 0)
 		log_error("role %s (pid %d): %s", r->name, r->proc.pid, e.text);
-	if ((rc < 0 || r->ctl.eof) && r->state == ROLE_UP)
+	if (rc < 0)
 		stop(r);
+	if (r->ctl.eof && r->state == ROLE_UP) {
+		/* It is ending; how, its exit status says. */
+		r->state = ROLE_STOPPING;
+		r->kill_at_ms = keeper_now_ms() + EXIT_MS;
+	}
 }
 
 /* ---- the whole set */
