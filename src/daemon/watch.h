@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Role watch in three parts: the store's side (watch_store.c), what is known (watch_log.c), the
+ * subscribers' side (watch.c). One process, one loop; writes to the store are synchronous. */
+#pragma once
+#include "daemon/report.h"
+#include "daemon/role.h"
+#include "daemon/watch_log.h"
+#include "store/store.h"
+
+struct subscriber;
+
+struct watch {
+	struct role *role;
+	struct watch_log log;
+
+	struct store *store; /* NULL while it is out of reach */
+	ev_io store_io;
+	ev_timer retry;
+	double retry_s;
+	bool listing;      /* opened, its first sync has not come */
+	bool doubtful;     /* the list had unreadable objects: nothing counts as deleted by it */
+	uint64_t revision; /* of the last sync; never goes back */
+	bool in_sync;      /* one whole list was seen in this process */
+	struct err stale;  /* why the store is out of reach; code 0: it is not */
+	uint64_t state;    /* counts changes of the four above: a subscriber is due a REC_SYNC */
+
+	struct subscriber *subs;
+	struct report report;
+	uint64_t n_writes, n_refused, n_bad, n_dropped;
+};
+
+/* ---- watch_store.c */
+
+/* Still root: the user that the store's folder belongs to becomes the role's; a folder of
+ * root's is given to the role's user first. */
+int watch_store_prepare(struct role *r, struct err *e);
+void watch_store_start(struct watch *w);
+void watch_store_stop(struct watch *w);
+
+/* ---- watch.c */
+
+/* Sends every subscriber what lies behind its position. */
+void watch_pump(struct watch *w);
