@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Role controller: workloads become pods and pods get nodes, where no Kubernetes does it.
+ *
+ * One controller of the cluster leads; the others follow the store and wait for its lease to
+ * run out. The lease is a Lease kube-system/fairlead-controller, held by the name of a Node. */
+#include "daemon/controller.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEASE_NAMESPACE "kube-system"
+#define LEASE_NAME      "fairlead-controller"
+#define TICK_S          0.5
+
+static int64_t now_ms(void)
+{
+	return (int64_t)(clock_boot_ns() / 1000000);
+}
+
+bool controller_leads(struct controller *c)
+{
+	bool now = lease_leads(&c->lease, now_ms());
+
+	if (now != c->led)
+		log_info("%s", now ? "leads the cluster" : "no longer leads the cluster");
+	c->led = now;
+	return now;
+}
+
+/* ---- lease */
+
+static const struct object *lease_object_of(const struct controller *c)
+{
+	return cluster_get(mirror_cluster(c->mirror), KIND_LEASE, LEASE_NAMESPACE, LEASE_NAME);
+}
+
+static void on_written(void *arg, const struct rec_written *w)
+{
+	struct controller *c = arg;
+
+	lease_answered(&c->lease, w->code == 0);
+	if (w->code && w->code != -EEXIST && w->code != -ESTALE && w->code != -EPIPE)
+		log_warn("lease: %s", w->text ? w->text : "refused");
+}
+
+static void write_lease(struct controller *c, enum lease_action action)
+{
+	const struct object *o = lease_object_of(c);
+	struct rec_write w = { .op = action == LEASE_CREATE ? WRITE_CREATE : WRITE_UPDATE,
+			       .expect = o ? (int64_t)o->rev : 0,
+			       .kind = KIND_LEASE,
+			       .ns = LEASE_NAMESPACE,
+			       .name = LEASE_NAME };
+	struct lease l;
+	struct err e;
+
+	lease_object(&c->lease, o ? o->body : NULL, clock_wall(), &l);
+	l.meta.name = LEASE_NAME;
+	l.meta.namespace = LEASE_NAMESPACE;
+	lease_asked(&c->lease, now_ms());
+	if (mirror_write(c->mirror, &w, &l, on_written, c, &e)) {
+		lease_answered(&c->lease, false);
+		log_debug("lease: %s", e.text);
+	}
+}
+
+static void mind_lease(struct controller *c)
+{
+	bool led = c->led;
+	enum lease_action action;
+
+	if (!mirror_in_sync(c->mirror))
+		return;
+	action = lease_step(&c->lease, now_ms());
+	if (action != LEASE_NOTHING)
+		write_lease(c, action);
+	if (controller_leads(c) && !led)
+		work_wake(c);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *t, int events)
+{
+	(void)loop;
+	(void)events;
+	mind_lease(t->data);
+}
+
+/* ---- the mirror */
+
+static void on_changed(void *arg, const struct object *old, const struct object *now)
+{
+	struct controller *c = arg;
+	const struct object *o = now ? now : old;
+
+	if (o->kind->id == KIND_LEASE) {
+		o = lease_object_of(c);
+		lease_seen(&c->lease, o ? o->body : NULL, o ? o->rev : 0, now_ms());
+		return;
+	}
+	work_wake(c);
+}
+
+static void on_synced(void *arg, const struct rec_sync *s)
+{
+	struct controller *c = arg;
+
+	mind_lease(c);
+	work_synced(c, (uint64_t)s->revision);
+}
+
+static const struct mirror_ops mirror_ops = { .changed = on_changed, .synced = on_synced };
+
+/* ---- role */
+
+static void on_join(struct role *r, const char *peer, int fd)
+{
+	struct controller *c = r->state;
+
+	if (strcmp(peer, "watch") == 0)
+		mirror_join(c->mirror, fd);
+	else if (strcmp(peer, "health") == 0)
+		report_join(&c->report, fd);
+	else
+		close(fd);
+}
+
+static void fill(struct report *r, void *arg)
+{
+	struct controller *c = arg;
+
+	report_value(r, "fairlead_controller_leads", "gauge",
+		     "Does this node's controller lead the cluster.", NULL, NULL, c->led);
+	work_report(c);
+}
+
+static int start(struct role *r, struct err *e)
+{
+	static const uint8_t kinds[] = { KIND_LEASE,      KIND_NAMESPACE,  KIND_NODE,
+					 KIND_DEPLOYMENT, KIND_REPLICASET, KIND_STATEFULSET,
+					 KIND_DAEMONSET,  KIND_JOB,        KIND_POD };
+	struct controller *c = r->state;
+	int rc;
+
+	c->role = r;
+	lease_init(&c->lease, r->cfg.node);
+	rc = work_open(c, e);
+	if (rc)
+		return rc;
+	c->mirror = mirror_new(r, kinds, sizeof(kinds), &mirror_ops, c, e);
+	if (!c->mirror)
+		return -ENOMEM;
+	ev_timer_init(&c->tick, on_tick, TICK_S, TICK_S);
+	c->tick.data = c;
+	ev_timer_start(r->loop, &c->tick);
+	report_init(&c->report, r, fill, c);
+	role_ready(r);
+	return 0;
+}
+
+static void stop(struct role *r)
+{
+	struct controller *c = r->state;
+
+	report_fini(&c->report);
+	ev_timer_stop(r->loop, &c->tick);
+	mirror_free(c->mirror);
+	work_close(c);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct role_ops ops = {
+		.name = "controller", .start = start, .join = on_join, .stop = stop
+	};
+	struct controller c = { 0 };
+
+	return role_main(&ops, &c, argc, argv);
+}

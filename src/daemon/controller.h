@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Role controller in two parts: who leads (controller.c), and what the leader does
+ * (controller_work.c). */
+#pragma once
+#include "daemon/lease.h"
+#include "daemon/mirror.h"
+#include "daemon/report.h"
+#include "daemon/role.h"
+
+struct work; /* the plan under way */
+
+struct controller {
+	struct role *role;
+	struct mirror *mirror;
+	struct lease_state lease;
+	bool led; /* as last logged */
+	ev_timer tick;
+	struct work *work;
+	struct report report;
+};
+
+/* ---- controller.c */
+
+bool controller_leads(struct controller *c);
+
+/* ---- controller_work.c */
+
+int work_open(struct controller *c, struct err *e);
+void work_close(struct controller *c);
+/* The cluster changed, or we began to lead: plans soon. */
+void work_wake(struct controller *c);
+/* Everything up to this revision came through the mirror. */
+void work_synced(struct controller *c, uint64_t revision);
+void work_report(struct controller *c);
