@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ipam_sim: see ipam_sim.h. Aborts with a message on whatever must never happen. */
 #include "tests/ipam_sim.h"
+#include "core/ipam/pool.h"
 #include "model/record.h"
 
 #include <errno.h>
@@ -73,10 +74,15 @@ void sim_put(struct sim *m, struct object *o)
 
 struct ippool *sim_pool(struct sim *m, const char *cidr, int block_len)
 {
-	struct object *o = sim_object(KIND_IPPOOL, cidr);
-	struct ippool *p = o->body;
+	char name[IPAM_BLOCK_NAME];
+	struct object *o;
+	struct ippool *p;
+	struct prefix net;
 
-	must(!prefix_parse(cidr, &p->spec.cidr), "pool", cidr);
+	must(!prefix_parse(cidr, &net), "pool", cidr);
+	o = sim_object(KIND_IPPOOL, ipam_block_name(&net, name));
+	p = o->body;
+	p->spec.cidr = net;
 	p->spec.blockSize = block_len;
 	p->spec.mode = POOL_DIRECT;
 	sim_put(m, o);

@@ -775,53 +775,6 @@ static void block_names(void **state)
 	}
 }
 
-static void pool_rules(void **state)
-{
-	static const struct {
-		const char *cidr;
-		int64_t size;
-		uint8_t mode, cross;
-		const char *error; /* NULL: fine */
-	} rows[] = {
-		{ "10.0.0.0/16", 0, 0, 0, NULL },
-		{ "10.0.0.0/16", 20, 0, 1, NULL },
-		{ "10.0.0.0/28", 0, POOL_DIRECT, 0, NULL },
-		{ "10.0.0.0/26", 26, POOL_IPIP, 1, NULL },
-		{ "fd00::/48", 116, 0, 0, NULL },
-		{ "fd00::/128", 128, 0, 0, NULL },
-		{ "10.0.0.0/16", 19, 0, 0, "spec.blockSize: must be from 20 to 32 for IPv4" },
-		{ "10.0.0.0/16", 33, 0, 0, "spec.blockSize: must be from 20 to 32 for IPv4" },
-		{ "10.0.0.0/28", 26, 0, 0, "spec.blockSize: a block (/26) must fit in the pool" },
-		{ "fd00::/64", 115, 0, 0, "spec.blockSize: must be from 116 to 128 for IPv6" },
-		{ "10.0.0.1/16", 0, 0, 0, "spec.cidr: has host bits set, meant is 10.0.0.0/16" },
-		{ "fd00::/64", 0, POOL_IPIP, 0, "spec.mode: IPIP carries IPv4 only" },
-		{ "10.0.0.0/16", 0, POOL_DIRECT, 1, "spec.crossSubnet: needs mode" },
-		{ "10.250.1.0/24", 0, 0, 0, "spec.cidr: overlaps with IPPool other (10.250" },
-	};
-	struct ippool other = { .meta.name = "other" };
-	const struct ippool *others[] = { &other };
-
-	prefix_parse("10.250.0.0/16", &other.spec.cidr);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct ippool p = { .meta.name = "p" };
-		struct err e = { .code = 0 };
-
-		assert_int_equal(prefix_parse(rows[i].cidr, &p.spec.cidr), 0);
-		p.spec.blockSize = rows[i].size;
-		p.spec.mode = rows[i].mode;
-		p.spec.crossSubnet = rows[i].cross;
-		if (!rows[i].error) {
-			if (ipam_pool_valid(&p, others, 1, &e))
-				fail_msg("%s: %s", rows[i].cidr, e.text);
-			continue;
-		}
-		assert_int_equal(ipam_pool_valid(&p, others, 1, &e), -EINVAL);
-		if (strncmp(e.text, rows[i].error, strlen(rows[i].error)) != 0)
-			fail_msg("row %zu: %s", i, e.text);
-	}
-	assert_int_equal(ipam_pool_valid(&other, others, 1, NULL), 0); /* itself */
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -855,7 +808,6 @@ int main(void)
 		T(unknown_delete_is_final),
 		T(unknown_return_is_final),
 		T(block_names),
-		T(pool_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

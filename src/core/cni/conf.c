@@ -7,6 +7,7 @@
 #include "model/table.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -212,9 +213,9 @@ static enum cni_code check_version(const struct cni_conf *conf, uint8_t verb, ui
 	/* Section 1: a configuration without one speaks 0.1.0. */
 	const char *name = conf->cniVersion ? conf->cniVersion : "0.1.0";
 	int v = cni_version_find(name);
-	unsigned since = verb == CNI_CHECK			 ? CNI_0_4_0 :
-			 verb == CNI_GC || verb == CNI_STATUS ? CNI_1_1_0 :
-								CNI_0_3_0;
+	unsigned since = verb == CNI_CHECK                      ? CNI_0_4_0
+			 : verb == CNI_GC || verb == CNI_STATUS ? CNI_1_1_0
+								: CNI_0_3_0;
 
 	if (v < 0)
 		return fail(e, CNI_ERR_VERSION,
@@ -318,8 +319,8 @@ static enum cni_code read_interface(const struct cni_conf *conf, struct cni_requ
 	if (!strcmp(kind, "bridge"))
 		q->attach = CNI_BRIDGE;
 	else if (strcmp(kind, "routed") != 0)
-		return fail(e, CNI_ERR_CONFIG, "attachment: must be routed or bridge, not \"%.32s\"",
-			    kind);
+		return fail(e, CNI_ERR_CONFIG,
+			    "attachment: must be routed or bridge, not \"%.32s\"", kind);
 	if (conf->bridge && q->attach != CNI_BRIDGE)
 		return fail(e, CNI_ERR_CONFIG, "bridge: needs attachment bridge");
 	if (conf->bridge && !valid_ifname(conf->bridge))

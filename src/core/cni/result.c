@@ -95,9 +95,8 @@ int cni_result_write(unsigned version, bool ipam_only, const struct cni_result *
 	for (uint32_t i = 0; i < r->routes.n; i++) {
 		const struct cni_route *f = &r->routes.v[i];
 
-		t.routes.v[i] = version < CNI_1_1_0 ?
-					(struct cni_route){ .dst = f->dst, .gw = f->gw } :
-					*f;
+		t.routes.v[i] =
+			version < CNI_1_1_0 ? (struct cni_route){ .dst = f->dst, .gw = f->gw } : *f;
 	}
 	t.interfaces.n = interfaces;
 	t.ips.n = r->ips.n;
@@ -126,12 +125,14 @@ static enum cni_code check_text(unsigned version, const struct cni_result_text *
 
 		if (ip->interface.set &&
 		    (ip->interface.v < 0 || ip->interface.v >= t->interfaces.n)) {
-			err_set(e, -EINVAL, "prevResult.ips[%u].interface: there is no interface %lld",
-				i, (long long)ip->interface.v);
+			err_set(e, -EINVAL,
+				"prevResult.ips[%u].interface: there is no interface %lld", i,
+				(long long)ip->interface.v);
 			return CNI_ERR_DECODE;
 		}
 		if (version < CNI_1_0_0 && ip->version && strcmp(ip->version, family) != 0) {
-			err_set(e, -EINVAL, "prevResult.ips[%u].version: must be \"%s\"", i, family);
+			err_set(e, -EINVAL, "prevResult.ips[%u].version: must be \"%s\"", i,
+				family);
 			return CNI_ERR_DECODE;
 		}
 	}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Pools and blocks as arithmetic: sizes, names, which pools a node may use. */
 #pragma once
-#include "base/err.h"
 #include "model/cluster.h"
 
 #define IPAM_BLOCK_NAME 64
@@ -13,8 +12,3 @@ uint8_t ipam_pool_block_len(const struct ippool *p);
 const char *ipam_block_name(const struct prefix *cidr, char buf[IPAM_BLOCK_NAME]);
 /* Enabled, and its nodeSelector (absent: every node) matches the labels. */
 bool ipam_pool_serves(const struct ippool *p, const struct strmap *node_labels);
-
-/* Is `p` a pool that may stand beside `others` (an entry with p's own name is skipped)?
- * Errors name the field path: "spec.blockSize: must be …". */
-int ipam_pool_valid(const struct ippool *p, const struct ippool *const *others, size_t n,
-		    struct err *e);

@@ -8,6 +8,7 @@
  * that it expected, so nothing may rest on its not happening: a block whose deletion is unknown
  * gives out no address, a loan whose return is unknown is not used again. */
 #include "core/ipam/state.h"
+#include "model/validate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -294,7 +295,7 @@ static int load_pools(struct ipam *s, const struct cluster *c, const struct strm
 		const struct ippool *p = v[i]->body;
 		struct ippool *copy = arena_memdup(&s->view, p, sizeof(*p));
 
-		if (!copy || ipam_pool_valid(p, NULL, 0, NULL))
+		if (!copy || validate_object(v[i], NULL))
 			continue;
 		copy->meta = (struct meta){ .name = arena_strdup(&s->view, p->meta.name) };
 		copy->spec.nodeSelector = NULL;
