@@ -5,11 +5,12 @@
 #include "core/nft/ir.h"
 
 /* Adds what the messages say into `rs`: p[0..n) are one or more netlink messages as recvmsg()
- * gave them (NFT_MSG_NEWTABLE, NEWCHAIN, NEWSET, NEWSETELEM, NEWRULE; others are skipped).
- * Sets must come before their elements, tables and chains before their rules. Returns 0,
- * -EBADMSG or -ENOMEM. Interval sets need nft_decode_done() once all elements are in. */
-int nft_decode(struct nft_ruleset *rs, const void *p, size_t n, struct err *e);
-/* Joins interval ends to their starts, sorts elements. */
+ * gave them (NFT_MSG_NEWTABLE, NEWCHAIN, NEWSET, NEWSETELEM, NEWRULE; others are skipped). Only
+ * what belongs to `table` is taken, where it is not NULL. Sets must come before their elements
+ * and the rules that use them, chains before their rules. Returns 0, -EBADMSG or -ENOMEM. Call
+ * nft_decode_done() once everything is in. */
+int nft_decode(struct nft_ruleset *rs, const char *table, const void *p, size_t n, struct err *e);
+/* Joins the ends of intervals to their starts. */
 void nft_decode_done(struct nft_ruleset *rs);
 
 /* What a notification is about, for telling our changes from others'. */

@@ -15,6 +15,9 @@
  * return NULL and do nothing once the arena has failed, and take NULL: one nft_check() at the
  * end finds both that and what nft would refuse (names, sizes, types).
  *
+ * What a later selector of the rule implies is not stated: nft_check() refuses a redundant
+ * `meta l4proto tcp` before `tcp dport`, so that equal rules are equal bytes.
+ *
  * Limits: no anonymous sets or chains (their number is quadratic in the kernel), no stateful
  * objects, no flowtables. Constants (families, hooks, verdicts, set and table flags, NAT kinds)
  * are the kernel's own from <linux/netfilter.h> and <linux/netfilter/nf_tables.h>. */
@@ -24,12 +27,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+#include <netinet/in.h> /* before the kernel's own <linux/in.h> */
+
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 
 #define NFT_COMMENT_MAX 128 /* nft 1.0.6 refuses longer ones */
 #define NFT_KEY_MAX     64  /* bytes of a concatenated key: the kernel's 16 registers */
-#define NFT_PARTS_MAX   8
+#define NFT_BURST       5   /* nft's default of `limit`, in packets */
+#define NFT_PARTS_MAX   5   /* what fits into nft's 32-bit type number */
+#define NFT_TYPEOF_MAX  4   /* what nft 1.0.6 reads back of a typeof declaration */
 
 /* Data types of set keys and data; the kernel keeps the numbers for nft's listing. */
 enum nft_type {
@@ -42,7 +50,10 @@ enum nft_type {
 	NFTY_INET_PROTO,
 	NFTY_INET_SERVICE,
 	NFTY_ICMP_TYPE,
+	NFTY_ICMP_CODE,
 	NFTY_ICMPV6_TYPE,
+	NFTY_ICMPV6_CODE,
+	NFTY_TCP_FLAG,
 	NFTY_MARK,
 	NFTY_IFNAME,
 	NFTY_IFINDEX,
@@ -55,6 +66,7 @@ enum nft_type {
 	NFTY_UID,
 	NFTY_GID,
 	NFTY_ARP_OP,
+	NFTY_BOOLEAN,
 	NFTY_INTEGER, /* length by the selector: the set is declared with typeof */
 	NFTY_COUNT
 };
@@ -121,7 +133,7 @@ enum nft_key {
 	NFK_CT_REPLY_SADDR6,
 	NFK_FIB_SADDR_TYPE,    /* fib saddr type */
 	NFK_FIB_DADDR_TYPE,    /* fib daddr type */
-	NFK_FIB_SADDR_IIF_OIF, /* fib saddr . iif oif: 0 where no route leads back */
+	NFK_FIB_SADDR_IIF_OIF, /* fib saddr . iif oif: 0 missing, 1 exists */
 	NFK_RT_TCPMSS,
 	NFK_RT_NEXTHOP4,
 	NFK_RT_NEXTHOP6,
@@ -155,7 +167,7 @@ enum nft_cmp {
 	NFC_RANGE, /* a ≤ x ≤ b */
 	NFC_NOT_RANGE,
 	NFC_ANY,  /* x & a ≠ 0: one of the flags (ct state established,related) */
-	NFC_NONE, /* x & a = 0 */
+	NFC_NONE, /* x & a = 0; both only for ct state, ct status and tcp flags */
 };
 
 enum nft_stmt_kind {
@@ -187,13 +199,7 @@ struct nft_keys {
 	uint32_t n;
 };
 
-enum nft_target {
-	NFT_SET_MARK,
-	NFT_SET_CTMARK,
-	NFT_SET_NFTRACE,
-	NFT_SET_PKTTYPE,
-	NFT_SET_PRIORITY
-};
+enum nft_target { NFTT_MARK, NFTT_CTMARK, NFTT_NFTRACE, NFTT_PKTTYPE };
 
 /* Where NFS_SET takes its value from: an immediate, a map, or a selector with bits changed:
  * (x & mask) ^ xor. */
@@ -251,8 +257,9 @@ struct nft_stmt {
 			uint32_t snaplen; /* nflog: bytes to copy, 0: all */
 		} log;
 		struct {
-			uint8_t type; /* NFT_REJECT_ICMP_UNREACH, _TCP_RST, _ICMPX_UNREACH */
-			uint8_t code; /* NFT_REJECT_ICMPX_…, or the family's ICMP code */
+			uint8_t type;   /* NFT_REJECT_ICMP_UNREACH, _TCP_RST, _ICMPX_UNREACH */
+			uint8_t code;   /* NFT_REJECT_ICMPX_…, or ICMP's own */
+			uint8_t family; /* of NFT_REJECT_ICMP_UNREACH: NFPROTO_IPV4 or _IPV6 */
 		} reject;
 		struct nft_nat nat; /* NFS_NAT, NFS_MASQUERADE (flags), NFS_REDIRECT */
 		struct {
@@ -309,6 +316,7 @@ struct nft_elem {
 	uint64_t timeout_ms;        /* 0: the set's */
 	const char *comment;
 	uint64_t packets, bytes; /* as read, where the set counts */
+	uint8_t end;             /* as read: behind an interval; nft_decode_done() joins it */
 };
 
 struct nft_set {
@@ -318,6 +326,7 @@ struct nft_set {
 	uint32_t flags;        /* NFT_SET_CONSTANT, _INTERVAL, _MAP, _TIMEOUT, _EVAL (dynamic) */
 	uint8_t n_key, n_data; /* n_data 0: no map; a verdict map has one part NFTY_VERDICT */
 	uint8_t counter;       /* each element counts packets and bytes */
+	uint8_t raw;           /* as read: intervals are not joined yet */
 	uint16_t key_len, data_len;
 	struct nft_part key[NFT_PARTS_MAX], data[NFT_PARTS_MAX];
 	uint32_t size;       /* 0: no limit */
@@ -393,7 +402,8 @@ struct nft_rule *nft_rule_add(struct nft_chain *c, const char *comment); /* comm
 /* Values. */
 struct nft_val nft_u8(uint8_t v);
 struct nft_val nft_be16(uint16_t v); /* host order in, network order inside */
-struct nft_val nft_u32(uint32_t v);  /* host order number of the kernel */
+struct nft_val nft_u16h(uint16_t v); /* host order number of the kernel */
+struct nft_val nft_u32(uint32_t v);  /* the same */
 struct nft_val nft_addr(const struct ipaddr *a);
 struct nft_val nft_mac(const struct macaddr *m);
 struct nft_val nft_ifname(const char *name);        /* exactly this one */
@@ -421,7 +431,7 @@ void nft_counter(struct nft_rule *r);
 void nft_notrack(struct nft_rule *r);
 void nft_limit(struct nft_rule *r, uint64_t rate, uint64_t unit_s, uint32_t burst, bool over);
 void nft_log_group(struct nft_rule *r, uint16_t group, const char *prefix);
-void nft_reject(struct nft_rule *r, uint8_t type, uint8_t code);
+void nft_reject(struct nft_rule *r, uint8_t type, uint8_t code); /* _TCP_RST, _ICMPX_UNREACH */
 void nft_masquerade(struct nft_rule *r, uint32_t flags);
 void nft_nat_to(struct nft_rule *r, uint8_t type, struct nft_val addr, struct nft_val port);
 /* Address (and port, with map_port) out of a data map. family: of the addresses. */
@@ -441,21 +451,13 @@ void nft_dynset_map(struct nft_rule *r, uint8_t op, const struct nft_sel *sels,
 /* Any other statement. */
 void nft_stmt_add(struct nft_rule *r, const struct nft_stmt *s);
 
-/* ---- tables about types and selectors */
+/* ---- checks */
 
-struct nft_type_info {
-	const char *name;
-	uint8_t len;    /* bytes; 0: NFTY_INTEGER, NFTY_VERDICT */
-	uint8_t number; /* nft's number in NFTA_SET_KEY_TYPE */
-	uint8_t host;   /* 1: a number in host order */
-};
-const struct nft_type_info *nft_type_info(unsigned type);
+bool nft_set_is_vmap(const struct nft_set *s);
 
-/* The type and the length in bytes of what a selector loads. */
-uint8_t nft_sel_type(const struct nft_sel *s);
+/* Length in bytes of what a selector loads, of a padded concatenation; 0 for no selector. */
 uint16_t nft_sel_len(const struct nft_sel *s);
-uint16_t nft_keys_len(const struct nft_keys *k); /* padded concatenation */
-bool nft_sel_eq(const struct nft_sel *a, const struct nft_sel *b);
+uint16_t nft_keys_len(const struct nft_keys *k);
 
 /* Everything that the builders could not say at once: memory, name and comment lengths, unknown
  * sets and chains, keys that do not fit their set. */

@@ -13,9 +13,9 @@ enum nft_verb {
 	NFTV_ADD_SET,
 	NFTV_DEL_SET,
 	NFTV_FLUSH_SET,
-	NFTV_ADD_ELEMS,    /* -EEXIST where an element exists with other data, or in a new map */
-	NFTV_DEL_ELEMS,    /* -ENOENT where one does not exist: keep state */
-	NFTV_ADD_RULE,     /* at the end, or after rule `handle` when that is not 0 */
+	NFTV_ADD_ELEMS, /* an element that is there the same is no error, with other data -EEXIST */
+	NFTV_DEL_ELEMS, /* -ENOENT where one does not exist: keep state */
+	NFTV_ADD_RULE,  /* at the end, or after rule `handle` when that is not 0 */
 	NFTV_INSERT_RULE,  /* at the beginning, or before rule `handle` */
 	NFTV_REPLACE_RULE, /* rule `handle` */
 	NFTV_DEL_RULE,     /* rule `handle` */
@@ -60,6 +60,7 @@ void nft_ops_elem(struct nft_ops *ops, uint8_t verb, const struct nft_set *set,
  * transaction, so that whatever was there is gone. Elements come before the rules that use
  * them; the only step mark is at the end. */
 void nft_ops_load(struct nft_ops *ops, const struct nft_ruleset *rs, bool replace);
+void nft_ops_load_table(struct nft_ops *ops, const struct nft_table *t); /* no step mark */
 
 /* One line per op for logs and tests: "add element inet fairlead pod_src4 { … }". */
 void nft_op_str(const struct nft_op *op, struct buf *out);
