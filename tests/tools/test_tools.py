@@ -135,6 +135,7 @@ def test_root_state_compares():
     assert "-network: lo" in compare(before, before[1:])
 
 
+@pytest.mark.alone
 def test_root_state_sees_a_change_of_each_kind(tmp_path):
     script = f"""
         mount --make-rprivate / && mount -t tmpfs t /run
