@@ -165,12 +165,34 @@ static bool ends_with(const char *s, const char *end)
 	return n >= k && !strcmp(s + n - k, end);
 }
 
+/* Is the text JSON from end to end? What begins like JSON may be YAML in flow style. */
+static bool is_json(const char *text, size_t n)
+{
+	for (;;) {
+		size_t space = skip_space(text, n);
+		json_error_t je;
+		json_t *j;
+
+		text += space;
+		n -= space;
+		if (!n)
+			return true;
+		j = json_loadb(text, n, JSON_DISABLE_EOF_CHECK, &je);
+		if (!j)
+			return false;
+		json_decref(j);
+		text += je.position;
+		n -= (size_t)je.position;
+	}
+}
+
 void manifest_parse(struct manifest *m, const char *name, const char *text, size_t n)
 {
 	struct source src = { m, name };
 	struct err e = { .code = 0 };
 	size_t start = skip_space(text, n);
-	bool json = ends_with(name, ".json") || (start < n && text[start] == '{');
+	bool json =
+		ends_with(name, ".json") || (start < n && text[start] == '{' && is_json(text, n));
 	int rc;
 
 	rc = json ? read_json(&src, text, n, &e) : yaml_read(text, n, take_document, &src, &e);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Plain scalars: YAML 1.1's types as go-yaml resolves them (null, bool, int, float; dates stay
- * strings, and so do .inf and .nan, which JSON cannot say). */
+ * strings, and so do .inf and .nan, which JSON cannot say). Only `y` and `n` differ: they stay
+ * what a person means who names a namespace so. */
 #include "store/yaml_plain.h"
 
 #include <errno.h>
@@ -20,10 +21,10 @@ static bool is_word(const char *s, const char *const *list)
 static json_t *word(const char *s)
 {
 	static const char *const nulls[] = { "", "~", "null", "Null", "NULL", NULL };
-	static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES",
-					   "y",    "Y",    "on",   "On",  "ON",  NULL };
-	static const char *const no[] = { "false", "False", "FALSE", "no",  "No",  "NO",
-					  "n",     "N",     "off",   "Off", "OFF", NULL };
+	static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes",
+					   "YES",  "on",   "On",   "ON",  NULL };
+	static const char *const no[] = { "false", "False", "FALSE", "no",  "No",
+					  "NO",    "off",   "Off",   "OFF", NULL };
 
 	if (is_word(s, nulls))
 		return json_null();

@@ -24,6 +24,8 @@ static bool needs_quotes(const char *s)
 			return true;
 	if (strstr(s, ": ") || strstr(s, " #") || !strcmp(s, "<<") || !strncmp(s, "...", 3))
 		return true;
+	if (n == 1 && strchr("yYnN", s[0])) /* booleans to go-yaml */
+		return true;
 	plain = yaml_plain(s, n);
 	text = json_is_string(plain);
 	json_decref(plain);
