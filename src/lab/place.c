@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+/* place: see place.h. The search reads /proc/PID/mountinfo once per mount namespace, not once
+ * per process. Killing repeats until a whole pass finds nobody, because a process may fork
+ * between being seen and being killed; the supervisor is killed first, lest it restart. */
+#include "lab/place.h"
+
+#include "base/names.h"
+#include "sys/file.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STATE_MAX (1u << 20)
+#define KILL_MS   5000
+#define NS_MAX    4096
+
+static const char *const kind_text[] = { "supervisor", "router", "rack", "outside", "node" };
+static const struct names kinds = NAMES(kind_text);
+
+const char *lab_path(char buf[LAB_PATH], const char *name, const char *fmt, ...)
+{
+	int n = snprintf(buf, LAB_PATH, "%s/%s/", LAB_RUN, name);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf + n, LAB_PATH - (size_t)n, fmt, ap);
+	va_end(ap);
+	return buf;
+}
+
+/* ---- state */
+
+int lab_state_write(const char *name, const struct lab_state *s, struct err *e)
+{
+	struct buf b = { 0 };
+	char path[LAB_PATH];
+	int rc;
+
+	for (uint32_t i = 0; i < s->members.n; i++) {
+		const struct member *m = &s->members.v[i];
+
+		buf_printf(&b, "%s %s %d %llu\n", name_of(&kinds, m->kind), m->name, m->space.pid,
+			   (unsigned long long)m->space.start);
+	}
+	if (b.failed)
+		rc = err_set(e, -ENOMEM, "out of memory");
+	else
+		rc = file_write(lab_path(path, name, "state"), b.v, b.n, 0644, e);
+	buf_fini(&b);
+	return rc;
+}
+
+static int parse_state(struct lab_state *s, char *text, struct arena *a)
+{
+	char *save = NULL, kind[16], name[256];
+	uint32_t n = 0, cap = 0;
+
+	for (char *c = text; *c; c++)
+		cap += *c == '\n';
+	s->members.v = arena_array(a, cap, sizeof(*s->members.v));
+	for (char *line = strtok_r(text, "\n", &save); line && s->members.v;
+	     line = strtok_r(NULL, "\n", &save)) {
+		struct member *m = &s->members.v[n];
+		unsigned long long start;
+		int which;
+
+		if (sscanf(line, "%15s %255s %d %llu", kind, name, &m->space.pid, &start) != 4)
+			return -EINVAL;
+		which = name_find(&kinds, kind);
+		if (which < 0)
+			continue;
+		m->kind = (uint8_t)which;
+		m->name = arena_strdup(a, name);
+		m->space.start = start;
+		n++;
+	}
+	s->members.n = n;
+	return a->failed ? -ENOMEM : 0;
+}
+
+int lab_state_read(const char *name, struct lab_state *s, struct arena *a, struct err *e)
+{
+	struct buf text = { 0 };
+	char path[LAB_PATH];
+	int rc = file_read(lab_path(path, name, "state"), STATE_MAX, &text, NULL);
+
+	if (rc == -ENOENT)
+		rc = err_set(e, rc, "no lab \"%s\" is up", name);
+	else if (rc)
+		rc = err_sys(e, rc, "%s", path);
+	else if (text.v && (rc = parse_state(s, text.v, a)) != 0)
+		err_set(e, rc, "%s: not understood", path);
+	buf_fini(&text);
+	return rc;
+}
+
+const struct member *lab_state_find(const struct lab_state *s, unsigned kind, const char *name)
+{
+	for (uint32_t i = 0; i < s->members.n; i++)
+		if (s->members.v[i].kind == kind && (!name || !strcmp(s->members.v[i].name, name)))
+			return &s->members.v[i];
+	return NULL;
+}
+
+/* ---- who belongs to it */
+
+struct seen {
+	uint64_t ns[NS_MAX];
+	bool ours[NS_MAX];
+	size_t n;
+};
+
+static bool mount_marked(pid_t pid, const char *mark)
+{
+	char path[40], *text;
+	struct buf b = { 0 };
+	bool found;
+
+	snprintf(path, sizeof(path), "/proc/%d/mountinfo", pid);
+	found = !file_read(path, 16u << 20, &b, NULL) && (text = b.v) && strstr(text, mark);
+	buf_fini(&b);
+	return found;
+}
+
+static bool is_member(pid_t pid, const char *mark, struct seen *seen)
+{
+	char path[40];
+	struct stat st;
+	bool ours;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
+	if (stat(path, &st) < 0)
+		return false; /* gone, or a kernel thread */
+	for (size_t i = 0; i < seen->n; i++)
+		if (seen->ns[i] == st.st_ino)
+			return seen->ours[i];
+	ours = mount_marked(pid, mark);
+	if (seen->n < NS_MAX) {
+		seen->ns[seen->n] = st.st_ino;
+		seen->ours[seen->n++] = ours;
+	}
+	return ours;
+}
+
+int lab_mark(const char *name, char buf[LAB_MARK_MAX], struct err *e)
+{
+	char path[LAB_PATH];
+	struct stat st;
+
+	if (stat(lab_path(path, name, "%s", ""), &st) < 0)
+		return err_sys(e, -errno, "%s", path);
+	snprintf(buf, LAB_MARK_MAX, LAB_MARK "%s:%llx-%llx", name, (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return 0;
+}
+
+/* One pass over all processes; `sig` 0 only counts. */
+static int sweep(const char *name, int sig, size_t *n, struct err *e)
+{
+	char mark[LAB_MARK_MAX + 2] = " ";
+	struct seen *seen = calloc(1, sizeof(*seen));
+	DIR *d = opendir("/proc");
+	struct dirent *de;
+	uint64_t start;
+
+	if (!d || !seen) {
+		free(seen);
+		if (d)
+			closedir(d);
+		return err_sys(e, -errno, "/proc");
+	}
+	if (lab_mark(name, mark + 1, e)) {
+		free(seen);
+		closedir(d);
+		return e ? e->code : -ENOENT;
+	}
+	memcpy(mark + strlen(mark), " ", 2);
+	*n = 0;
+	while ((de = readdir(d))) {
+		pid_t pid = isdigit((unsigned char)*de->d_name) ? atoi(de->d_name) : 0;
+
+		if (!pid || pid == getpid() || !is_member(pid, mark, seen) ||
+		    space_start_time(pid, &start)) /* a zombie holds nothing */
+			continue;
+		*n += 1;
+		if (sig)
+			kill(pid, sig);
+	}
+	closedir(d);
+	free(seen);
+	return 0;
+}
+
+int lab_count(const char *name, size_t *n, struct err *e)
+{
+	return sweep(name, 0, n, e);
+}
+
+static void kill_supervisor(const char *name)
+{
+	struct lab_state s = { 0 };
+	struct arena a;
+	const struct member *m;
+
+	arena_init(&a, 0);
+	if (!lab_state_read(name, &s, &a, NULL) &&
+	    (m = lab_state_find(&s, MEMBER_SUPERVISOR, NULL)) && space_alive(&m->space))
+		kill(m->space.pid, SIGKILL);
+	arena_fini(&a);
+}
+
+int lab_kill(const char *name, struct err *e)
+{
+	struct timespec pause = { .tv_nsec = 2000000 };
+	size_t left;
+	int rc;
+
+	kill_supervisor(name);
+	for (int ms = 0; ms < KILL_MS; ms += 2) {
+		rc = sweep(name, SIGKILL, &left, e);
+		if (rc || !left)
+			return rc;
+		nanosleep(&pause, NULL);
+	}
+	return err_set(e, -ETIMEDOUT, "%zu processes of lab \"%s\" do not die", left, name);
+}
+
+int lab_clear(const char *name, struct err *e)
+{
+	char path[LAB_PATH + 256], root[LAB_PATH];
+	DIR *d = opendir(lab_path(root, name, "%s", ""));
+	struct dirent *de;
+	int rc = d ? 0 : err_sys(e, -errno, "%s", root);
+
+	while (!rc && (de = readdir(d))) {
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, "..") ||
+		    !strcmp(de->d_name, "lock"))
+			continue;
+		snprintf(path, sizeof(path), "%s%s", root, de->d_name);
+		rc = unlink(path) < 0 ? dir_remove(path, e) : 0;
+	}
+	if (d)
+		closedir(d);
+	return rc;
+}
+
+int lab_remove(const char *name, struct err *e)
+{
+	char path[LAB_PATH];
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s", LAB_RUN, name);
+	rc = dir_remove(path, e);
+	if (!rc)
+		rmdir(LAB_RUN); /* stays while another lab is in it */
+	return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+int lab_names(const char *const **names, size_t *n, struct arena *a, struct err *e)
+{
+	DIR *d = opendir(LAB_RUN);
+	const char **v = NULL;
+	size_t got = 0, cap = 0;
+	struct dirent *de;
+
+	while (d && (de = readdir(d))) {
+		if (!lab_name_ok(de->d_name))
+			continue;
+		if (got == cap) {
+			const char **grown = arena_array(a, cap = cap ? 2 * cap : 8, sizeof(*v));
+
+			if (!grown)
+				break;
+			if (got)
+				memcpy(grown, v, got * sizeof(*v));
+			v = grown;
+		}
+		v[got++] = arena_strdup(a, de->d_name);
+	}
+	if (d)
+		closedir(d);
+	if (a->failed)
+		return err_set(e, -ENOMEM, "out of memory");
+	if (got)
+		qsort(v, got, sizeof(*v), by_name);
+	*names = v;
+	*n = got;
+	return 0;
+}
