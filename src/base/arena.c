@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 4096
+/* The first one; later ones double. Most objects of a cluster fit into it. */
+#define CHUNK 1024
 #define ALIGN _Alignof(max_align_t)
 
 struct arena_chunk {

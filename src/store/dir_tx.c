@@ -165,6 +165,11 @@ int dir_begin(struct dir_store *d, struct dir_tx *tx, struct err *e)
 	tx->lock = file_lock(path, true, e);
 	if (tx->lock < 0)
 		return tx->lock;
+	/* The folder may have been given to a daemon's user since it was opened. */
+	if (!stat(d->root, &st)) {
+		d->uid = st.st_uid;
+		d->gid = st.st_gid;
+	}
 	if (!fstat(tx->lock, &st) && st.st_uid != d->uid)
 		dir_give(d, path);
 	dir_committed(d, &tx->revs);

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line on a dir: store: exit codes, messages, output. Python's json and yaml read what
+it prints; NodeStates are written by hand where an agent would write them."""
+import json
+import os
+import subprocess
+
+import yaml
+
+from harness import DirStore, built, wait_for
+
+
+def pod(name, ns="shop", **spec):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": ns},
+            "spec": {"containers": [{"name": "c", "image": "x"}], **spec}}
+
+
+NODE = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}
+POOL = {"apiVersion": "fairlead.io/v1", "kind": "IPPool", "metadata": {"name": "default"},
+        "spec": {"cidr": "10.244.0.0/16"}}
+
+
+def node_state(store, revision):
+    """As an agent would report it."""
+    folder = store.path / "NodeState" / "_"
+    folder.mkdir(parents=True, exist_ok=True)
+    tmp = folder / ".n1"
+    tmp.write_text(json.dumps({"apiVersion": "fairlead.io/v1", "kind": "NodeState",
+                               "metadata": {"name": "n1"}, "status": {"observedRevision": revision}}))
+    tmp.rename(folder / "n1.json")
+
+
+def test_apply_get_delete(store):
+    r = store.apply(NODE, POOL, pod("web", nodeName="n1"), pod("db"))
+    assert r.stdout.split("\n")[:4] == ["node/n1 created", "ippool/default created",
+                                        "pod/shop/web created", "pod/shop/db created"]
+    assert "unchanged" in store.apply(pod("db")).stdout
+    assert "configured" in store.apply(pod("db", hostname="db")).stdout
+    items = store.get("pods")
+    assert [i["metadata"]["name"] for i in items] == ["db", "web"]
+    assert store.get("pod", "shop/db")["spec"]["containers"][0]["image"] == "x"
+    text = store.fairlead("get", "po", "-n", "shop", "-o", "yaml").stdout
+    assert yaml.safe_load(text)["items"] == items
+    lines = store.fairlead("get", "pods", "-A", "-o", "wide").stdout.splitlines()
+    assert lines[0].split() == ["NAMESPACE", "NAME", "READY", "STATUS", "IPS", "NODE", "LABELS"]
+    assert lines[1].split() == ["shop", "db", "no", "Pending", "-", "-", "-"]
+    assert lines[0].index("NODE") == lines[2].index("n1")
+    assert store.fairlead("delete", "pod", "web", "-n", "shop", "--wait=0").stdout == "pod/shop/web deleted\n"
+    assert [i["metadata"]["name"] for i in store.get("pods")] == ["db"]
+    store.delete(POOL, pod("db"))
+    assert store.get("pods") == store.get("ippools") == []
+
+
+def test_exit_codes(store, scratch):
+    def run(*args, **kw):
+        r = store.fairlead(*args, check=False, **kw)
+        return r.returncode, r.stderr
+
+    store.apply(NODE)
+    assert run("get", "pod", "shop/none") == (1, "fairlead: Pod shop/none: does not exist\n")
+    assert run("delete", "node", "none", "--wait=0")[0] == 1
+    assert run("delete", "node", "none", "--wait=0", "--ignore-not-found")[0] == 0
+    for usage in ([], ["get"], ["get", "unicorns"], ["apply"], ["apply", "x"], ["delete", "pod"],
+                  ["get", "pods", "-A", "-n", "x"], ["get", "pods", "-o", "xml"], ["nonsense"],
+                  ["get", "pods", "--nonsense"], ["get", "pod", "a/b/c"], ["version", "x"]):
+        code, err = run(*usage)
+        assert code == 2 and err.startswith("fairlead: ") and "--help" in err, usage
+    for url, code in (("etcd:http://x", 2), ("kube:", 2), ("nonsense", 2), ("dir:relative", 2),
+                      (f"dir:{scratch}/missing", 3)):
+        r = subprocess.run([built("bin/fairlead"), "--store", url, "get", "pods"], capture_output=True,
+                           text=True, timeout=10)
+        assert (r.returncode, r.stdout) == (code, ""), r.stderr
+    assert run("apply", "-f", scratch / "missing.yaml")[0] == 1
+
+
+def test_a_bad_object_does_not_stop_the_others(store, scratch):
+    text = yaml.safe_dump_all([NODE, {**POOL, "spec": {"cidr": "10.244.0.1/16"}}, pod("Bad"), pod("ok"), {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "np"}}])
+    (scratch / "in").mkdir()
+    (scratch / "in/a.yaml").write_text(text)
+    (scratch / "in/b.json").write_text(json.dumps(pod("b")))
+    (scratch / "in/notes.txt").write_text("not a manifest")
+    (scratch / "in/c.yaml").write_text("kind: [")
+    r = store.fairlead("apply", "-f", scratch / "in", "--wait=0", check=False)
+    assert r.returncode == 1
+    assert r.stdout.splitlines() == ["node/n1 created", "pod/shop/ok created", "pod/shop/b created"]
+    assert f"{scratch}/in/a.yaml:6: IPPool default: spec.cidr: host bits must be zero" in r.stderr
+    assert "Pod shop/Bad: metadata.name" in r.stderr
+    assert f"ignored: {scratch}/in/a.yaml:" in r.stderr and "NetworkPolicy np" in r.stderr
+    assert f"{scratch}/in/c.yaml:2: " in r.stderr
+
+
+def test_standard_input(store):
+    r = store.fairlead("apply", "-f", "-", "--wait=0", input=json.dumps(pod("a")) + json.dumps(pod("b")))
+    assert r.stdout == "pod/shop/a created\npod/shop/b created\n"
+
+
+def test_wait(store, start):
+    """Waits for the node's revision and for the pod to be Ready; says what is missing."""
+    store.apply(NODE)
+    r = store.fairlead("apply", "-f", "-", "--wait=0.3", input=json.dumps(pod("a", nodeName="n1")), check=False)
+    assert r.returncode == 3
+    assert "pod shop/a: Pending on n1" in r.stderr
+    assert "node n1: no agent has reported" in r.stderr
+    node_state(store, 0)
+    r = store.fairlead("apply", "-f", "-", "--wait=0.3", input=json.dumps(POOL), check=False)
+    assert r.returncode == 3
+    revision = int(store.get("ippool", "default")["metadata"]["resourceVersion"])
+    assert f"node n1: is at revision 0, not {revision}" in r.stderr
+    (store.path.parent / "pod.json").write_text(json.dumps(pod("a", nodeName="n1", hostname="h")))
+    waiter = start([built("bin/fairlead"), "--store", store.url, "apply", "-f",
+                    store.path.parent / "pod.json", "--wait=20"])
+    wait_for(lambda: "configured" in waiter.log())
+    ready = pod("a", nodeName="n1", hostname="h")
+    ready["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    store.apply(ready)
+    revision = int(store.get("pod", "shop/a")["metadata"]["resourceVersion"])
+    assert waiter.alive()
+    node_state(store, revision)
+    wait_for(lambda: not waiter.alive(), timeout=5)
+    assert waiter.proc.returncode == 0
+
+
+def test_which_store(scratch, store):
+    """--store, --lab, FAIRLEAD_STORE, the only running lab, in this order."""
+    def run(*args, env=None):
+        return subprocess.run([built("bin/fairlead"), *args], capture_output=True, text=True, timeout=10,
+                              env={"PATH": os.environ["PATH"], **(env or {})})
+
+    labs = [DirStore(scratch / f"lab{i}") for i in range(2)]
+    for i, lab in enumerate(labs):
+        lab.apply({**NODE, "metadata": {"name": f"lab{i}"}})
+    store.apply({**NODE, "metadata": {"name": "env"}})
+    env = {"FAIRLEAD_STORE": store.url}
+    assert run("get", "nodes").returncode == 2
+    folder = scratch.parent / "fairlead-lab"
+    try:
+        for i, lab in enumerate(labs):
+            (folder / f"x{i}").mkdir(parents=True)
+            (folder / f"x{i}/store").write_text(lab.url + "\n")
+            if i == 0:
+                assert "lab0" in run("get", "nodes").stdout
+        r = run("get", "nodes")
+        assert r.returncode == 2 and "several labs" in r.stderr
+        assert "lab1" in run("--lab", "x1", "get", "nodes", env=env).stdout
+        assert "lab1" in run("get", "nodes", "--lab=x1").stdout
+        assert "env" in run("get", "nodes", env=env).stdout
+        assert "lab0" in run("--store", labs[0].url, "get", "nodes", env=env).stdout
+        assert run("--lab", "x2", "get", "nodes").returncode == 2
+        assert run("--lab", "../x1", "get", "nodes").returncode == 2
+    finally:
+        for i in range(2):
+            (folder / f"x{i}/store").unlink(missing_ok=True)
+
+
+def complete(words):
+    """What bash offers for the last of the words."""
+    script = """
+        source <("$0" completion bash)
+        COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+        compopt() { :; }
+        _fairlead; printf '%s\\n' "${COMPREPLY[@]}" """
+    r = subprocess.run(["bash", "-c", script, built("bin/fairlead"), *words], capture_output=True, text=True,
+                       timeout=10)
+    assert r.returncode == 0 and not r.stderr, r.stderr
+    return r.stdout.split()
+
+
+def test_completion():
+    assert "apply" in complete(["fairlead", ""])
+    assert complete(["fairlead", "comp"]) == ["completion"]
+    assert "pods" in complete(["fairlead", "--store", "dir:/x", "get", ""])
+    assert complete(["fairlead", "get", "ippo"]) == ["ippools"]
+    assert "--namespace" in complete(["fairlead", "get", "-"])
+    assert complete(["fairlead", "get", "pods", "-o", ""]) == ["json", "yaml", "wide"]
+    assert complete(["fairlead", "--st"]) == ["--store"]
+
+
+def test_help_everywhere():
+    """Every verb explains itself with an example, and --help never needs a store."""
+    def run(*args):
+        r = subprocess.run([built("bin/fairlead"), *args], capture_output=True, text=True, timeout=10)
+        assert r.returncode == 0, r.stderr
+        return r.stdout
+
+    def verbs(text):
+        part = text.split("Verbs:\n")[1].split("\n\n")[0]
+        return [line.split()[0] for line in part.splitlines()]
+
+    def walk(path):
+        text = run(*path, "--help")
+        assert text == run("help", *path)
+        if "\nVerbs:\n" in text:
+            for v in verbs(text):
+                walk([*path, v])
+        else:
+            assert f"Usage: fairlead {' '.join(path)}" in text
+    top = run("--help")
+    assert {"apply", "delete", "get", "version", "completion"} <= set(verbs(top))
+    for v in verbs(top):
+        walk([v])
+    assert run("--version") == run("version")
+    assert json.loads(run("version", "-o", "json"))["version"] == run("version").split()[1]
