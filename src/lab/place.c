@@ -11,11 +11,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -234,6 +237,31 @@ int lab_kill(const char *name, struct err *e)
 	return err_set(e, -ETIMEDOUT, "%zu processes of lab \"%s\" do not die", left, name);
 }
 
+static bool is_mounted(const char *root)
+{
+	struct stat here, above;
+
+	return !stat(root, &here) && !stat(LAB_RUN, &above) && here.st_dev != above.st_dev;
+}
+
+int lab_make(const char *name, struct err *e)
+{
+	char root[LAB_PATH];
+	struct statfs fs;
+	int rc;
+
+	snprintf(root, sizeof(root), "%s/%s", LAB_RUN, name);
+	rc = dir_make(root, 0755, e);
+	if (rc)
+		return rc;
+	if (statfs(root, &fs) < 0)
+		return err_sys(e, -errno, "%s", root);
+	if (fs.f_type != TMPFS_MAGIC &&
+	    mount("fairlead-lab", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
+		return err_sys(e, -errno, "mounting %s", root);
+	return 0;
+}
+
 int lab_clear(const char *name, struct err *e)
 {
 	char path[LAB_PATH + 256], root[LAB_PATH];
@@ -255,11 +283,14 @@ int lab_clear(const char *name, struct err *e)
 
 int lab_remove(const char *name, struct err *e)
 {
-	char path[LAB_PATH];
+	char root[LAB_PATH];
 	int rc;
 
-	snprintf(path, sizeof(path), "%s/%s", LAB_RUN, name);
-	rc = dir_remove(path, e);
+	snprintf(root, sizeof(root), "%s/%s", LAB_RUN, name);
+	while (is_mounted(root))
+		if (umount2(root, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+			return err_sys(e, -errno, "unmounting %s", root);
+	rc = dir_remove(root, e);
 	if (!rc)
 		rmdir(LAB_RUN); /* stays while another lab is in it */
 	return rc;

@@ -60,6 +60,9 @@ int lab_mark(const char *name, char buf[LAB_MARK_MAX], struct err *e);
 int lab_count(const char *name, size_t *n, struct err *e);
 /* Kills them until none is left; -ETIMEDOUT after 5 s. */
 int lab_kill(const char *name, struct err *e);
+/* Makes ROOT, in memory also where the machine's /run is a disk: a store that waits for a disk
+ * would be the slowest part of the lab. */
+int lab_make(const char *name, struct err *e);
 /* Empties ROOT but for `lock`, which whoever makes the lab holds. */
 int lab_clear(const char *name, struct err *e);
 /* Removes ROOT, and LAB_RUN when it was the last lab. */

@@ -287,7 +287,7 @@ static int claim(const char *name, struct err *e)
 {
 	char path[LAB_PATH];
 	size_t alive = 0;
-	int fd, rc = dir_make(lab_path(path, name, "%s", "."), 0755, e);
+	int fd, rc = lab_make(name, e);
 
 	if (rc)
 		return rc;
