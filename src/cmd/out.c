@@ -13,6 +13,7 @@ static const char *const formats[] = { NULL, "json", "yaml", "wide" };
 static const char *const formats_json[] = { NULL, "json" };
 const struct names out_formats = { formats, 4 };
 const struct names out_formats_json = { formats_json, 2 };
+const struct names out_formats_tree = { formats, 3 };
 
 static void *must(void *p)
 {

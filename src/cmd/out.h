@@ -12,7 +12,7 @@
 enum out_format { OUT_TEXT, OUT_JSON, OUT_YAML, OUT_WIDE };
 
 /* For OPT_ENUM of -o: "json" | "yaml" | "wide", and without yaml and wide for other verbs. */
-extern const struct names out_formats, out_formats_json;
+extern const struct names out_formats, out_formats_json, out_formats_tree; /* tree: json, yaml */
 
 /* A table: headers, then cells row by row; widths are found when it is printed. */
 struct table {

@@ -25,7 +25,7 @@ static const struct field ippool_spec_fields[] = {
 		     "116 to 128 for IPv6 (default 122)."),
 	FIELD(ippool_spec, mode, 3, F_ENUM, .names = &mode_names,
 	      .doc = "How packets travel between nodes: Direct (routed as they are), VXLAN "
-		     "(the default) or IPIP (IPv4 only)."),
+		     "(the default) or IPIP (IPv4 only; not built yet)."),
 	FIELD(ippool_spec, crossSubnet, 4, F_BOOL,
 	      .doc = "Encapsulate only between nodes of different subnets; not with Direct."),
 	FIELD(ippool_spec, natOutgoing, 5, F_BOOL,
@@ -39,7 +39,8 @@ static const struct field ippool_spec_fields[] = {
 	FIELD(ippool_spec, nodeSelector, 9, F_PTR, .sub = &label_selector_schema,
 	      .doc = "Nodes that may take addresses from here; absent means all."),
 	FIELD(ippool_spec, routes, 10, F_ENUM, .names = &route_source_names,
-	      .doc = "Where routes to other nodes' blocks come from: store (default) or bgp."),
+	      .doc = "Where routes to other nodes' blocks come from: store (default) or bgp (not "
+		     "built yet)."),
 };
 static const SCHEMA(ippool_spec_schema, "IPPoolSpec", ippool_spec, ippool_spec_fields);
 
