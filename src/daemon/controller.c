@@ -106,6 +106,10 @@ static void on_synced(void *arg, const struct rec_sync *s)
 {
 	struct controller *c = arg;
 
+	/* What was spared because it might only have been unreadable is looked at again. */
+	if (c->incomplete && !mirror_incomplete(c->mirror))
+		work_wake(c);
+	c->incomplete = mirror_incomplete(c->mirror);
 	mind_lease(c);
 	work_synced(c, (uint64_t)s->revision);
 }

@@ -13,7 +13,8 @@ struct controller {
 	struct role *role;
 	struct mirror *mirror;
 	struct lease_state lease;
-	bool led; /* as last logged */
+	bool led;        /* as last logged */
+	bool incomplete; /* as of the mirror's last sync */
 	ev_timer tick;
 	struct work *work;
 	struct report report;

@@ -105,8 +105,9 @@ static int add_pods(struct work *w, const struct workload_plan *p, struct err *e
 	struct rec_write one = { .kind = KIND_POD };
 	int rc = 0;
 
+	/* A workload that is missing may only be unreadable. */
 	one.op = WRITE_DELETE;
-	for (uint32_t i = 0; i < p->deletes.n && !rc; i++) {
+	for (uint32_t i = 0; i < p->deletes.n && !rc && !mirror_incomplete(w->c->mirror); i++) {
 		one.ns = p->deletes.v[i]->meta->namespace;
 		one.name = p->deletes.v[i]->meta->name;
 		rc = add(w, &one, NULL, e);

@@ -28,7 +28,7 @@ struct mirror {
 	struct stream *stream;
 	ev_timer rejoin;
 	struct cluster *seen, *fresh; /* fresh: NULL unless a list is being taken */
-	bool in_sync;
+	bool in_sync, incomplete;
 	struct pending *pending;
 	int64_t next_id;
 };
@@ -104,7 +104,8 @@ static void merge_lists(struct mirror *m, const struct list *old, const struct l
 		if (c < 0) {
 			const struct object *o = old->v[i++];
 
-			take(m, o->kind->id, ns_of(o), o->meta->name);
+			if (!m->incomplete)
+				take(m, o->kind->id, ns_of(o), o->meta->name);
 			continue;
 		}
 		if (c > 0 || old->v[i]->rev != now->v[k]->rev)
@@ -162,6 +163,7 @@ static void on_delete(struct mirror *m, const struct rec_delete *d)
 static int on_sync(struct mirror *m, const struct rec_sync *s, struct err *e)
 {
 	if (m->fresh && s->in_sync) {
+		m->incomplete = s->incomplete;
 		if (!merge(m))
 			return err_set(e, -ENOMEM, "no memory");
 		m->in_sync = true;
@@ -341,6 +343,11 @@ const struct cluster *mirror_cluster(const struct mirror *m)
 bool mirror_in_sync(const struct mirror *m)
 {
 	return m->in_sync;
+}
+
+bool mirror_incomplete(const struct mirror *m)
+{
+	return m->incomplete;
 }
 
 int mirror_write(struct mirror *m, const struct rec_write *w, const void *body,

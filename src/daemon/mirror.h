@@ -27,6 +27,8 @@ void mirror_join(struct mirror *m, int fd);
 
 const struct cluster *mirror_cluster(const struct mirror *m);
 bool mirror_in_sync(const struct mirror *m); /* has the whole of the store been seen once? */
+/* …but objects that could not be read may be missing: that one is not there means nothing. */
+bool mirror_incomplete(const struct mirror *m);
 
 /* The answer; code -EPIPE where watch went away before it: then the write may or may not have
  * happened. */

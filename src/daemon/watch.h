@@ -21,6 +21,7 @@ struct watch {
 	bool doubtful;     /* the list had unreadable objects: nothing counts as deleted by it */
 	uint64_t revision; /* of the last sync; never goes back */
 	bool in_sync;      /* one whole list was seen in this process */
+	bool incomplete;   /* …in which unreadable objects are missing */
 	struct err stale;  /* why the store is out of reach; code 0: it is not */
 	uint64_t state;    /* counts changes of the four above: a subscriber is due a REC_SYNC */
 
@@ -28,6 +29,9 @@ struct watch {
 	struct report report;
 	uint64_t n_writes, n_refused, n_bad, n_dropped;
 };
+
+/* System calls of the store's folder, for priv_seccomp(); watch_calls.c. */
+extern const char *const watch_calls[];
 
 /* ---- watch_store.c */
 
@@ -41,3 +45,5 @@ void watch_store_stop(struct watch *w);
 
 /* Sends every subscriber what lies behind its position. */
 void watch_pump(struct watch *w);
+/* Drops those that took a list which was incomplete: they join again for a whole one. */
+void watch_relist(struct watch *w);

@@ -165,34 +165,34 @@ int watch_log_put(struct watch_log *l, const struct object *o, struct err *e)
 	return 1;
 }
 
-static int delete_entry(struct watch_log *l, struct watch_entry *n, uint64_t rev, struct err *e)
+/* `n`, which is in neither list nor hash, as a deletion for all positions; frees it where
+ * there are none. */
+static int append_deletion(struct watch_log *l, struct watch_entry *n, uint64_t rev, struct err *e)
 {
-	struct buf frame = { 0 };
 	int rc;
 
-	rc = del_frame(n, rev, &frame, e);
-	if (rc) {
-		buf_fini(&frame);
-		return rc;
-	}
-	HASH_DELETE(hh, l->by_key, n);
-	l->n_objects--;
-	l->per_kind[n->kind]--;
-	unlink_entry(l, n);
-	buf_fini(&n->frame);
-	n->frame = frame;
+	buf_clear(&n->frame);
 	n->rev = rev;
 	n->deleted = true;
 	for (struct watch_pos *p = l->positions; p; p = p->link)
 		n->waiting++;
-	if (!n->waiting) {
-		l->seq++;
+	rc = n->waiting ? del_frame(n, rev, &n->frame, e) : 0;
+	if (rc || !n->waiting) {
 		free_entry(n);
-		return 1;
+		return rc;
 	}
 	append_entry(l, n);
 	l->n_deletions++;
-	return 1;
+	return 0;
+}
+
+static int delete_entry(struct watch_log *l, struct watch_entry *n, uint64_t rev, struct err *e)
+{
+	HASH_DELETE(hh, l->by_key, n);
+	l->n_objects--;
+	l->per_kind[n->kind]--;
+	unlink_entry(l, n);
+	return append_deletion(l, n, rev, e);
 }
 
 int watch_log_del(struct watch_log *l, const struct kind *k, const char *ns, const char *name,
@@ -200,7 +200,10 @@ int watch_log_del(struct watch_log *l, const struct kind *k, const char *ns, con
 {
 	struct watch_entry *n = find(l, k->id, ns, name);
 
-	return n ? delete_entry(l, n, rev, e) : 0;
+	if (n)
+		return delete_entry(l, n, rev, e);
+	n = new_entry(k->id, ns, name);
+	return n ? append_deletion(l, n, rev, e) : err_set(e, -ENOMEM, "no memory");
 }
 
 void watch_log_begin(struct watch_log *l)
@@ -220,6 +223,15 @@ int watch_log_end(struct watch_log *l, struct err *e)
 			return rc;
 	}
 	return 0;
+}
+
+size_t watch_log_missing(const struct watch_log *l)
+{
+	size_t n = 0;
+
+	for (const struct watch_entry *o = l->by_key; o; o = o->hh.next)
+		n += o->round != l->round;
+	return n;
 }
 
 /* ---- positions */

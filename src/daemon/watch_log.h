@@ -45,13 +45,15 @@ void watch_log_fini(struct watch_log *l);
 
 /* An object as it is now. 1: it is new or changed, 0: nothing new. */
 int watch_log_put(struct watch_log *l, const struct object *o, struct err *e);
-/* 1: it was there, 0: it was not. */
+/* Tells everybody, also of an object that is not known here: somebody may know it from before. */
 int watch_log_del(struct watch_log *l, const struct kind *k, const char *ns, const char *name,
 		  uint64_t rev, struct err *e);
 
 /* Around a whole list: what was not put between begin and end is deleted at the end. */
 void watch_log_begin(struct watch_log *l);
 int watch_log_end(struct watch_log *l, struct err *e);
+/* How many objects watch_log_end() would delete. */
+size_t watch_log_missing(const struct watch_log *l);
 
 /* From the first entry on; `p` is the caller's until watch_log_leave(). */
 void watch_log_enter(struct watch_log *l, struct watch_pos *p);

@@ -11,7 +11,8 @@
  * Never to nothing. While the store is out of reach, subscribers keep what they have and are
  * told that it is stale. A store that holds nothing and was never written to (a file system
  * that is not mounted), and one whose revision is older than what was seen, are not believed.
- * A list with unreadable objects adds and changes, but nothing is deleted because of it. */
+ * A list with unreadable objects adds and changes, but what it misses stays until a later list
+ * is whole; where it was the first of this process, subscribers are told that it is incomplete. */
 #include "daemon/watch.h"
 #include "sys/file.h"
 
@@ -24,6 +25,7 @@
 
 #define RETRY_MIN_S 0.1
 #define RETRY_MAX_S 0.5
+#define RECHECK_S   5. /* after a list from which nothing could be taken for deleted */
 
 static const char *folder(const struct role *r)
 {
@@ -108,6 +110,13 @@ int watch_store_prepare(struct role *r, struct err *e)
 
 /* ---- events */
 
+static void retry_in(struct watch *w, double seconds)
+{
+	ev_timer_stop(w->role->loop, &w->retry);
+	ev_timer_set(&w->retry, seconds, 0.);
+	ev_timer_start(w->role->loop, &w->retry);
+}
+
 static void on_put(void *arg, struct object *o, const json_t *json)
 {
 	struct watch *w = arg;
@@ -137,21 +146,38 @@ static void on_bad(void *arg, const struct err *bad)
 	log_warn("%s", bad->text);
 }
 
+/* A whole list is through. */
+static void listed(struct watch *w, uint64_t revision)
+{
+	size_t missing = watch_log_missing(&w->log);
+	struct err e;
+
+	log_info("store %s: %zu objects at revision %llu", w->role->cfg.store,
+		 w->log.n_objects - missing, (unsigned long long)revision);
+	w->listing = false;
+	if (w->doubtful) {
+		w->incomplete |= !w->in_sync;
+		if (missing)
+			log_warn("store %s: some objects cannot be read, so %zu that are missing "
+				 "are not taken for deleted yet",
+				 w->role->cfg.store, missing);
+		if (missing || w->incomplete)
+			retry_in(w, RECHECK_S);
+		return;
+	}
+	if (watch_log_end(&w->log, &e))
+		log_error("store: %s", e.text);
+	if (w->incomplete)
+		watch_relist(w);
+	w->incomplete = false;
+}
+
 static void on_sync(void *arg, uint64_t revision)
 {
 	struct watch *w = arg;
-	struct err e;
 
-	if (w->listing) {
-		if (w->doubtful)
-			log_warn("store %s: some objects cannot be read; none is taken for deleted",
-				 w->role->cfg.store);
-		else if (watch_log_end(&w->log, &e))
-			log_error("store: %s", e.text);
-		log_info("store %s: %zu objects at revision %llu", w->role->cfg.store,
-			 w->log.n_objects, (unsigned long long)revision);
-	}
-	w->listing = false;
+	if (w->listing)
+		listed(w, revision);
 	w->in_sync = true;
 	w->stale.code = 0;
 	w->revision = revision;
@@ -189,9 +215,7 @@ static void lost(struct watch *w, const struct err *e)
 	w->retry_s = w->retry_s ? w->retry_s * 2 : RETRY_MIN_S;
 	if (w->retry_s > RETRY_MAX_S)
 		w->retry_s = RETRY_MAX_S;
-	ev_timer_stop(w->role->loop, &w->retry);
-	ev_timer_set(&w->retry, w->retry_s, 0.);
-	ev_timer_start(w->role->loop, &w->retry);
+	retry_in(w, w->retry_s);
 }
 
 static void on_store(struct ev_loop *loop, ev_io *io, int revents)
@@ -308,6 +332,7 @@ static void on_retry(struct ev_loop *loop, ev_timer *timer, int revents)
 		role_exit(w->role, 0);
 		return;
 	}
+	close_store(w); /* open where a doubtful list is taken anew */
 	if (open_store(w, &e)) {
 		lost(w, &e);
 		watch_pump(w);

@@ -86,6 +86,9 @@ struct rec_sync {
 	uint8_t in_sync;  /* 1: everything of the store up to here was sent */
 	uint8_t stale;    /* 1: the store is out of reach, this is what was last seen */
 	const char *text; /* why, where stale */
+	/* 1: some objects could not be read and may be missing from the list that this ends, so
+	 * nothing counts as deleted by it. */
+	uint8_t incomplete;
 };
 
 enum write_op { WRITE_NONE, WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE, WRITE_STATUS };

@@ -110,9 +110,10 @@ static void drop_known(struct dir_watch *w, struct known *e)
 	free(e);
 }
 
+/* Also what we never could read: somebody may know it from before. */
 static void tell_gone(struct dir_watch *w, struct known *e)
 {
-	if (e->told && w->ev->del) {
+	if (w->ev->del) {
 		w->ev->del(w->arg, e->k, e->ns, e->name, dir_reserved(w->d));
 		w->told = true;
 	}

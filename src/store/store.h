@@ -27,6 +27,7 @@ struct store_events {
 	/* An object is there or changed. `o` becomes the callee's; `json`, the whole object, is
 	 * only valid during the call. */
 	void (*put)(void *arg, struct object *o, const json_t *json);
+	/* An object is gone: perhaps one that was never told, because it could not be read. */
 	void (*del)(void *arg, const struct kind *k, const char *ns, const char *name,
 		    uint64_t rev);
 	/* Everything up to this revision was told; `revision` is that of the last change that is
