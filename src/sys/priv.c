@@ -85,8 +85,8 @@ static const char *const base_calls[] = {
 	"sendmsg", "recvmmsg", "sendmmsg", "shutdown", "close", "dup", "fcntl", "fstat",
 	"newfstatat", "lseek", "getsockname", "getpeername", "getsockopt", "setsockopt", "accept4",
 	"socketpair", "pipe2", "ioctl",
-	/* memory */
-	"brk", "munmap", "mremap", "madvise",
+	/* memory; glibc's qsort() asks how much there is */
+	"brk", "munmap", "mremap", "madvise", "sysinfo",
 	/* clocks, signals, locks */
 	"clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
 	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall", "futex",

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Role health from outside: pages, and a server that strangers cannot wear out."""
+import ctypes
+import os
+import re
 import socket
 import subprocess
 import threading
@@ -8,7 +11,7 @@ import time
 import pytest
 
 from harness import built, wait_for
-from test_keeper import get, metric
+from roles import get, metric
 
 
 @pytest.fixture
@@ -36,7 +39,6 @@ def test_pages(health):
 
 def test_metrics_are_prometheus_text(health):
     """Every line by the grammar of the exposition format; a name's lines stand together."""
-    import re
     ns, _ = health
     seen, current = set(), None
     for line in get(ns, "/metrics")[1].splitlines():
@@ -81,7 +83,6 @@ def test_bad_requests(health):
 
 def in_netns(ns, fn):
     """Runs fn in a thread that is in the namespace; sockets it makes stay there."""
-    import ctypes
     result = {}
 
     def body():
@@ -111,9 +112,8 @@ def test_slow_clients_do_not_block(health):
         s.settimeout(10)
         assert s.recv(1) == b""
         s.close()
-    fds = len(list((k.run_dir.parent.__class__(f"/proc/{k.pid('health')}/fd")).iterdir()))
-    wait_for(lambda: len(list((k.run_dir.__class__(f"/proc/{k.pid('health')}/fd")).iterdir())) < 20,
-             what=f"descriptors are given back (were {fds})")
+    wait_for(lambda: len(os.listdir(f"/proc/{k.pid('health')}/fd")) < 20,
+             what="descriptors are given back")
 
 
 def test_many_at_once(health):

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Role controller on a real store: workloads become pods, pods get nodes, one controller leads."""
+import os
+import signal
+
+import pytest
+
+from harness import wait_for
+from roles import get, metric, status_of
+
+
+def node(name, **labels):
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+
+def workload(kind, name, replicas=None, ns="shop", image="i", **spec):
+    api = "batch/v1" if kind == "Job" else "apps/v1"
+    restart = {"restartPolicy": "Never"} if kind == "Job" else {}
+    if replicas is not None:
+        spec["replicas"] = replicas
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": ns},
+            "spec": dict(spec, selector={"matchLabels": {"app": name}}, template={
+                "metadata": {"labels": {"app": name}},
+                "spec": dict(restart, containers=[{"name": "c", "image": image}])})}
+
+
+def pods(store, app=None):
+    return {p["metadata"]["name"]: p for p in store.get("pods")
+            if app in (None, p["metadata"].get("labels", {}).get("app"))}
+
+
+@pytest.fixture
+def cluster(netns, keeper, store):
+    """Factory: cluster("n1") starts a node with watch, controller and health."""
+    class Cluster:
+        nodes = {}
+
+        def add(self, name):
+            ns = netns()
+            k = keeper(ns, name, store, roles="watch controller health")
+            self.nodes[name] = (ns, k)
+            return k
+
+        def leader(self):
+            held = [n for n, (ns, k) in self.nodes.items()
+                    if k.program.alive() and metric(ns, "fairlead_controller_leads") == 1]
+            return held[0] if len(held) == 1 else None
+    c = Cluster()
+    c.nodes, c.store = {}, store
+    return c
+
+
+def test_workloads_become_pods(cluster, store):
+    store.apply(node("n1"), node("n2"), workload("Deployment", "web", 4),
+                workload("StatefulSet", "db", 2, serviceName="db"), workload("DaemonSet", "log"),
+                workload("Job", "once", parallelism=2, completions=2),
+                workload("ReplicaSet", "rs", 1))
+    cluster.add("n1")
+    wait_for(lambda: len(pods(store)) == 4 + 2 + 2 + 2 + 1)
+    assert sorted(p["metadata"]["name"] for p in pods(store, "db").values()) == ["db-0", "db-1"]
+    on = [p["spec"]["nodeName"] for p in pods(store, "web").values()]
+    assert sorted(on) == ["n1", "n1", "n2", "n2"]
+    assert sorted(p["spec"]["nodeName"] for p in pods(store, "log").values()) == ["n1", "n2"]
+    for p in pods(store, "web").values():
+        assert p["metadata"]["ownerReferences"][0]["kind"] in ("Deployment", "ReplicaSet")
+    wait_for(lambda: {n["metadata"]["name"] for n in store.get("namespaces")}
+             >= {"default", "kube-system"})
+
+
+def test_scale_change_delete(cluster, store):
+    store.apply(node("n1"), workload("Deployment", "web", 2))
+    k = cluster.add("n1")
+    before = wait_for(lambda: len(pods(store)) == 2 and set(pods(store)))
+    store.apply(workload("Deployment", "web", 5))
+    wait_for(lambda: len(pods(store)) == 5)
+    assert before < set(pods(store))
+    store.apply(workload("Deployment", "web", 1))
+    wait_for(lambda: len(pods(store)) == 1)
+    left = set(pods(store))
+    store.apply(workload("Deployment", "web", 1, image="new"))
+    wait_for(lambda: len(pods(store)) == 1 and not left & set(pods(store)))
+    store.delete(workload("Deployment", "web", 1))
+    wait_for(lambda: not pods(store))
+    assert "error" not in k.program.log()
+
+
+def test_unreadable_workload_keeps_its_pods(cluster, store):
+    """Also for a controller and a watch that never could read it."""
+    store.apply(node("n1"), workload("Deployment", "web", 2), workload("Deployment", "api", 1))
+    k = cluster.add("n1")
+    wait_for(lambda: len(pods(store)) == 3)
+    path = store.path / "Deployment/shop/web.json"
+    good = path.read_text()
+    path.write_text("{")
+    for role in ("watch", "controller"):
+        os.kill(k.pid(role), signal.SIGKILL)
+    store.apply(workload("Deployment", "api", 4))  # the others go on
+    wait_for(lambda: len(pods(store, "api")) == 4)
+    assert len(pods(store, "web")) == 2
+    path.write_text(good)
+    store.delete(workload("Deployment", "web"))
+    wait_for(lambda: not pods(store, "web"), timeout=20)
+
+
+def test_pods_of_people_are_left_alone(cluster, store):
+    mine = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mine", "namespace": "shop",
+                                                            "labels": {"app": "web"}},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]}}
+    store.apply(node("n1"), mine, workload("Deployment", "web", 1))
+    cluster.add("n1")
+    wait_for(lambda: len(pods(store)) == 2)
+    store.delete(workload("Deployment", "web", 1))
+    wait_for(lambda: set(pods(store)) == {"mine"})
+
+
+def test_pod_waits_for_a_node(cluster, store):
+    bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bare", "namespace": "shop"},
+            "spec": {"nodeSelector": {"disk": "ssd"}, "containers": [{"name": "c", "image": "i"}]}}
+    store.apply(node("n1"), bare)
+    cluster.add("n1")
+    wait_for(lambda: cluster.leader() == "n1")
+    wait_for(lambda: metric(cluster.nodes["n1"][0], "fairlead_controller_plans_total"))
+    assert "nodeName" not in pods(store)["bare"]["spec"]
+    store.apply(node("n2", disk="ssd"))
+    wait_for(lambda: pods(store)["bare"]["spec"].get("nodeName") == "n2")
+
+
+def test_fields_that_we_do_not_know_survive_binding(cluster, store):
+    bare = {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "bare", "namespace": "shop", "annotations": {"a": "b"}},
+            "spec": {"containers": [{"name": "c", "image": "i", "tty": True}],
+                     "terminationGracePeriodSeconds": 7}}
+    store.apply(node("n1"), bare)
+    cluster.add("n1")
+    wait_for(lambda: pods(store)["bare"]["spec"].get("nodeName") == "n1")
+    p = pods(store)["bare"]
+    assert p["spec"]["terminationGracePeriodSeconds"] == 7
+    assert p["spec"]["containers"][0]["tty"] is True
+    assert p["metadata"]["annotations"] == {"a": "b"}
+
+
+def test_a_lease_has_one_holder(cluster, store):
+    store.apply(node("n1"), node("n2"), node("n3"), workload("Deployment", "web", 3))
+    for n in ("n1", "n2", "n3"):
+        cluster.add(n)
+    first = wait_for(cluster.leader)
+    wait_for(lambda: len(pods(store)) == 3)
+    lease = store.get("lease", "fairlead-controller", "-n", "kube-system")
+    assert lease["spec"]["holderIdentity"] == first
+    # It dies with its whole node: another one takes over once the lease ran out.
+    ns, k = cluster.nodes[first]
+    k.program.proc.kill()
+    k.program.wait()
+    second = wait_for(lambda: cluster.leader() not in (None, first) and cluster.leader(), timeout=20)
+    store.apply(workload("Deployment", "web", 6))
+    wait_for(lambda: len(pods(store)) == 6)
+    lease = store.get("lease", "fairlead-controller", "-n", "kube-system")
+    assert lease["spec"]["holderIdentity"] == second
+    assert lease["spec"]["leaseTransitions"] == 1
+
+
+def test_restart_keeps_the_lease(cluster, store):
+    store.apply(node("n1"), workload("Deployment", "web", 1))
+    k = cluster.add("n1")
+    wait_for(lambda: len(pods(store)) == 1)
+    os.kill(k.pid("controller"), signal.SIGKILL)
+    store.apply(workload("Deployment", "web", 3))
+    wait_for(lambda: len(pods(store)) == 3, timeout=3)
+    os.kill(k.pid("watch"), signal.SIGKILL)
+    store.apply(workload("Deployment", "web", 5))
+    wait_for(lambda: len(pods(store)) == 5, timeout=5)
+
+
+def test_many_pods(cluster, store):
+    store.apply(node("n1"), node("n2"), workload("Deployment", "big", 300))
+    cluster.add("n1")
+    wait_for(lambda: len(pods(store)) == 300, timeout=30)
+    store.delete(workload("Deployment", "big", 300))
+    wait_for(lambda: not pods(store), timeout=30)
+
+
+def test_privileges(cluster, store):
+    store.apply(node("n1"))
+    k = cluster.add("n1")
+    wait_for(lambda: get(cluster.nodes["n1"][0], "/readyz")[0] == 200)
+    s = status_of(k.pid("controller"))
+    assert "0" not in s["Uid"].split()
+    for cap in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(s[cap], 16) == 0, cap
+    assert (s["NoNewPrivs"], s["Seccomp"], s["Seccomp_filters"]) == ("1", "2", "2")
