@@ -369,13 +369,13 @@ static void test_endpoint(void **state)
 	     "route fd00:244:1::5/128 via - dev fl0123456789abc src - metric 0",
 	     "neigh fd00:244:1::5 dev fl0123456789abc mac 02:00:00:00:00:05");
 
-	ep.bridge = "flbr-1";
+	ep.bridge = "br-fl1";
 	ep.n_ips = 1;
 	route_plan_endpoint(&ep, &out);
 	WANT(&out,
-	     "link fl0123456789abc kind 1 mtu 1450 mac ee:ee:ee:ee:ee:ee master flbr-1 isolated",
-	     "route 10.244.1.5/32 via - dev flbr-1 src - metric 0",
-	     "neigh 10.244.1.5 dev flbr-1 mac 02:00:00:00:00:05");
+	     "link fl0123456789abc kind 1 mtu 1450 mac ee:ee:ee:ee:ee:ee master br-fl1 isolated",
+	     "route 10.244.1.5/32 via - dev br-fl1 src - metric 0",
+	     "neigh 10.244.1.5 dev br-fl1 mac 02:00:00:00:00:05");
 }
 
 static void test_mtu(void **state)

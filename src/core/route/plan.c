@@ -56,7 +56,8 @@ static void want_sysctl(struct route_out *o, const char *value, const char *fmt,
 	snprintf(s->value, sizeof(s->value), "%s", value);
 }
 
-static void want_addr(struct route_out *o, const char *dev, const struct prefix *p, uint8_t scope)
+static struct kaddr *want_addr(struct route_out *o, const char *dev, const struct prefix *p,
+			       uint8_t scope)
 {
 	struct kaddr *a = &want(o, KOBJ_ADDR)->addr;
 
@@ -65,6 +66,7 @@ static void want_addr(struct route_out *o, const char *dev, const struct prefix 
 	a->scope = scope;
 	a->noprefixroute = 1;
 	a->nodad = p->addr.family == AF_INET6;
+	return a;
 }
 
 static void want_neigh(struct route_out *o, const char *dev, const struct ipaddr *addr,
@@ -94,7 +96,8 @@ static void want_gateway6(struct route_out *o, const char *dev)
 	struct prefix p = { .len = 64 };
 
 	addr_parse(ROUTE_GATEWAY6, &p.addr);
-	want_addr(o, dev, &p, RT_SCOPE_LINK);
+	/* With its route: the link may have no other link-local address to bring one. */
+	want_addr(o, dev, &p, RT_SCOPE_LINK)->noprefixroute = 0;
 }
 
 bool route_pool_tunnelled(const struct ippool *pool)
