@@ -365,6 +365,7 @@ static int decode_neigh(struct ifnames *names, const struct nlmsghdr *nlh, const
 {
 	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
 	struct kneigh *g = &o->neigh;
+	bool mac;
 
 	*ifindex = ndm->ndm_ifindex;
 	if (ndm->ndm_family == AF_BRIDGE)
@@ -372,8 +373,10 @@ static int decode_neigh(struct ifnames *names, const struct nlmsghdr *nlh, const
 	g->proxy = (ndm->ndm_flags & NTF_PROXY) != 0;
 	if (!get_addr(t, NDA_DST, ndm->ndm_family, &g->addr))
 		return 0;
-	if (!g->proxy && (!(ndm->ndm_state & NUD_PERMANENT) ||
-			  !get_bytes(t, NDA_LLADDR, g->mac.b, sizeof(g->mac.b))))
+	mac = get_bytes(t, NDA_LLADDR, g->mac.b, sizeof(g->mac.b));
+	/* One that goes is set to NUD_FAILED first and is told without its MAC. */
+	if (!g->proxy && nlh->nlmsg_type != RTM_DELNEIGH &&
+	    (!mac || !(ndm->ndm_state & NUD_PERMANENT)))
 		return 0;
 	o->type = KOBJ_NEIGH;
 	o->foreign = get_u8(t, NDA_PROTOCOL) != RTPROT_FAIRLEAD;
