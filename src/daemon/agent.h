@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's parts and how they know each other. One process, one thread, one loop; each part
+ * is a file pair and owns its state, which only its own functions touch:
+ *
+ *   store    the stream from watch: objects in, writes out
+ *   plan     which object of the cluster wants what (core/route), dirty marks, pace
+ *   kernel   what is wanted in the kernel, applied and audited (core/diff, sys/rtnl)
+ *   nft      the rulesets, likewise (core/nft, sys/nfnl)
+ *   ipam     the address book's journal and its writes (core/ipam)
+ *   cni      requests of fairlead-cni
+ *   reap     links of pods that are gone
+ *   ctl      questions of fairlead
+ *   report   NodeState, WorkloadEndpoints and metrics */
+#pragma once
+#include "core/route/plan.h"
+#include "daemon/role.h"
+
+struct agent {
+	struct role *role;
+	struct agent_store *store;
+	struct agent_plan *plan;
+	struct agent_kernel *kernel;
+	struct agent_nft *nft;
+	struct agent_ipam *ipam;
+	struct agent_cni *cni;
+	struct agent_reap *reap;
+	struct agent_ctl *ctl;
+	struct agent_report *report;
+};
+
+/* Milliseconds of the real-time clock, as core/ipam counts. */
+int64_t agent_now_ms(const struct agent *a);
+/* Every part that waits for the store or for addresses looks again (a sync, a grant). */
+void agent_wake(struct agent *a);

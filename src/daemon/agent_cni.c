@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_cni: see agent_cni.h. */
+#include "daemon/agent_cni.h"
+#include "core/cni/message.h"
+#include "daemon/agent_bridge.h"
+#include "daemon/agent_cni_verbs.h"
+#include "daemon/agent_ipam.h"
+#include "daemon/agent_report.h"
+#include "sys/sock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define POD_WAIT 1.0 /* seconds for a Pod to arrive */
+#define ADD_WAIT 5.0 /* for everything that an ADD waits for */
+
+struct agent_cni {
+	struct agent *agent;
+	int fd;
+	ev_io listener;
+	struct cni_call *calls;
+	bool waking;
+	uint64_t round;
+};
+
+/* ---- answers */
+
+static void forget(struct cni_call *c)
+{
+	struct agent_cni *s = c->agent->cni;
+
+	for (struct cni_call **p = &s->calls; *p; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			break;
+		}
+	ev_timer_stop(c->agent->role->loop, &c->deadline);
+	if (c->netns >= 0)
+		close(c->netns);
+	stream_free(c->stream);
+	arena_fini(&c->arena);
+	free(c);
+}
+
+void cni_answer(struct cni_call *c, const struct cni_reply *reply)
+{
+	ev_tstamp took = ev_time() - c->started;
+	struct err e;
+
+	c->waiting = false;
+	ev_timer_stop(c->agent->role->loop, &c->deadline);
+	agent_report_cni(c->agent, c->req.verb, (enum cni_code)reply->code, took);
+	if (reply->code)
+		log_info("%s %s %s: error %lld: %s", cni_verb_name(c->req.verb),
+			 c->req.containerID ? c->req.containerID : "",
+			 c->req.ifname ? c->req.ifname : "", (long long)reply->code, reply->msg);
+	if (stream_send(c->stream, REC_CNI_REPLY, &cni_reply_schema, reply, -1, &e))
+		log_warn("cni: %s", e.text);
+	stream_finish(c->stream);
+}
+
+void cni_fail(struct cni_call *c, enum cni_code code, const char *msg)
+{
+	cni_answer(c, &(struct cni_reply){ .code = code, .msg = msg });
+}
+
+/* ---- ADDs that wait */
+
+static void out_of_time(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct cni_call *c = w->data;
+
+	cni_add_expired(c);
+}
+
+void cni_wait(struct cni_call *c)
+{
+	ev_tstamp until = c->started + (c->pod_known || !c->req.pod_name ? ADD_WAIT : POD_WAIT);
+	ev_tstamp left = until - ev_time();
+
+	c->waiting = true;
+	ev_timer_stop(c->agent->role->loop, &c->deadline);
+	ev_timer_set(&c->deadline, left > 0 ? left : 0., 0.);
+	ev_timer_start(c->agent->role->loop, &c->deadline);
+}
+
+static struct cni_call *next_waiting(struct agent_cni *s)
+{
+	for (struct cni_call *c = s->calls; c; c = c->next)
+		if (c->waiting && c->round != s->round)
+			return c;
+	return NULL;
+}
+
+void agent_cni_wake(struct agent *a)
+{
+	struct agent_cni *s = a->cni;
+	struct cni_call *c;
+
+	if (!s || s->waking)
+		return; /* what a call below changes, the calls after it see */
+	s->waking = true;
+	s->round++;
+	while ((c = next_waiting(s))) {
+		c->round = s->round;
+		cni_add(c);
+	}
+	s->waking = false;
+}
+
+struct cni_call *cni_waiting(struct agent *a, const struct cni_request *q)
+{
+	for (struct cni_call *c = a->cni->calls; c; c = c->next)
+		if (c->waiting && !strcmp(c->req.network, q->network) &&
+		    !strcmp(c->req.containerID, q->containerID) &&
+		    !strcmp(c->req.ifname, q->ifname))
+			return c;
+	return NULL;
+}
+
+/* ---- requests */
+
+/* The plugin checked all this; the socket is root's, but a mistake must not kill the agent. */
+static const char *what_lacks(const struct cni_request *q)
+{
+	bool attachment = q->verb == CNI_ADD || q->verb == CNI_DEL || q->verb == CNI_CHECK;
+
+	if (q->verb == CNI_STATUS)
+		return NULL;
+	if (!q->network)
+		return "no network name";
+	if (attachment && (!q->containerID || !q->ifname))
+		return "no container id or interface name";
+	if (attachment && (q->containerID[0] == '.' || strlen(q->ifname) >= IFNAME_LEN))
+		return "bad container id or interface name";
+	if (q->bridge && strlen(q->bridge) >= IFNAME_LEN)
+		return "bridge: name longer than 15 characters";
+	return NULL;
+}
+
+static void dispatch(struct cni_call *c)
+{
+	const char *lacks = what_lacks(&c->req);
+
+	if (lacks) {
+		cni_fail(c, CNI_ERR_CONFIG, lacks);
+		return;
+	}
+	switch ((enum cni_verb)c->req.verb) {
+	case CNI_ADD:
+		cni_add(c);
+		return;
+	case CNI_DEL:
+		cni_del(c);
+		return;
+	case CNI_CHECK:
+		cni_check(c);
+		return;
+	case CNI_GC:
+		cni_gc(c);
+		return;
+	case CNI_STATUS:
+		cni_status(c);
+		return;
+	case CNI_VERSION:
+	case CNI_NONE:
+		break;
+	}
+	cni_fail(c, CNI_ERR_ENV, "the agent does not know this command");
+}
+
+static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
+{
+	struct cni_call *c = stream_arg(s);
+	struct err e;
+
+	if (c->asked || type != REC_CNI_REQUEST) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	c->asked = true;
+	c->netns = fd;
+	if (record_decode(body, &cni_request_schema, &c->req, &c->arena, &e))
+		cni_fail(c, CNI_ERR_DECODE, arena_strdup(&c->arena, e.text));
+	else
+		dispatch(c);
+}
+
+static void on_closed(struct stream *s, const struct err *e)
+{
+	struct cni_call *c = stream_arg(s);
+
+	if (c->waiting)
+		cni_add_abandon(c);
+	forget(c);
+}
+
+static void on_accept(struct ev_loop *loop, ev_io *w, int events)
+{
+	static const struct stream_ops ops = { .frame = on_frame, .closed = on_closed };
+	struct agent_cni *s = w->data;
+	struct cni_call *c;
+	struct err e;
+	int fd = sock_accept(s->fd, &e);
+
+	if (fd < 0) {
+		if (fd != -EAGAIN)
+			log_error("cni.sock: %s", e.text);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->agent = s->agent;
+	c->netns = -1;
+	c->started = ev_time();
+	arena_init(&c->arena, 0);
+	ev_timer_init(&c->deadline, out_of_time, 0., 0.);
+	c->deadline.data = c;
+	c->stream = stream_new(loop, fd, &ops, c, &e);
+	if (!c->stream) {
+		log_error("cni.sock: %s", e.text);
+		arena_fini(&c->arena);
+		free(c);
+		return;
+	}
+	c->next = s->calls;
+	s->calls = c;
+}
+
+/* ---- life */
+
+static void bound(struct role *r, int fd, const struct err *e, void *arg)
+{
+	struct agent_cni *s = arg;
+
+	if (fd < 0) {
+		log_error("cni.sock: %s", e->text);
+		role_exit(r, 1);
+		return;
+	}
+	s->fd = fd;
+	ev_io_init(&s->listener, on_accept, fd, EV_READ);
+	s->listener.data = s;
+	ev_io_start(r->loop, &s->listener);
+}
+
+int agent_cni_open(struct agent *a, struct err *e)
+{
+	const struct rec_bind want = { .proto = "unix", .path = "cni.sock" };
+
+	a->cni = calloc(1, sizeof(*a->cni));
+	if (!a->cni)
+		return err_set(e, -ENOMEM, "no memory");
+	a->cni->agent = a;
+	a->cni->fd = -1;
+	return role_bind(a->role, &want, bound, a->cni, e);
+}
+
+void agent_cni_close(struct agent *a)
+{
+	struct agent_cni *s = a->cni;
+
+	if (!s)
+		return;
+	while (s->calls)
+		forget(s->calls);
+	if (s->fd >= 0) {
+		ev_io_stop(a->role->loop, &s->listener);
+		close(s->fd);
+	}
+	free(s);
+	a->cni = NULL;
+}

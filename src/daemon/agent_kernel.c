@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_kernel: see agent_kernel.h. */
+#include "daemon/agent_kernel.h"
+#include "daemon/agent_ipam.h"
+#include "daemon/agent_link.h"
+#include "daemon/agent_plan.h"
+#include "daemon/agent_saved.h"
+#include "sys/rtnl.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AUDIT_EVERY 30.0 /* seconds */
+#define AUDIT_SOON  0.02 /* after a notice: others' changes come in bursts */
+#define AUDIT_GAP   0.12 /* between two audits for notices */
+
+#define ALL_TYPES                                                                                  \
+	(RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH) | RTNL(KOBJ_FDB))
+
+struct agent_kernel {
+	struct agent *agent;
+	struct nl *nl;
+	struct desired *desired;
+	struct arena arena; /* operations collected for the next apply */
+	struct kop *ops;
+	size_t n_ops, cap_ops;
+	struct klist others; /* links, addresses and routes that are not ours, as last dumped */
+	struct uplink uplink;
+	struct rtnl_monitor *monitor;
+	ev_io notices;
+	ev_timer regular, soon;
+	ev_tstamp last_audit;
+	bool adopted;
+	struct agent_kernel_stats stats;
+};
+
+/* ---- wanting and applying */
+
+int agent_kernel_want(struct agent *a, uint32_t owner, const struct kobj *v, size_t n,
+		      struct err *e)
+{
+	struct agent_kernel *k = a->kernel;
+	struct diff d = { 0 };
+	int rc = desired_set(k->desired, owner, v, n, &k->arena, &d);
+
+	if (rc)
+		return err_set(e, rc, "no memory");
+	if (k->n_ops + d.n > k->cap_ops) {
+		size_t cap = 2 * (k->n_ops + d.n);
+		struct kop *ops = realloc(k->ops, cap * sizeof(*ops));
+
+		if (!ops)
+			return err_set(e, -ENOMEM, "no memory");
+		k->ops = ops;
+		k->cap_ops = cap;
+	}
+	if (d.n)
+		memcpy(k->ops + k->n_ops, d.ops, d.n * sizeof(*d.ops));
+	k->n_ops += d.n;
+	for (size_t i = 0; i < d.nconflicts; i++) {
+		char text[160];
+
+		log_warn("two objects want %s", kobj_str(d.conflicts[i].kept, text, sizeof(text)));
+	}
+	return 0;
+}
+
+static void forget_ops(struct agent_kernel *k)
+{
+	k->n_ops = 0;
+	arena_reset(&k->arena);
+}
+
+/* A pod's link cannot be made from here (sys/pod.h), only set and removed. */
+static bool is_pod_link(const struct kop *op)
+{
+	return op->obj->type == KOBJ_LINK && op->obj->link.kind == KLINK_VETH;
+}
+
+static const char *const verb_names[] = { "add", "change", "delete" };
+
+static void report_failures(struct agent_kernel *k, const struct kop *ops, const int *codes,
+			    size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[160];
+
+		if (!codes[i])
+			continue;
+		k->stats.failures++;
+		log_warn("%s %s: %s", verb_names[ops[i].verb],
+			 kobj_str(ops[i].obj, text, sizeof(text)), strerror(-codes[i]));
+	}
+}
+
+static void audit_within(struct agent_kernel *k, ev_tstamp seconds)
+{
+	struct ev_loop *loop = k->agent->role->loop;
+	ev_tstamp at = ev_now(loop) + seconds, earliest = k->last_audit + AUDIT_GAP;
+
+	if (ev_is_active(&k->soon))
+		return;
+	ev_timer_set(&k->soon, at > earliest ? seconds : earliest - ev_now(loop), 0.);
+	ev_timer_start(loop, &k->soon);
+}
+
+int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
+{
+	struct agent_kernel *k = a->kernel;
+	struct err first = { 0 };
+	size_t n = 0;
+	int *codes, rc;
+
+	if (!strict && !k->adopted) {
+		/* What a predecessor made may be there: only a comparison can tell. */
+		forget_ops(k);
+		return 0;
+	}
+	for (size_t i = 0; i < k->n_ops; i++)
+		if (!is_pod_link(&k->ops[i]) || k->ops[i].verb == KOP_CHANGE)
+			k->ops[n++] = k->ops[i];
+	codes = arena_array(&k->arena, n, sizeof(*codes));
+	if (!codes) {
+		forget_ops(k);
+		return err_set(e, -ENOMEM, "no memory");
+	}
+	rc = n ? rtnl_apply(k->nl, k->ops, n, codes, &first) : 0;
+	if (rc && !strict) {
+		report_failures(k, k->ops, codes, n);
+		audit_within(k, 1.0);
+		rc = 0;
+	}
+	forget_ops(k);
+	if (rc)
+		err_set(e, rc, "%s", first.text);
+	return rc;
+}
+
+/* ---- the audit */
+
+static bool is_our_link(const struct klink *l)
+{
+	return (l->kind == KLINK_VETH && agent_is_host_link(l->name)) ||
+	       (l->kind == KLINK_BRIDGE && !strncmp(l->name, "br-fl", 5)) ||
+	       (l->kind == KLINK_VXLAN && !strcmp(l->name, ROUTE_VXLAN_DEV));
+}
+
+static bool is_ours(void *arg, const struct kobj *have)
+{
+	const struct agent_kernel *k = arg;
+
+	if (!k->adopted)
+		return false;
+	switch ((enum kobj_type)have->type) {
+	case KOBJ_LINK:
+		return is_our_link(&have->link) &&
+		       (have->link.kind != KLINK_VETH ||
+			!agent_ipam_keeps_link(k->agent, have->link.name));
+	case KOBJ_FDB:
+		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV);
+	case KOBJ_ADDR:
+	case KOBJ_ROUTE:
+	case KOBJ_NEIGH:
+		return true; /* those that carry no mark of ours are foreign already */
+	case KOBJ_SYSCTL:
+	case KOBJ_NONE:
+		break;
+	}
+	return false;
+}
+
+static bool has_link(const struct klist *have, const char *name)
+{
+	for (size_t i = 0; i < have->n && have->v[i].type <= KOBJ_LINK; i++)
+		if (have->v[i].type == KOBJ_LINK && !strcmp(have->v[i].link.name, name))
+			return true;
+	return false;
+}
+
+/* Pods whose link is gone want nothing any more: it cannot come back. */
+static bool drop_lost_pods(struct agent_kernel *k, const struct kobj *want, size_t n,
+			   const struct klist *have)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n && want[i].type == KOBJ_LINK; i++)
+		if (want[i].link.kind == KLINK_VETH && !has_link(have, want[i].link.name)) {
+			log_warn("audit: link %s of a pod is gone", want[i].link.name);
+			agent_plan_link_lost(k->agent, want[i].link.name);
+			any = true;
+		}
+	return any;
+}
+
+static bool same_uplink(const struct uplink *x, const struct uplink *y)
+{
+	if (strcmp(x->name, y->name) || x->mtu != y->mtu || x->ra_routes != y->ra_routes ||
+	    x->n_subnets != y->n_subnets)
+		return false;
+	for (size_t i = 0; i < x->n_subnets; i++)
+		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
+			return false;
+	return true;
+}
+
+void agent_kernel_find_uplink(struct agent *a)
+{
+	struct agent_kernel *k = a->kernel;
+	struct ipaddr ips[ROUTE_FAMILIES];
+	struct uplink u;
+
+	agent_plan_node_ips(a, ips);
+	if (!uplink_find(k->others.v, k->others.n, a->role->cfg.uplink, ips, ROUTE_FAMILIES, &u) &&
+	    a->role->cfg.uplink)
+		log_warn("uplink %s: no such interface", a->role->cfg.uplink);
+	if (same_uplink(&u, &k->uplink))
+		return;
+	if (strcmp(u.name, k->uplink.name))
+		log_info("uplink is %s", u.name[0] ? u.name : "nowhere");
+	k->uplink = u;
+	agent_plan_uplink_changed(a);
+}
+
+/* Keeps what others made: the uplink and the ways to peers are read from it. */
+static bool is_others(const struct kobj *o)
+{
+	return o->type == KOBJ_LINK ? !is_our_link(&o->link)
+				    : o->foreign && (o->type == KOBJ_ADDR || o->type == KOBJ_ROUTE);
+}
+
+static void remember_others(struct agent_kernel *k, const struct klist *have)
+{
+	struct kobj *v = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < have->n; i++)
+		n += is_others(&have->v[i]);
+	v = malloc((n ? n : 1) * sizeof(*v));
+	if (!v)
+		return; /* the last ones stay */
+	n = 0;
+	for (size_t i = 0; i < have->n; i++)
+		if (is_others(&have->v[i]))
+			v[n++] = have->v[i];
+
+	bool moved = n != k->others.n || (n && memcmp(v, k->others.v, n * sizeof(*v)) != 0);
+
+	free(k->others.v);
+	k->others = (struct klist){ .v = v, .n = n, .cap = n };
+	if (moved)
+		agent_plan_ways_changed(k->agent);
+	agent_kernel_find_uplink(k->agent);
+}
+
+static int observe(struct agent_kernel *k, struct klist *have, struct arena *ar,
+		   const struct kobj **want, size_t *n_want, struct err *e)
+{
+	int rc = rtnl_dump(k->nl, ALL_TYPES, have, e);
+
+	if (rc)
+		return rc;
+	remember_others(k, have);
+	*want = desired_all(k->desired, ar, n_want);
+	if (!*want)
+		return err_set(e, -ENOMEM, "no memory");
+	if (drop_lost_pods(k, *want, *n_want, have)) {
+		/* What they wanted went with their links. */
+		forget_ops(k);
+		*want = desired_all(k->desired, ar, n_want);
+		if (!*want)
+			return err_set(e, -ENOMEM, "no memory");
+	}
+	rc = rtnl_sysctls(*want, *n_want, have, e);
+	klist_sort(have);
+	return rc;
+}
+
+static void log_findings(enum log_level level, const struct diff *d)
+{
+	static const char *const why[] = {
+		[KOP_ADD] = "missing", [KOP_CHANGE] = "changed", [KOP_DELETE] = "unwanted"
+	};
+
+	for (size_t i = 0; i < d->n; i++) {
+		char text[160];
+
+		if (i == 20) {
+			log_at(level, "audit: and %zu more", d->n - i);
+			break;
+		}
+		log_at(level, "audit: %s: %s", why[d->ops[i].verb],
+		       kobj_str(d->ops[i].obj, text, sizeof(text)));
+	}
+	for (size_t i = 0; i < d->nconflicts; i++) {
+		char text[160];
+
+		log_warn("audit: somebody else's: %s",
+			 kobj_str(d->conflicts[i].kept, text, sizeof(text)));
+	}
+}
+
+static void count_findings(struct agent_kernel *k, const struct diff *d)
+{
+	k->stats.audits++;
+	k->stats.repairs += d->n;
+	for (int v = 0; v < DIFF_VERDICTS; v++)
+		k->stats.verdicts[v] += d->counts[v];
+}
+
+/* `first`: what it finds is what an agent does at its start, nobody's fault. */
+static int audit(struct agent_kernel *k, bool first, struct err *e)
+{
+	struct klist have = { 0 };
+	const struct kobj *want;
+	struct diff d = { 0 };
+	struct arena ar;
+	struct err why;
+	size_t n_want;
+	int *codes, rc;
+
+	arena_init(&ar, 0);
+	rc = observe(k, &have, &ar, &want, &n_want, e);
+	if (!rc && diff_kobjs((struct kobjs){ want, n_want }, (struct kobjs){ have.v, have.n },
+			      is_ours, k, &ar, &d))
+		rc = err_set(e, -ENOMEM, "no memory");
+	codes = arena_array(&ar, d.n, sizeof(*codes));
+	if (!rc && codes) {
+		log_findings(first ? LOG_DEBUG : LOG_WARN, &d);
+		if (first)
+			agent_saved_note(k->agent, &d, &have);
+		if (!first)
+			count_findings(k, &d);
+		if (d.n && rtnl_apply(k->nl, d.ops, d.n, codes, &why))
+			report_failures(k, d.ops, codes, d.n);
+	}
+	klist_fini(&have);
+	arena_fini(&ar);
+	return rc;
+}
+
+static void run_audit(struct agent_kernel *k, bool first)
+{
+	struct err e = { 0 };
+
+	k->last_audit = ev_now(k->agent->role->loop);
+	if (audit(k, first, &e))
+		log_error("audit: %s", e.text);
+}
+
+void agent_kernel_audit(struct agent *a)
+{
+	run_audit(a->kernel, false);
+}
+
+void agent_kernel_start(struct agent *a)
+{
+	run_audit(a->kernel, true);
+}
+
+void agent_kernel_adopt(struct agent *a)
+{
+	a->kernel->adopted = true;
+	run_audit(a->kernel, true);
+}
+
+/* ---- notices */
+
+static void on_notice(void *arg, const struct rtnl_notice *n)
+{
+	struct agent_kernel *k = arg;
+	const struct kobj *want;
+
+	if (n->ours)
+		return;
+	if (n->deleted && n->obj.type == KOBJ_LINK && agent_is_host_link(n->obj.link.name)) {
+		agent_plan_link_lost(k->agent, n->obj.link.name);
+		return;
+	}
+	want = desired_get(k->desired, &n->obj);
+	if (want ? n->deleted || !kobj_same(want, &n->obj) : !n->deleted && !n->obj.foreign)
+		audit_within(k, AUDIT_SOON);
+	else if (n->obj.foreign && n->obj.type != KOBJ_NEIGH && n->obj.type != KOBJ_FDB)
+		audit_within(k, AUDIT_SOON); /* the uplink may have moved */
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int events)
+{
+	struct agent_kernel *k = w->data;
+	struct err e = { 0 };
+	bool lost = false;
+
+	if (rtnl_monitor_read(k->monitor, on_notice, k, &lost, &e)) {
+		log_error("rtnetlink notices: %s", e.text);
+		lost = true;
+	}
+	if (lost)
+		audit_within(k, AUDIT_SOON);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_kernel *k = w->data;
+
+	agent_kernel_audit(k->agent);
+}
+
+/* ---- life */
+
+int agent_kernel_open(struct agent *a, struct err *e)
+{
+	struct agent_kernel *k = calloc(1, sizeof(*k));
+	uint32_t own;
+
+	if (!k)
+		return err_set(e, -ENOMEM, "no memory");
+	a->kernel = k;
+	k->agent = a;
+	arena_init(&k->arena, 0);
+	k->desired = desired_new();
+	k->nl = nl_open(NETLINK_ROUTE, e);
+	if (!k->nl)
+		return e->code;
+	own = nl_portid(k->nl);
+	k->monitor = rtnl_monitor_open(ALL_TYPES, &own, 1, e);
+	if (!k->monitor)
+		return e->code;
+	if (!k->desired)
+		return err_set(e, -ENOMEM, "no memory");
+
+	ev_io_init(&k->notices, on_readable, rtnl_monitor_fd(k->monitor), EV_READ);
+	k->notices.data = k;
+	ev_io_start(a->role->loop, &k->notices);
+	ev_timer_init(&k->regular, on_timer, AUDIT_EVERY, AUDIT_EVERY);
+	k->regular.data = k;
+	ev_timer_start(a->role->loop, &k->regular);
+	ev_timer_init(&k->soon, on_timer, 0., 0.);
+	k->soon.data = k;
+	return 0;
+}
+
+void agent_kernel_close(struct agent *a)
+{
+	struct agent_kernel *k = a->kernel;
+
+	if (!k)
+		return;
+	ev_io_stop(a->role->loop, &k->notices);
+	ev_timer_stop(a->role->loop, &k->regular);
+	ev_timer_stop(a->role->loop, &k->soon);
+	rtnl_monitor_close(k->monitor);
+	nl_close(k->nl);
+	desired_free(k->desired);
+	klist_fini(&k->others);
+	arena_fini(&k->arena);
+	free(k->ops);
+	free(k);
+	a->kernel = NULL;
+}
+
+struct nl *agent_kernel_nl(struct agent *a)
+{
+	return a->kernel->nl;
+}
+
+const struct uplink *agent_kernel_uplink(const struct agent *a)
+{
+	return &a->kernel->uplink;
+}
+
+struct ipaddr agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip)
+{
+	const struct agent_kernel *k = a->kernel;
+
+	return uplink_gateway(k->others.v, k->others.n, k->uplink.name, ip);
+}
+
+const struct desired *agent_kernel_desired(const struct agent *a)
+{
+	return a->kernel->desired;
+}
+
+const struct agent_kernel_stats *agent_kernel_stats(const struct agent *a)
+{
+	return &a->kernel->stats;
+}

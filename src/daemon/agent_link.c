@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_link: see agent_link.h. */
+#include "daemon/agent_link.h"
+#include "sys/nl.h"
+
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HOST_DIGITS   13
+#define BRIDGE_DIGITS 10
+
+/* FNV-1a, 64 bits, over both strings with their ends, so that "a","bc" and "ab","c" differ. */
+static uint64_t hash(const char *a, const char *b)
+{
+	uint64_t h = 0xcbf29ce484222325;
+
+	for (const char *c = a;; c++) {
+		h = (h ^ (uint8_t)*c) * 0x100000001b3;
+		if (!*c)
+			break;
+	}
+	for (const char *c = b;; c++) {
+		h = (h ^ (uint8_t)*c) * 0x100000001b3;
+		if (!*c)
+			break;
+	}
+	return h;
+}
+
+void agent_host_link(const char *container, const char *ifname, char out[IFNAME_LEN])
+{
+	uint64_t h = hash(container, ifname);
+
+	h ^= h >> (4 * HOST_DIGITS);
+	snprintf(out, IFNAME_LEN, "fl%013llx",
+		 (unsigned long long)(h & ((1ULL << (4 * HOST_DIGITS)) - 1)));
+}
+
+bool agent_is_host_link(const char *name)
+{
+	return !strncmp(name, "fl", 2) && strlen(name) == 2 + HOST_DIGITS &&
+	       strspn(name + 2, "0123456789abcdef") == HOST_DIGITS;
+}
+
+void agent_bridge_name(const char *network, char out[IFNAME_LEN])
+{
+	uint64_t h = hash(network, "");
+
+	h ^= h >> (4 * BRIDGE_DIGITS);
+	snprintf(out, IFNAME_LEN, "br-fl%010llx",
+		 (unsigned long long)(h & ((1ULL << (4 * BRIDGE_DIGITS)) - 1)));
+}
+
+static struct macaddr mac_of(const char *a, const char *b)
+{
+	uint64_t h = hash(a, b);
+	struct macaddr mac;
+
+	h ^= h >> 48;
+	for (int i = 0; i < 6; i++)
+		mac.b[i] = (uint8_t)(h >> (8 * (5 - i)));
+	mac.b[0] = (mac.b[0] & 0xfc) | 0x02;
+	return mac;
+}
+
+struct macaddr agent_host_mac(const struct ipam_attachment *at)
+{
+	if (at->attach == CNI_BRIDGE)
+		return mac_of(at->hostif, "port");
+	return (struct macaddr){ { 0xee, 0xee, 0xee, 0xee, 0xee, 0xee } };
+}
+
+struct macaddr agent_pod_mac(const char *container, const char *ifname)
+{
+	return mac_of(container, ifname);
+}
+
+struct macaddr agent_bridge_mac(const char *bridge)
+{
+	return mac_of(bridge, "bridge");
+}
+
+void link_alias(const struct ipam_attachment *at, char out[LINK_ALIAS])
+{
+	char rest[LINK_ALIAS - 1];
+	size_t len;
+
+	snprintf(rest, sizeof(rest), " %s %s %s", at->container, at->ifname, at->network);
+	len = strlen(rest);
+	/* Where not all of it fits, the pod's name is cut: the store knows it by its address. */
+	if (at->pod_name)
+		snprintf(out, LINK_ALIAS - len, "%s/%s", at->pod_namespace ? at->pod_namespace : "",
+			 at->pod_name);
+	else
+		snprintf(out, LINK_ALIAS - len, "-");
+	memcpy(out + strlen(out), rest, len + 1);
+}
+
+int link_set_alias(struct nl *nl, const char *ifname, const char *alias, struct err *e)
+{
+	struct nl_batch b;
+	struct nlmsghdr *h;
+	int rc;
+
+	nl_batch_init(&b);
+	h = nl_batch_add(&b, RTM_SETLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	if (!h) {
+		nl_batch_fini(&b);
+		return err_set(e, -ENOMEM, "no memory");
+	}
+	mnl_attr_put_strz(h, IFLA_IFNAME, ifname);
+	mnl_attr_put(h, IFLA_IFALIAS, strlen(alias), alias);
+	rc = nl_batch_run(nl, &b, NULL, NULL, e);
+	nl_batch_fini(&b);
+	return rc;
+}
+
+static int take_alias(const struct nlattr *attr, void *arg)
+{
+	char *out = arg;
+
+	if (mnl_attr_get_type(attr) == IFLA_IFALIAS)
+		snprintf(out, LINK_ALIAS, "%.*s", (int)mnl_attr_get_payload_len(attr),
+			 mnl_attr_get_str(attr));
+	return MNL_CB_OK;
+}
+
+int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], struct err *e)
+{
+	struct buf reply = { 0 };
+	struct nl_batch b;
+	struct nlmsghdr *h;
+	size_t off = 0;
+	int rc;
+
+	nl_batch_init(&b);
+	h = nl_batch_add(&b, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
+	if (!h) {
+		nl_batch_fini(&b);
+		return err_set(e, -ENOMEM, "no memory");
+	}
+	mnl_attr_put_strz(h, IFLA_IFNAME, ifname);
+	rc = nl_talk(nl, &b, &reply, e);
+	if (!rc) {
+		const struct nlmsghdr *m = nl_walk(reply.v, reply.n, &off);
+
+		out[0] = 0;
+		if (m && m->nlmsg_type == RTM_NEWLINK)
+			mnl_attr_parse(m, sizeof(struct ifinfomsg), take_alias, out);
+	}
+	buf_fini(&reply);
+	nl_batch_fini(&b);
+	return rc;
+}

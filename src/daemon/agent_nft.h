@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fairlead's nftables rulesets (core/nft/build.h): loaded at start, pods' elements in the path of
+ * ADD and DEL, pools' elements as the store changes, and the audit that reads everything back.
+ *
+ * At start a ruleset that is there stays as it is until agent_nft_adopt(): until then the pools
+ * are not known, and taking their elements away would cut flows. */
+#pragma once
+#include "core/ipam/ipam.h"
+#include "daemon/agent.h"
+
+int agent_nft_open(struct agent *a, struct err *e);
+void agent_nft_close(struct agent *a);
+/* After the book's pods are known: loads what is missing altogether. */
+int agent_nft_start(struct agent *a, struct err *e);
+/* From now on everything of ours that is not wanted goes, at once and at every audit. */
+void agent_nft_adopt(struct agent *a);
+
+/* The pod is wired already: its elements are there, or are missed by the next audit. */
+void agent_nft_expect(struct agent *a, const struct ipam_attachment *at);
+/* Before ADD answers; nothing of the pod is in the kernel when it fails. */
+int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct err *e);
+void agent_nft_pod_del(struct agent *a, const struct ipam_attachment *at);
+/* The store's pools changed. */
+void agent_nft_pools(struct agent *a);
+/* Does the kernel hold exactly our rulesets? -EBADE with the first difference. Changes nothing. */
+int agent_nft_check(struct agent *a, struct err *e);
+void agent_nft_audit(struct agent *a);
+
+struct agent_nft_stats {
+	uint64_t audits, missing, changed, unwanted, failures;
+};
+const struct agent_nft_stats *agent_nft_stats(const struct agent *a);

@@ -1,0 +1,609 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_plan: see agent_plan.h. Owners are named "self", "node/NAME", "block/NAME", "pod/ID",
+ * "bridge/NAME"; what a name stands for is looked up when it is planned, so a mark never goes
+ * stale. What must be known of peers per change, their addresses and blocks, is in
+ * agent_peers.h. */
+#include "daemon/agent_plan.h"
+#include "core/cni/message.h"
+#include "core/route/mtu.h"
+#include "daemon/agent_ipam.h"
+#include "daemon/agent_kernel.h"
+#include "daemon/agent_link.h"
+#include "daemon/agent_nft.h"
+#include "daemon/agent_peers.h"
+#include "daemon/agent_store.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <net/ethernet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define COALESCE 0.005               /* seconds from the first mark to the plan */
+#define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
+
+struct owner {
+	char *key;
+	uint32_t id;
+	bool dirty;
+	char problem[160]; /* as last logged */
+	UT_hash_handle hh, by_id;
+};
+
+struct agent_plan {
+	struct agent *agent;
+	struct owner *owners, *owners_by_id;
+	struct owner *own; /* "self" */
+	uint32_t last_id;
+	struct owner **dirty;
+	size_t first, n_dirty, cap_dirty;
+	struct route_out out;
+	struct route_self self;
+	bool self_due, pools_due;
+	struct peers *peers;
+	ev_timer timer;
+	agent_plan_done_fn *done;
+};
+
+/* ---- owners and marks */
+
+static struct owner *owner_get(struct agent_plan *p, const char *key)
+{
+	struct owner *o;
+
+	HASH_FIND_STR(p->owners, key, o);
+	if (o)
+		return o;
+	o = calloc(1, sizeof(*o));
+	if (o)
+		o->key = strdup(key);
+	if (!o || !o->key) {
+		free(o);
+		return NULL;
+	}
+	o->id = ++p->last_id;
+	HASH_ADD_KEYPTR(hh, p->owners, o->key, strlen(o->key), o);
+	HASH_ADD(by_id, p->owners_by_id, id, sizeof(o->id), o);
+	return o;
+}
+
+static void owner_free(struct agent_plan *p, struct owner *o)
+{
+	HASH_DEL(p->owners, o);
+	HASH_DELETE(by_id, p->owners_by_id, o);
+	free(o->key);
+	free(o);
+}
+
+static void mark(struct agent_plan *p, struct owner *o)
+{
+	if (!o || o->dirty)
+		return;
+	if (p->n_dirty == p->cap_dirty) {
+		size_t cap = p->cap_dirty ? 2 * p->cap_dirty : 64;
+		struct owner **v = realloc(p->dirty, cap * sizeof(*v));
+
+		if (!v) {
+			log_error("no memory to plan %s", o->key);
+			return;
+		}
+		p->dirty = v;
+		p->cap_dirty = cap;
+	}
+	p->dirty[p->n_dirty++] = o;
+	o->dirty = true;
+	if (!ev_is_active(&p->timer)) {
+		ev_timer_set(&p->timer, COALESCE, 0.);
+		ev_timer_start(p->agent->role->loop, &p->timer);
+	}
+}
+
+static void mark_key(struct agent_plan *p, const char *kind, const char *name)
+{
+	char key[NAME_MAX_LEN + 16];
+
+	snprintf(key, sizeof(key), "%s/%s", kind, name);
+	mark(p, owner_get(p, key));
+}
+
+static void mark_block(void *arg, const char *block)
+{
+	mark_key(arg, "block", block);
+}
+
+static void mark_peer(struct agent_plan *p, const char *node)
+{
+	mark_key(p, "node", node);
+	peers_blocks(p->peers, node, mark_block, p);
+}
+
+static void mark_self(struct agent_plan *p)
+{
+	p->self_due = true;
+	mark(p, p->own);
+}
+
+/* Pods and bridges depend on nothing but themselves. */
+static void mark_cluster(struct agent_plan *p)
+{
+	for (struct owner *o = p->owners; o; o = o->hh.next)
+		if (!strncmp(o->key, "block/", 6) || !strncmp(o->key, "node/", 5))
+			mark(p, o);
+}
+
+const char *agent_plan_owner(const struct agent *a, uint32_t owner)
+{
+	struct owner *o;
+
+	HASH_FIND(by_id, a->plan->owners_by_id, &owner, sizeof(owner), o);
+	return o ? o->key : NULL;
+}
+
+/* ---- changes of the store */
+
+static bool is_self(const struct agent_plan *p, const char *node)
+{
+	return node && !strcmp(node, p->agent->role->cfg.node);
+}
+
+static struct ipaddr gateway_of(void *arg, const struct ipaddr *ip)
+{
+	return agent_kernel_gateway(arg, ip);
+}
+
+static void way_moved(void *arg, const char *node)
+{
+	mark_peer(arg, node);
+}
+
+static void node_changed(struct agent_plan *p, const char *name, const struct object *now)
+{
+	if (is_self(p, name)) {
+		agent_kernel_find_uplink(p->agent);
+		mark_self(p);
+		return;
+	}
+	if (peers_set_node(p->peers, name, now ? now->body : NULL)) {
+		peers_find_gateways(p->peers, name, gateway_of, p->agent, way_moved, p);
+		mark_peer(p, name);
+	}
+}
+
+static void tunnels_changed(struct agent_plan *p, const char *node)
+{
+	if (node && !is_self(p, node) &&
+	    peers_find_tunnels(p->peers, node, agent_store_cluster(p->agent)))
+		mark_peer(p, node);
+}
+
+static void block_changed(struct agent_plan *p, const struct ipblock *old,
+			  const struct ipblock *now)
+{
+	if (old)
+		peers_drop_block(p->peers, old);
+	if (now)
+		peers_add_block(p->peers, now);
+	mark_block(p, (now ? now : old)->meta.name);
+	tunnels_changed(p, old ? old->spec.node : NULL);
+	tunnels_changed(p, now ? now->spec.node : NULL);
+}
+
+void agent_plan_changed(struct agent *a, const struct object *old, const struct object *now)
+{
+	struct agent_plan *p = a->plan;
+	const struct object *any = now ? now : old;
+
+	switch (any->kind->id) {
+	case KIND_NODE:
+		node_changed(p, any->meta->name, now);
+		break;
+	case KIND_IPBLOCK:
+		block_changed(p, old ? old->body : NULL, now ? now->body : NULL);
+		break;
+	case KIND_IPPOOL:
+		p->pools_due = true;
+		mark_self(p);
+		mark_cluster(p);
+		break;
+	}
+}
+
+void agent_plan_uplink_changed(struct agent *a)
+{
+	if (a->plan)
+		mark_self(a->plan);
+}
+
+void agent_plan_tunnel_changed(struct agent *a)
+{
+	mark_self(a->plan);
+}
+
+void agent_plan_ways_changed(struct agent *a)
+{
+	if (a->plan)
+		peers_find_gateways(a->plan->peers, NULL, gateway_of, a, way_moved, a->plan);
+}
+
+/* ---- planning one owner */
+
+void agent_plan_node_ips(const struct agent *a, struct ipaddr ips[ROUTE_FAMILIES])
+{
+	const struct config *cfg = &a->role->cfg;
+	const struct object *o = NULL;
+
+	memset(ips, 0, ROUTE_FAMILIES * sizeof(*ips));
+	if (a->store)
+		o = cluster_get(agent_store_cluster(a), KIND_NODE, NULL, cfg->node);
+	if (o)
+		peers_node_ips(o->body, ips);
+	for (uint32_t i = 0; i < cfg->node_ips.n; i++) {
+		const struct ipaddr *ip = &cfg->node_ips.v[i];
+
+		if (!ips[route_family(ip)].family)
+			ips[route_family(ip)] = *ip;
+	}
+}
+
+/* Without a Node object and configuration, what the uplink has. */
+static void ips_of_uplink(const struct uplink *u, struct ipaddr ips[ROUTE_FAMILIES])
+{
+	if (ips[ROUTE_V4].family || ips[ROUTE_V6].family)
+		return;
+	for (size_t i = 0; i < u->n_subnets; i++) {
+		const struct ipaddr *ip = &u->subnets[i].addr;
+
+		if (!ips[route_family(ip)].family)
+			ips[route_family(ip)] = *ip;
+	}
+}
+
+static void find_self(struct agent_plan *p)
+{
+	const struct agent *a = p->agent;
+	const struct uplink *u = agent_kernel_uplink(a);
+	const struct object *const *pools;
+	struct route_self now;
+	size_t n;
+
+	memset(&now, 0, sizeof(now)); /* padding too: compared as bytes below */
+	now.node.name = a->role->cfg.node;
+	now.uplink_mtu = u->mtu ? u->mtu : ETHERMTU;
+	now.n_subnets = u->n_subnets;
+	now.ra_routes = u->ra_routes;
+	memcpy(now.uplink, u->name, sizeof(now.uplink));
+	memcpy(now.subnets, u->subnets, sizeof(now.subnets));
+	agent_plan_node_ips(a, now.node.ip);
+	ips_of_uplink(u, now.node.ip);
+	now.node.tunnel[ROUTE_V4] = agent_ipam_tunnel(a, AF_INET);
+	now.node.tunnel[ROUTE_V6] = agent_ipam_tunnel(a, AF_INET6);
+	pools = cluster_all(agent_store_cluster(a), KIND_IPPOOL, &n);
+	for (size_t i = 0; i < n; i++)
+		now.vxlan |= route_pool_tunnelled(pools[i]->body);
+	p->self_due = false;
+	if (!memcmp(&now, &p->self, sizeof(now)))
+		return;
+	memcpy(&p->self, &now, sizeof(now));
+	peers_find_gateways(p->peers, NULL, gateway_of, p->agent, way_moved, p);
+	mark_cluster(p);
+}
+
+static const struct route_peer *find_peer(void *arg, const char *node)
+{
+	return peers_get(arg, node);
+}
+
+static bool plan_block(struct agent_plan *p, const char *name)
+{
+	const struct cluster *c = agent_store_cluster(p->agent);
+	const struct object *o = cluster_get(c, KIND_IPBLOCK, NULL, name), *pool;
+	struct route_block b = { .peer = find_peer, .arg = p->peers };
+
+	if (!o)
+		return false;
+	b.block = o->body;
+	pool = b.block->spec.pool ? cluster_get(c, KIND_IPPOOL, NULL, b.block->spec.pool) : NULL;
+	if (!pool) {
+		snprintf(p->out.problem, sizeof(p->out.problem), "no IPPool %s",
+			 b.block->spec.pool ? b.block->spec.pool : "is named");
+		return true;
+	}
+	b.pool = pool->body;
+	if (b.block->spec.node)
+		b.owner = peers_get(p->peers, b.block->spec.node);
+	route_plan_block(&p->self, &b, &p->out);
+	return true;
+}
+
+static bool plan_node(struct agent_plan *p, const char *name)
+{
+	const struct route_peer *peer = peers_get(p->peers, name);
+	const struct object *const *pools;
+	size_t n;
+
+	if (!peer)
+		return false;
+	pools = cluster_all(agent_store_cluster(p->agent), KIND_IPPOOL, &n);
+	route_plan_peer(&p->self, peer, pools, n, &p->out);
+	return true;
+}
+
+/* Says a problem once, when it is new. */
+static void say_problem(struct owner *o, const char *problem)
+{
+	if (!strcmp(o->problem, problem))
+		return;
+	snprintf(o->problem, sizeof(o->problem), "%s", problem);
+	if (problem[0])
+		log_warn("%s: %s", o->key, problem);
+	else
+		log_info("%s: has a way again", o->key);
+}
+
+static void plan_owner(struct agent_plan *p, struct owner *o)
+{
+	bool there = true;
+	struct err e;
+
+	route_out_reset(&p->out);
+	if (o == p->own)
+		route_plan_self(&p->self, &p->out);
+	else if (!strncmp(o->key, "block/", 6))
+		there = plan_block(p, o->key + 6);
+	else if (!strncmp(o->key, "node/", 5))
+		there = plan_node(p, o->key + 5);
+	o->dirty = false;
+	if (p->out.failed) {
+		log_error("%s: no memory to plan it", o->key);
+		return;
+	}
+	if (agent_kernel_want(p->agent, o->id, p->out.v, p->out.n, &e))
+		log_error("%s: %s", o->key, e.text);
+	say_problem(o, p->out.problem);
+	if (!there)
+		owner_free(p, o);
+}
+
+/* First of all: the others' routes go through its devices. */
+static void plan_self(struct agent_plan *p)
+{
+	if (!p->self_due)
+		return;
+	find_self(p);
+	plan_owner(p, p->own);
+}
+
+void agent_plan_start(struct agent *a)
+{
+	struct err e;
+
+	plan_self(a->plan);
+	if (agent_kernel_apply(a, false, &e))
+		log_error("%s", e.text);
+}
+
+static void run_slice(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_plan *p = w->data;
+	uint64_t until = clock_mono_ns() + SLICE_NS;
+	struct err e;
+
+	plan_self(p);
+	while (p->first < p->n_dirty) {
+		plan_owner(p, p->dirty[p->first++]);
+		if (clock_mono_ns() > until)
+			break;
+	}
+	if (agent_kernel_apply(p->agent, false, &e))
+		log_error("%s", e.text);
+	if (p->first < p->n_dirty) {
+		ev_timer_set(&p->timer, 0., 0.);
+		ev_timer_start(loop, &p->timer);
+		return;
+	}
+	p->first = p->n_dirty = 0;
+	if (p->pools_due) {
+		p->pools_due = false;
+		agent_nft_pools(p->agent);
+	}
+	if (p->done) {
+		agent_plan_done_fn *done = p->done;
+
+		p->done = NULL;
+		done(p->agent);
+	}
+}
+
+void agent_plan_flush(struct agent *a, agent_plan_done_fn *done)
+{
+	struct agent_plan *p = a->plan;
+
+	p->done = done;
+	if (!ev_is_active(&p->timer)) {
+		ev_timer_set(&p->timer, COALESCE, 0.);
+		ev_timer_start(a->role->loop, &p->timer);
+	}
+}
+
+/* ---- what is planned at once */
+
+static int want_now(struct agent_plan *p, struct owner *o, bool strict, struct err *e)
+{
+	struct err undo;
+	int rc;
+
+	if (p->out.failed)
+		return err_set(e, -ENOMEM, "no memory");
+	rc = agent_kernel_want(p->agent, o->id, p->out.v, p->out.n, e);
+	if (!rc)
+		rc = agent_kernel_apply(p->agent, strict, e);
+	if (rc && strict) {
+		agent_kernel_want(p->agent, o->id, NULL, 0, &undo);
+		agent_kernel_apply(p->agent, false, &undo);
+		owner_free(p, o);
+	}
+	return rc;
+}
+
+static void unwant(struct agent_plan *p, const char *key, bool apply)
+{
+	struct owner *o;
+	struct err e;
+
+	HASH_FIND_STR(p->owners, key, o);
+	if (!o)
+		return;
+	if (agent_kernel_want(p->agent, o->id, NULL, 0, &e) ||
+	    (apply && agent_kernel_apply(p->agent, false, &e)))
+		log_error("%s: %s", key, e.text);
+	owner_free(p, o);
+}
+
+void agent_plan_pod_objs(const struct agent *a, const struct ipam_attachment *at,
+			 struct route_out *out)
+{
+	char bridge[IFNAME_LEN];
+	struct route_endpoint ep = { .host_if = at->hostif,
+				     .host_mac = agent_host_mac(at),
+				     .mac = at->mac,
+				     .ips = at->addrs.v,
+				     .n_ips = at->addrs.n };
+
+	if (at->attach == CNI_BRIDGE && agent_ipam_bridge(a, at->network, bridge))
+		ep.bridge = bridge;
+	route_out_reset(out);
+	route_plan_endpoint(&ep, out);
+}
+
+int agent_plan_pod(struct agent *a, const struct ipam_attachment *at, bool strict, struct err *e)
+{
+	struct agent_plan *p = a->plan;
+	struct owner *o;
+	char key[32];
+
+	snprintf(key, sizeof(key), "pod/%llu", (unsigned long long)at->id);
+	o = owner_get(p, key);
+	if (!o)
+		return err_set(e, -ENOMEM, "no memory");
+	agent_plan_pod_objs(a, at, &p->out);
+	return want_now(p, o, strict, e);
+}
+
+void agent_plan_pod_gone(struct agent *a, const struct ipam_attachment *at)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "pod/%llu", (unsigned long long)at->id);
+	unwant(a->plan, key, true);
+}
+
+void agent_plan_link_lost(struct agent *a, const char *hostif)
+{
+	struct kobj key = { .type = KOBJ_LINK };
+	const struct kobj *link;
+	const char *owner;
+
+	snprintf(key.link.name, sizeof(key.link.name), "%s", hostif);
+	link = desired_get(agent_kernel_desired(a), &key);
+	owner = link ? agent_plan_owner(a, link->owner) : NULL;
+	if (!owner)
+		return;
+
+	/* A bridged pod's routes are the bridge's: they stay until taken back here. */
+	char copy[32];
+
+	snprintf(copy, sizeof(copy), "%s", owner);
+	unwant(a->plan, copy, true);
+}
+
+int agent_plan_bridge(struct agent *a, const struct route_bridge *br, struct err *e)
+{
+	struct agent_plan *p = a->plan;
+	char key[32];
+	struct owner *o;
+
+	snprintf(key, sizeof(key), "bridge/%s", br->name);
+	o = owner_get(p, key);
+	if (!o)
+		return err_set(e, -ENOMEM, "no memory");
+	route_out_reset(&p->out);
+	route_plan_bridge(br, &p->out);
+	return want_now(p, o, true, e);
+}
+
+void agent_plan_bridge_gone(struct agent *a, const char *name)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "bridge/%s", name);
+	unwant(a->plan, key, true);
+}
+
+/* ---- looking */
+
+const struct route_self *agent_plan_self(const struct agent *a)
+{
+	return &a->plan->self;
+}
+
+uint32_t agent_plan_mtu(const struct agent *a)
+{
+	const struct route_self *self = &a->plan->self;
+	const struct object *const *pools;
+	size_t n;
+
+	pools = cluster_all(agent_store_cluster(a), KIND_IPPOOL, &n);
+	return mtu_pods(self->uplink_mtu ? self->uplink_mtu : ETHERMTU, route_underlay(self), pools,
+			n);
+}
+
+void agent_plan_peers(const struct agent *a, void (*fn)(void *arg, const struct route_peer *p),
+		      void *arg)
+{
+	peers_each(a->plan->peers, fn, arg);
+}
+
+/* ---- life */
+
+int agent_plan_open(struct agent *a, struct err *e)
+{
+	struct agent_plan *p = calloc(1, sizeof(*p));
+
+	if (p)
+		p->peers = peers_new();
+	if (!p || !p->peers) {
+		free(p);
+		return err_set(e, -ENOMEM, "no memory");
+	}
+	p->agent = a;
+	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
+	p->timer.data = p;
+	a->plan = p;
+	p->own = owner_get(p, "self");
+	if (!p->own)
+		return err_set(e, -ENOMEM, "no memory");
+	mark_self(p);
+	return 0;
+}
+
+void agent_plan_close(struct agent *a)
+{
+	struct agent_plan *p = a->plan;
+	struct owner *o, *next;
+
+	if (!p)
+		return;
+	ev_timer_stop(a->role->loop, &p->timer);
+	HASH_ITER(hh, p->owners, o, next)
+	owner_free(p, o);
+	peers_free(p->peers);
+	route_out_fini(&p->out);
+	free(p->dirty);
+	free(p);
+	a->plan = NULL;
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_rebuild: see agent_rebuild.h. Addresses of a routed pod are the host routes over its link;
+ * those of a bridged pod are the bridge's permanent neighbours with the pod's MAC, which follows
+ * from container and interface unless the runtime chose it: such a pod is not recognised. Links
+ * that are not recognised stay where they are; somebody may still live behind them. */
+#include "daemon/agent_rebuild.h"
+#include "core/cni/message.h"
+#include "daemon/agent_bridge.h"
+#include "daemon/agent_ipam.h"
+#include "daemon/agent_kernel.h"
+#include "daemon/agent_link.h"
+#include "daemon/agent_nft.h"
+#include "daemon/agent_plan.h"
+#include "sys/rtnl.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct found {
+	struct ipam_attachment at;
+	struct ipaddr ips[IPAM_MAX_WANTED];
+	char alias[LINK_ALIAS], pod[LINK_ALIAS];
+};
+
+/* "NS/POD CONTAINER IFNAME NETWORK" */
+static bool read_alias(struct found *f)
+{
+	char *word[4], *save = NULL, *slash;
+	int n = 0;
+
+	for (char *w = strtok_r(f->alias, " ", &save); w && n < 4; w = strtok_r(NULL, " ", &save))
+		word[n++] = w;
+	if (n < 4)
+		return false;
+	f->at.container = word[1];
+	f->at.ifname = word[2];
+	f->at.network = word[3];
+	slash = strchr(word[0], '/');
+	if (slash) {
+		*slash = 0;
+		f->at.pod_namespace = word[0];
+		f->at.pod_name = slash + 1;
+	}
+	return true;
+}
+
+static void add_ip(struct found *f, const struct ipaddr *ip)
+{
+	if (f->at.addrs.n < IPAM_MAX_WANTED)
+		f->ips[f->at.addrs.n++] = *ip;
+}
+
+static void find_ips(struct found *f, const struct klist *have, const char *bridge)
+{
+	for (size_t i = 0; i < have->n; i++) {
+		const struct kobj *o = &have->v[i];
+
+		if (o->foreign)
+			continue;
+		if (!bridge[0] && o->type == KOBJ_ROUTE && !strcmp(o->route.oif, f->at.hostif) &&
+		    o->route.dst.len == addr_bits(&o->route.dst.addr))
+			add_ip(f, &o->route.dst.addr);
+		if (bridge[0] && o->type == KOBJ_NEIGH && !strcmp(o->neigh.ifname, bridge) &&
+		    !memcmp(&o->neigh.mac, &f->at.mac, sizeof(f->at.mac)))
+			add_ip(f, &o->neigh.addr);
+		if (!bridge[0] && o->type == KOBJ_NEIGH && !strcmp(o->neigh.ifname, f->at.hostif))
+			f->at.mac = o->neigh.mac;
+	}
+}
+
+static bool rebuild_one(struct agent *a, const struct klist *have, const struct klink *l)
+{
+	struct found f = { 0 };
+	struct err e;
+
+	if (link_get_alias(agent_kernel_nl(a), l->name, f.alias, &e) || !read_alias(&f))
+		return false;
+	f.at.hostif = l->name;
+	f.at.attach = l->master[0] ? CNI_BRIDGE : CNI_ROUTED;
+	f.at.mac = agent_pod_mac(f.at.container, f.at.ifname);
+	f.at.addrs.v = f.ips;
+	find_ips(&f, have, l->master);
+	if (!f.at.addrs.n)
+		return false;
+	if (agent_ipam_adopt_one(a, &f.at, &e)) {
+		log_warn("link %s: %s", l->name, e.text);
+		return false;
+	}
+	return true;
+}
+
+/* The gateways of bridges: addresses of ours on a bridge whose network a port's alias names. */
+static void rebuild_gateways(struct agent *a, const struct klist *have, const char *bridge,
+			     const char *network)
+{
+	for (size_t i = 0; i < have->n; i++) {
+		const struct kaddr *k = &have->v[i].addr;
+		struct ipaddr ip = k->addr.addr;
+		struct ipam_attachment gw = { .attach = CNI_BRIDGE,
+					      .network = network,
+					      .container = AGENT_GATEWAY,
+					      .hostif = bridge,
+					      .addrs = { &ip, 1 } };
+		char name[ADDR_TEXT];
+		struct err e;
+
+		if (have->v[i].type != KOBJ_ADDR || have->v[i].foreign ||
+		    strcmp(k->ifname, bridge) != 0 || addr_is_link_local(&ip))
+			continue;
+		gw.ifname = addr_str(&ip, name);
+		if (agent_ipam_adopt_one(a, &gw, &e))
+			log_warn("bridge %s: %s", bridge, e.text);
+	}
+}
+
+static void take_over_pods(struct agent *a)
+{
+	const struct ipam_attachment *const *v;
+	struct err e;
+	size_t n;
+
+	agent_bridge_restore(a);
+	v = ipam_all(agent_ipam_book(a), &n);
+	for (size_t i = 0; i < n; i++) {
+		if (agent_ipam_is_gateway(v[i]))
+			continue;
+		agent_nft_expect(a, v[i]);
+		if (agent_plan_pod(a, v[i], false, &e))
+			log_error("link %s: %s", v[i]->hostif, e.text);
+	}
+}
+
+void agent_rebuild(struct agent *a)
+{
+	struct klist have = { 0 };
+	unsigned pods = 0;
+	struct err e;
+
+	if (rtnl_dump(agent_kernel_nl(a),
+		      RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH),
+		      &have, &e)) {
+		log_error("the lost journal is not rebuilt: %s", e.text);
+		return;
+	}
+	for (size_t i = 0; i < have.n; i++) {
+		const struct klink *l = &have.v[i].link;
+		struct found f = { 0 };
+
+		if (have.v[i].type != KOBJ_LINK || l->kind != KLINK_VETH ||
+		    !agent_is_host_link(l->name))
+			continue;
+		pods += rebuild_one(a, &have, l);
+		if (l->master[0] && !link_get_alias(agent_kernel_nl(a), l->name, f.alias, &e) &&
+		    read_alias(&f))
+			rebuild_gateways(a, &have, l->master, f.at.network);
+	}
+	klist_fini(&have);
+	if (pods) {
+		log_warn("the journal was lost: %u pods rebuilt from the kernel", pods);
+		take_over_pods(a);
+	}
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_saved: see agent_saved.h. */
+#include "daemon/agent_saved.h"
+#include "daemon/agent_link.h"
+#include "daemon/agent_plan.h"
+#include "sys/file.h"
+#include "sys/rtnl.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *value_in(const struct klist *have, const char *path)
+{
+	for (size_t i = 0; i < have->n; i++)
+		if (have->v[i].type == KOBJ_SYSCTL && !strcmp(have->v[i].sysctl.path, path))
+			return have->v[i].sysctl.value;
+	return NULL;
+}
+
+static bool is_nodes(struct agent *a, const struct ksysctl *s)
+{
+	char uplink[SYSCTL_PATH];
+
+	snprintf(uplink, sizeof(uplink), "net/ipv6/conf/%s/accept_ra", agent_plan_self(a)->uplink);
+	return !strcmp(s->path, "net/ipv4/ip_forward") ||
+	       !strcmp(s->path, "net/ipv6/conf/all/forwarding") || !strcmp(s->path, uplink);
+}
+
+static bool noted(const struct buf *b, const char *path)
+{
+	char line[SYSCTL_PATH + 2];
+	const char *at;
+
+	if (!b->n)
+		return false;
+	snprintf(line, sizeof(line), "%s ", path);
+	at = strstr(b->v, line);
+	return at && (at == b->v || at[-1] == '\n');
+}
+
+void agent_saved_note(struct agent *a, const struct diff *d, const struct klist *have)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	char path[4096];
+	bool more = false;
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/%s", a->role->cfg.state_dir, AGENT_SAVED);
+	rc = file_read(path, 1 << 20, &b, &e);
+	if (rc && rc != -ENOENT)
+		log_warn("%s", e.text);
+	for (size_t i = 0; i < d->n; i++) {
+		const struct ksysctl *s = &d->ops[i].obj->sysctl;
+		const char *was;
+
+		if (d->ops[i].obj->type != KOBJ_SYSCTL || !is_nodes(a, s) || noted(&b, s->path))
+			continue;
+		was = value_in(have, s->path);
+		if (!was)
+			continue;
+		buf_printf(&b, "%s %s\n", s->path, was);
+		more = true;
+	}
+	if (more && (b.failed || file_write(path, b.v, b.n, 0600, &e)))
+		log_warn("the sysctls from before are not saved: %s", e.text);
+	buf_fini(&b);
+}
