@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes in two racks: pods reach each other in every mode and family, and the wire carries VXLAN
+where it must and nowhere else."""
+import ipaddress
+
+import pytest
+
+from agent_world import POOL4, POOL6, capture, ping, pool, pools, wait_ping, world
+from harness import needs, wait_for
+
+pytestmark = needs("tcpdump")
+
+
+def in_pools(ip):
+    ip = ipaddress.ip_address(ip)
+    return ip in ipaddress.ip_network(POOL4 if ip.version == 4 else POOL6)
+
+
+def route_fabric(world):
+    """What an administrator does for Direct: the router learns the nodes' blocks."""
+    for b in world.store.get("ipblocks"):
+        node = next(n for n in world.nodes if n.name == b["spec"]["node"])
+        v6 = ":" in b["spec"]["cidr"]
+        world.router.run("ip", *(["-6"] if v6 else []), "route", "replace", b["spec"]["cidr"], "via",
+                         node.ip6 if v6 else node.ip4)
+
+
+def strict_fabric(world, tunnel_within_rack):
+    """Drops frames with pod addresses outside of a tunnel: on the router between racks, and with
+    tunnel_within_rack on the switches too."""
+    for family in ["inet", "bridge"] if tunnel_within_rack else ["inet"]:
+        world.router.nft(f"""table {family} strict {{
+            chain f {{
+                type filter hook forward priority 0
+                ip saddr {POOL4} counter drop
+                ip daddr {POOL4} counter drop
+                ip6 saddr {POOL6} counter drop
+                ip6 daddr {POOL6} counter drop
+            }}
+        }}""")
+
+
+@pytest.mark.parametrize("mode, cross", [("Direct", False), ("VXLAN", False), ("VXLAN", True)])
+def test_everybody_reaches_everybody(world, capture, mode, cross):
+    a, b, c = world.up(10, 10, 20, objects=pools(mode, crossSubnet=cross))
+    pods = [world.pod(n, f"pod-{n.name}") for n in (a, b, c)]
+    if mode == "Direct":
+        route_fabric(world)
+    else:
+        strict_fabric(world, not cross)
+    caps = {(n.name): capture(world.router, n.uplink_port) for n in (a, b, c)}
+    for p in pods:
+        for q in pods:
+            for f in (4, 6):
+                wait_ping(p.ns, q.ip(f))
+    for n in (a, b, c):
+        for q in pods:
+            for f in (4, 6):
+                wait_ping(n.ns, q.ip(f))
+    if mode != "Direct":
+        counters = [l for l in world.router.ruleset().splitlines() if "counter" in l]
+        assert counters and all("packets 0 " in l for l in counters), counters
+
+    ips = {n.name: (n.ip4, n.ip6) for n in (a, b, c)}
+    pods_of = {n.name: p.ips for n, p in zip((a, b, c), pods)}
+    wait_for(lambda: len(caps["n3"].packets()) > 20, 3)
+    for name, cap in caps.items():
+        tunnelled = {(s, d) for s, d, vxlan in cap.packets() if vxlan}
+        plain = {(s, d) for s, d, vxlan in cap.packets() if not vxlan}
+        plain_pods = {(s, d) for s, d in plain if in_pools(s) or in_pools(d)}
+        if mode == "Direct":
+            assert not tunnelled and plain_pods
+        elif not cross:
+            assert tunnelled and not plain_pods
+        else:
+            # between racks only in the tunnel, within a rack only outside of it
+            far = {"n1": ("n3",), "n2": ("n3",), "n3": ("n1", "n2")}[name]
+            far_nodes = {i for n in far for i in ips[n]}
+            far_pods = {i for n in far for i in pods_of[n]}
+            assert tunnelled and all(s in far_nodes or d in far_nodes for s, d in tunnelled)
+            assert not any(s in far_pods or d in far_pods for s, d in plain_pods)
+            assert bool(plain_pods) == (name != "n3")
+
+
+def test_no_default_route(world):
+    a, b = world.up(10, 20, objects=pools("VXLAN"))
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    for n, far in ((a, 20), (b, 10)):
+        n.ns.run("ip", "route", "replace", f"192.168.{far}.0/24", "via", f"192.168.{n.rack}.1")
+        n.ns.run("ip", "route", "del", "default")
+        n.ns.run("ip", "-6", "route", "del", "default")
+    for f in (4, 6):
+        wait_ping(p.ns, q.ip(f))
+        wait_ping(a.ns, q.ip(f))
+    assert ping(p.ns, a.ip4) and ping(p.ns, "169.254.1.1")
+
+
+def test_direct_uses_the_gateway_that_leads_to_a_peer(world):
+    """No default route; the peer's subnet is reached by a static one: blocks share its gateway."""
+    a, b = world.up(10, 20, objects=[pool("pool4", POOL4, "Direct", natOutgoing=False)])
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    block = next(x["spec"]["cidr"] for x in world.store.get("ipblocks") if x["spec"]["node"] == "n2")
+    assert block not in a.routes()
+    for n, far in ((a, 20), (b, 10)):
+        n.ns.run("ip", "route", "replace", f"192.168.{far}.0/24", "via", f"192.168.{n.rack}.1")
+        n.ns.run("ip", "route", "del", "default")
+    wait_for(lambda: a.routes()[block]["gateway"] == "192.168.10.1", 5)
+    route_fabric(world)
+    wait_ping(p.ns, q.ip(4))
+
+
+def test_mode_change_while_running(world, capture):
+    a, b = world.up(10, 10, objects=pools("VXLAN"))
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    wait_ping(p.ns, q.ip(4))
+    flow = p.ns.argv("ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", "60", q.ip(4))
+    import subprocess
+    running = subprocess.Popen(flow, stdout=subprocess.PIPE, text=True)
+    world.store.apply(*pools("Direct"))
+
+    def direct():
+        assert not [l for l in a.ns.ip("link") if l["ifname"] == "vxlan0"]
+        r = [r for r in a.routes().values() if r.get("gateway") == b.ip4]
+        return r and all(x["dev"] == "eth0" for x in r)
+    wait_for(direct, 5, "routes go by the uplink, vxlan0 is gone")
+    out = running.communicate(timeout=20)[0]
+    lost = 60 - int(out.split(" received")[0].split()[-1])
+    assert lost <= 6, out
+    for f in (4, 6):
+        wait_ping(p.ns, q.ip(f))
+    world.store.apply(*pools("VXLAN"))
+    cap = capture(world.router, a.uplink_port)
+    wait_for(lambda: [l for l in a.ns.ip("link") if l["ifname"] == "vxlan0"], 5)
+    for f in (4, 6):
+        wait_ping(p.ns, q.ip(f))
+    wait_for(lambda: any(v for _, _, v in cap.packets()), 3, "back in the tunnel")
+
+
+def test_a_node_that_leaves_takes_its_routes_along(world):
+    a, b = world.up(10, 10, objects=pools("VXLAN"))
+    world.pod(b, "q")
+    fdb = lambda: a.ns.sh("bridge fdb show dev vxlan0").stdout
+    wait_for(lambda: b.ip4 in fdb(), 5)
+    assert [r for r in a.routes().values() if r.get("dev") == "vxlan0"]
+    b.keeper.stop()
+    world.store.delete(b.object())
+    wait_for(lambda: b.ip4 not in fdb(), 5)
+    wait_for(lambda: not [r for r in a.routes().values() if r.get("dev") == "vxlan0"], 5)
+
+
+def test_borrowed_addresses_are_host_routes(world):
+    a, b = world.up(10, 10, objects=[pool("pool4", POOL4, "VXLAN")])
+    world.pod(b, "q")
+    block = ipaddress.ip_network(next(x["spec"]["cidr"] for x in world.store.get("ipblocks")
+                                      if x["spec"]["node"] == "n2"))
+    wanted = str(block[33])
+    p = world.pod(a, "p", runtimeConfig={"ips": [wanted]})
+    assert p.ips == [wanted]
+    wait_for(lambda: b.routes()[wanted]["dev"] == "vxlan0", 5, "the owner routes it to the borrower")
+    q = world.pod(b, "q2")
+    wait_ping(q.ns, wanted)
+    wait_ping(p.ns, q.ip(4))
+    assert p.delete() == (0, None)
+    wait_for(lambda: wanted not in b.routes(), 10, "the loan ends with the pod")

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What survives: agents that are killed at any moment, journals that are lost, changes by others,
+objects that are not ours."""
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from agent_world import Cni, capture, ping, pool, pools, pod_object, wait_ping, world
+from harness import wait_for
+
+
+def host_links(node):
+    return {l["ifname"] for l in node.ns.ip("link") if re.fullmatch("fl[0-9a-f]{13}", l["ifname"])}
+
+
+def kernel(node):
+    """Everything that may not change over a restart, indices included."""
+    return (sorted((l["ifindex"], l["ifname"], l["address"]) for l in node.ns.ip("link")),
+            sorted(json.dumps(r) for f in (4, 6) for r in node.ns.ip(f"-{f}", "route")),
+            sorted(json.dumps({k: v for k, v in n.items() if k != "probes"})
+                   for n in node.ns.ip("neigh", "show", "nud", "permanent")))
+
+
+def test_killed_agent_interrupts_nothing(world):
+    a, b = world.up(10, 10)
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    wait_ping(p.ns, q.ip(4))
+    before = kernel(a)
+    monitor = subprocess.Popen(a.ns.argv("ip", "monitor", "link", "address", "route"),
+                               stdout=subprocess.PIPE, text=True)
+    flow = subprocess.Popen(p.ns.argv("ping", "-n", "-q", "-i", "0.02", "-W", "1", "-c", "150", q.ip(4)),
+                            stdout=subprocess.PIPE, text=True)
+    for _ in range(3):
+        a.restart_agent()
+    assert "150 received" in flow.communicate(timeout=20)[0]
+    assert kernel(a) == before
+    monitor.terminate()
+    deleted = [l for l in monitor.communicate()[0].splitlines() if l.startswith("Deleted")]
+    assert not deleted, deleted
+    assert p.check() == (0, None)
+    assert p.delete() == (0, None)
+    wait_for(lambda: p.host_if not in host_links(a), 3)
+
+
+def test_kill_in_the_middle_of_adds(world):
+    """Whatever was answered with success is whole, and after DEL of everything nothing is left."""
+    n1, = world.up(10)
+    rnd = random.Random(7)
+    spaces = [world.netns(f"k{i}") for i in range(12)]
+    for round in range(6):
+        calls = [(i, s, n1.cni.start("ADD", f"r{round}-{i}", s.path)) for i, s in enumerate(spaces)]
+        time.sleep(rnd.uniform(0, 0.03))
+        old = n1.keeper.wait_role("agent")
+        os.kill(old, signal.SIGKILL)
+        done = [(i, s, *n1.cni.finish(c)) for i, s, c in calls]
+        n1.wait_serving()
+        good = [(i, s, out) for i, s, code, out in done if code == 0]
+        ips = [x["address"] for _, _, out in good for x in out["ips"]]
+        assert len(ips) == len(set(ips))
+        for i, s, out in good:
+            code, err = n1.cni("CHECK", f"r{round}-{i}", s.path, prevResult=out)
+            assert code == 0, err
+        for i, s in enumerate(spaces):
+            assert n1.cni("DEL", f"r{round}-{i}", s.path) == (0, None)
+        wait_for(lambda: not host_links(n1), 5, "every link is gone")
+        assert not [d for d in n1.routes() if d.count("/") == 0], "no host route is left"
+        for s in spaces:
+            assert not s.run("ip", "link", "show", "dev", "eth0", check=False).stdout
+
+
+def test_del_that_a_crash_cut_short_is_finished(world):
+    n1, = world.up(10)
+    pods = [world.pod(n1, f"c{i}") for i in range(5)]
+    for p in pods:
+        assert p.delete() == (0, None)
+    n1.kill_agent()  # before the reaper ran
+    wait_for(lambda: not host_links(n1), 5, "the next agent reaps them")
+
+
+def test_lost_journal_is_rebuilt(world):
+    n1, = world.up(10)
+    br = Cni(n1.ns, n1.keeper.cni_sock, network="brnet", attachment="bridge")
+    p, q, r = world.pod(n1, "p"), world.pod(n1, "q"), world.pod(n1, "r", cni=br)
+    journal = n1.keeper.state_dir / "ipam.journal"
+    n1.keeper.stop()
+    journal.unlink()
+    before = {i for x in (p, q, r) for i in x.ips}
+    world.restart(n1)
+    n1.wait_serving()
+    for x in (p, q, r):
+        for ip in x.ips:
+            assert ping(n1.ns, ip), ip
+    new = [world.pod(n1, f"x{i}") for i in range(8)]
+    assert not before & {i for x in new for i in x.ips}, "no address is given out twice"
+    for x in (p, q, r):
+        assert x.delete() == (0, None)
+    wait_for(lambda: not {x.host_if for x in (p, q, r)} & host_links(n1), 3)
+
+
+@pytest.mark.parametrize("harm, is_back", [
+    ("ip route del {ip}", lambda n, p: p.ip(4) in n.routes()),
+    ("ip route flush proto 70", lambda n, p: p.ip(4) in n.routes()),
+    ("ip neigh flush all nud permanent",
+     lambda n, p: n.ns.ip("neigh", "show", "dev", p.host_if, "nud", "permanent")),
+    ("ip addr del 169.254.1.1/32 dev lo", lambda n, p: "169.254.1.1" in n.ns.run("ip", "addr").stdout),
+    ("ip link del vxlan0", lambda n, p: n.ns.ip("route", "show", "dev", "vxlan0", "proto", "70")),
+    ("ip link set vxlan0 down", lambda n, p: n.ns.ip("route", "show", "dev", "vxlan0", "proto", "70")),
+    ("bridge fdb flush dev vxlan0 2>/dev/null || bridge fdb del {mac} dev vxlan0",
+     lambda n, p: "dst" in n.ns.sh("bridge fdb show dev vxlan0").stdout),
+    ("ip link set {dev} down", lambda n, p: p.ip(4) in n.routes()),
+    ("ip addr flush dev vxlan0", lambda n, p: n.ns.ip("-4", "addr", "show", "dev", "vxlan0")),
+])
+def test_repairs_within_200_ms(world, harm, is_back):
+    a, b = world.up(10, 10)
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    wait_ping(p.ns, q.ip(4))
+    mac = a.ns.sh("bridge fdb show dev vxlan0").stdout.split()[0]
+    time.sleep(0.3)
+    a.ns.sh(harm.format(ip=p.ip(4), dev=p.host_if, mac=mac))
+    t = time.monotonic()
+    wait_for(lambda: is_back(a, p), 2, "it is back", every=0.005)
+    took = time.monotonic() - t
+    assert took < 0.25 + 0.15, f"took {took:.3f} s (polling included)"
+    for f in (4, 6):
+        wait_ping(p.ns, q.ip(f))
+        assert ping(a.ns, p.ip(f))
+
+
+def test_objects_of_others_are_not_touched(world):
+    n1, = world.up(10)
+    n1.ns.sh("""
+        ip link add other type veth peer name other1; ip link set other up
+        ip addr add 10.244.250.1/24 dev other
+        ip route add 10.244.251.0/24 dev other
+        ip route add blackhole 10.250.0.0/16 proto static
+        ip route add 10.251.0.0/16 dev other table 77
+        ip rule add from 10.251.0.0/16 lookup 77
+        ip neigh add 10.244.250.9 lladdr 02:00:00:00:00:09 dev other nud permanent
+        ip link add floor type bridge; ip link set floor up
+    """)
+    see = lambda: n1.ns.sh("""
+        ip -d link show other; ip addr show other; ip route | grep -v 'proto 70'
+        ip route show table 77;         ip rule; ip neigh show dev other; ip link show floor""").stdout
+    before = see()
+    p = world.pod(n1, "p")
+    n1.restart_agent()
+    assert p.delete() == (0, None)
+    wait_for(lambda: not host_links(n1), 3)
+    world.store.apply(*pools("Direct"))
+    wait_for(lambda: "vxlan0" not in n1.ns.run("ip", "link").stdout, 5)
+    assert see() == before
+
+
+def test_a_foreign_route_over_ours_is_left_alone_and_said(world):
+    n1, = world.up(10)
+    block = next(d for d, r in n1.routes().items() if r.get("type") == "blackhole")
+    ip = block.split("/")[0].rsplit(".", 1)[0] + "." + str(int(block.split("/")[0].rsplit(".", 1)[1]) + 9)
+    n1.ns.run("ip", "route", "add", ip, "via", "192.168.10.1", "proto", "static")
+    code, err = n1.cni("ADD", "c1", world.netns("p").path, runtimeConfig={"ips": [ip]})
+    assert code and ip in err["msg"]
+    assert [r["gateway"] for r in n1.ns.ip("route", "show", ip)] == ["192.168.10.1"]
+    wait_for(lambda: not host_links(n1), 2)
+
+
+def test_many_at_once(world):
+    """200 ADDs, 16 at a time, then 200 DELs; judged by addresses and links in all namespaces."""
+    n1, = world.up(10)
+    spaces = [world.netns(f"m{i}") for i in range(200)]
+    running, results = [], {}
+
+    def reap(down_to):
+        while len(running) > down_to:
+            i, p = running.pop(0)
+            code, out = n1.cni.finish(p)
+            assert code == 0, out
+            results[i] = out
+    for i, s in enumerate(spaces):
+        running.append((i, n1.cni.start("ADD", f"m{i}", s.path)))
+        reap(15)
+    reap(0)
+    seen = []
+    for s in spaces:
+        seen += [a["local"] for l in s.ip("addr", "show", "dev", "eth0") for a in l["addr_info"]
+                 if a["scope"] == "global"]
+    assert len(seen) == len(set(seen)) == 400
+    assert len(host_links(n1)) == 200
+    for i, s in enumerate(spaces):
+        running.append((i, n1.cni.start("DEL", f"m{i}", s.path)))
+        reap(15)
+    reap(0)
+    assert not [d for d in n1.routes() if "/" not in d]
+    wait_for(lambda: not host_links(n1), 3, "no link is left")
+    for s in spaces:
+        assert "eth0" not in [l["ifname"] for l in s.ip("link")]
+
+
+def test_store_away(world):
+    """Without watch pods come and go; what they need is on this node."""
+    n1, = world.up(10)
+    p = world.pod(n1, "p")
+    os.kill(n1.keeper.wait_role("watch"), signal.SIGSTOP)
+    try:
+        q = world.pod(n1, "q")
+        assert ping(p.ns, q.ip(4)) and ping(p.ns, q.ip(6))
+        assert q.delete() == (0, None)
+    finally:
+        os.kill(n1.keeper.pid("watch"), signal.SIGCONT)
+    wait_for(lambda: [w["spec"]["containerID"] for w in world.store.get("workloadendpoints")] == ["p"], 10)
