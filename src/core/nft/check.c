@@ -48,6 +48,20 @@ static int check_parts(const struct nft_part *v, unsigned n, bool vmap, struct e
 	return 0;
 }
 
+/* nft 1.0.6 aborts on listing them. */
+static bool many_flags(const struct nft_set *s, const uint8_t *key)
+{
+	for (unsigned i = 0, at = 0; i < s->n_key; i++) {
+		uint32_t v = 0;
+
+		memcpy(&v, key + at, part_len(&s->key[i]) < 4 ? 1 : 4);
+		if (type_info(s->key[i].type)->flags && v & (v - 1))
+			return true;
+		at += pad4(part_len(&s->key[i]));
+	}
+	return false;
+}
+
 static int check_elems(const struct nft_set *s, const struct nft_table *t, struct err *e)
 {
 	for (uint32_t i = 0; i < s->n; i++) {
@@ -58,6 +72,8 @@ static int check_elems(const struct nft_set *s, const struct nft_table *t, struc
 			return r;
 		if (x->key_end && !(s->flags & NFT_SET_INTERVAL))
 			return err_set(e, -EINVAL, "a range in a set without intervals");
+		if (many_flags(s, x->key))
+			return err_set(e, -EINVAL, "an element with several flags in one part");
 		if (s->n_data && !nft_set_is_vmap(s) && !x->data)
 			return err_set(e, -EINVAL, "an element without data");
 		if (x->verdict.chain && !nft_chain_get(t, x->verdict.chain))
@@ -94,6 +110,20 @@ static int check_set(const struct nft_table *t, const struct nft_set *s, struct 
 	return r ? err_wrap(e, "set %s", s->name) : 0;
 }
 
+/* A generator gives add … add + modulus - 1. */
+static int check_generated(const struct nft_sel *s, const struct nft_val *v, struct err *e)
+{
+	uint32_t x;
+
+	if (sel_info(s)->load != LOAD_NUMGEN && sel_info(s)->load != LOAD_HASH)
+		return 0;
+	memcpy(&x, v->b, 4);
+	if (!s->modulus || x < s->add || x - s->add >= s->modulus)
+		return err_set(e, -EINVAL, "%s mod %u never gives %u", sel_info(s)->text,
+			       s->modulus, x);
+	return 0;
+}
+
 static int check_match(const struct nft_stmt *s, struct err *e)
 {
 	unsigned len = nft_sel_len(&s->match.sel), type = sel_type(&s->match.sel);
@@ -106,6 +136,8 @@ static int check_match(const struct nft_stmt *s, struct err *e)
 			       sel_info(&s->match.sel)->text, len);
 	if ((s->match.op == NFC_RANGE || s->match.op == NFC_NOT_RANGE) && s->match.b.len != len)
 		return err_set(e, -EINVAL, "range without its end");
+	if (check_generated(&s->match.sel, &s->match.a, e))
+		return -EINVAL;
 	if ((s->match.op == NFC_ANY || s->match.op == NFC_NONE) && !type_info(type)->flags)
 		return err_set(e, -EINVAL, "%s has no flags", sel_info(&s->match.sel)->text);
 	if (!s->match.mask.len)
@@ -225,6 +257,34 @@ static int check_stmt(const struct place *p, const struct nft_stmt *s, struct er
 	return err_set(e, -EINVAL, "no such statement");
 }
 
+/* A header has one name, given what the rule knows by then. */
+static int check_names(const struct pkt *k, const struct nft_stmt *s, struct err *e)
+{
+	const struct nft_sel *v[64];
+	uint32_t n = stmt_sels(s, v, 64);
+
+	for (uint32_t i = 0; i < n && i < 64; i++) {
+		const struct sel_info *in = sel_info(v[i]);
+		bool raw = v[i]->key == NFK_PAYLOAD;
+		struct nft_sel known;
+
+		if (v[i]->key == NFK_META_NFPROTO && k->family != NFPROTO_INET)
+			return err_set(e, -EINVAL, "meta nfproto is for inet tables");
+		if (in->load != LOAD_PAYLOAD)
+			continue;
+		/* nft reads it as the named fields that lie there. */
+		if (raw && v[i]->base == NFT_PAYLOAD_TRANSPORT_HEADER && k->l4 &&
+		    k->l4 != IPPROTO_ICMP && k->l4 != IPPROTO_ICMPV6)
+			return err_set(e, -EINVAL, "raw bytes of a header that has names");
+		known = sel_from_payload(raw ? v[i]->base : in->arg, raw ? v[i]->offset : in->off,
+					 nft_sel_len(v[i]), k->l3, k->l4);
+		if (known.key != v[i]->key)
+			return err_set(e, -EINVAL, "what is said as %s has a name here: %s",
+				       in->text, sel_info(&known)->text);
+	}
+	return 0;
+}
+
 static int check_rule(const struct place *p, const struct nft_rule *r, struct err *e)
 {
 	struct pkt k;
@@ -237,6 +297,8 @@ static int check_rule(const struct place *p, const struct nft_rule *r, struct er
 		rc = check_stmt(p, &r->v[i], e);
 		if (!rc && pkt_need(&k, &r->v[i], d) < 0)
 			rc = err_set(e, -EINVAL, "no such header in this table or rule");
+		if (!rc)
+			rc = check_names(&k, &r->v[i], e);
 		if (!rc && pkt_redundant(r, p->t->family, i))
 			rc = err_set(e, -EINVAL, "a later statement implies this one");
 		pkt_learn(&k, &r->v[i]);

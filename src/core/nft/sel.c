@@ -30,7 +30,6 @@ static const struct type_info types[] = {
 	[NFTY_TCP_FLAG] = { "tcp_flag", 1, 15, 0, 1 },
 	[NFTY_MARK] = { "mark", 4, 19, 1, 0 },
 	[NFTY_IFNAME] = { "ifname", 16, 41, 1, 0 },
-	[NFTY_IFINDEX] = { "iface_index", 4, 20, 1, 0 },
 	[NFTY_CT_STATE] = { "ct_state", 4, 26, 1, 1 },
 	[NFTY_CT_STATUS] = { "ct_status", 4, 28, 1, 1 },
 	[NFTY_CT_DIR] = { "ct_dir", 1, 27, 1, 0 },
@@ -49,6 +48,10 @@ static_assert(sizeof(types) / sizeof(types[0]) == NFTY_COUNT,
 #define META(t, type, len, key)                                                                    \
 	{                                                                                          \
 		t, NFTY_##type, len, LOAD_META, key, 0, 0, 0, 0, 0                                 \
+	}
+#define CT_OF(t, type, len, key, dir, l3) /* no header is read, but only that family has it */     \
+	{                                                                                          \
+		t, NFTY_##type, len, LOAD_CT, key, dir, l3, 0, 0, 0                                \
 	}
 #define CT(t, type, len, key, dir)                                                                 \
 	{                                                                                          \
@@ -74,8 +77,6 @@ static const struct sel_info sels[] = {
 	[NFK_NONE] = { "none", NFTY_NONE, 0, 0, 0, 0, 0, 0, 0, 0 },
 	[NFK_META_IIFNAME] = META("iifname", IFNAME, 16, NFT_META_IIFNAME),
 	[NFK_META_OIFNAME] = META("oifname", IFNAME, 16, NFT_META_OIFNAME),
-	[NFK_META_IIF] = META("iif", IFINDEX, 4, NFT_META_IIF),
-	[NFK_META_OIF] = META("oif", IFINDEX, 4, NFT_META_OIF),
 	[NFK_META_L4PROTO] = META("meta l4proto", INET_PROTO, 1, NFT_META_L4PROTO),
 	[NFK_META_NFPROTO] = META("meta nfproto", NFPROTO, 1, NFT_META_NFPROTO),
 	[NFK_META_PROTOCOL] = META("meta protocol", ETHER_TYPE, 2, NFT_META_PROTOCOL),
@@ -84,8 +85,6 @@ static const struct sel_info sels[] = {
 	[NFK_META_SKGID] = META("meta skgid", GID, 4, NFT_META_SKGID),
 	[NFK_META_PKTTYPE] = META("meta pkttype", PKT_TYPE, 1, NFT_META_PKTTYPE),
 	[NFK_META_LENGTH] = META("meta length", INTEGER, 4, NFT_META_LEN),
-	[NFK_META_IBRNAME] = META("meta ibrname", IFNAME, 16, NFT_META_BRI_IIFNAME),
-	[NFK_META_OBRNAME] = META("meta obrname", IFNAME, 16, NFT_META_BRI_OIFNAME),
 	[NFK_ETHER_SADDR] = LL("ether saddr", ETHER_ADDR, 6, 6, 2),
 	[NFK_ETHER_DADDR] = LL("ether daddr", ETHER_ADDR, 6, 0, 1),
 	[NFK_ETHER_TYPE] = LL("ether type", ETHER_TYPE, 2, 12, 3),
@@ -121,14 +120,15 @@ static const struct sel_info sels[] = {
 	[NFK_CT_STATUS] = CT("ct status", CT_STATUS, 4, NFT_CT_STATUS, 255),
 	[NFK_CT_MARK] = CT("ct mark", MARK, 4, NFT_CT_MARK, 255),
 	[NFK_CT_DIRECTION] = CT("ct direction", CT_DIR, 1, NFT_CT_DIRECTION, 255),
-	[NFK_CT_ORIG_SADDR4] = CT("ct original ip saddr", IPV4_ADDR, 4, NFT_CT_SRC_IP, 0),
-	[NFK_CT_ORIG_DADDR4] = CT("ct original ip daddr", IPV4_ADDR, 4, NFT_CT_DST_IP, 0),
-	[NFK_CT_ORIG_SADDR6] = CT("ct original ip6 saddr", IPV6_ADDR, 16, NFT_CT_SRC_IP6, 0),
-	[NFK_CT_ORIG_DADDR6] = CT("ct original ip6 daddr", IPV6_ADDR, 16, NFT_CT_DST_IP6, 0),
-	[NFK_CT_ORIG_PROTO_SRC] = CT("ct original proto-src", INET_SERVICE, 2, NFT_CT_PROTO_SRC, 0),
-	[NFK_CT_ORIG_PROTO_DST] = CT("ct original proto-dst", INET_SERVICE, 2, NFT_CT_PROTO_DST, 0),
-	[NFK_CT_REPLY_SADDR4] = CT("ct reply ip saddr", IPV4_ADDR, 4, NFT_CT_SRC_IP, 1),
-	[NFK_CT_REPLY_SADDR6] = CT("ct reply ip6 saddr", IPV6_ADDR, 16, NFT_CT_SRC_IP6, 1),
+	[NFK_CT_ORIG_SADDR4] = CT_OF("ct original ip saddr", IPV4_ADDR, 4, NFT_CT_SRC_IP, 0, L3_IP),
+	[NFK_CT_ORIG_DADDR4] = CT_OF("ct original ip daddr", IPV4_ADDR, 4, NFT_CT_DST_IP, 0, L3_IP),
+	[NFK_CT_ORIG_SADDR6] =
+		CT_OF("ct original ip6 saddr", IPV6_ADDR, 16, NFT_CT_SRC_IP6, 0, L3_IP6),
+	[NFK_CT_ORIG_DADDR6] =
+		CT_OF("ct original ip6 daddr", IPV6_ADDR, 16, NFT_CT_DST_IP6, 0, L3_IP6),
+	[NFK_CT_REPLY_SADDR4] = CT_OF("ct reply ip saddr", IPV4_ADDR, 4, NFT_CT_SRC_IP, 1, L3_IP),
+	[NFK_CT_REPLY_SADDR6] =
+		CT_OF("ct reply ip6 saddr", IPV6_ADDR, 16, NFT_CT_SRC_IP6, 1, L3_IP6),
 	[NFK_FIB_SADDR_TYPE] = { "fib saddr type", NFTY_FIB_ADDRTYPE, 4, LOAD_FIB,
 				 NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_SADDR, 0, 0, 0, 0 },
 	[NFK_FIB_DADDR_TYPE] = { "fib daddr type", NFTY_FIB_ADDRTYPE, 4, LOAD_FIB,
@@ -138,10 +138,6 @@ static const struct sel_info sels[] = {
 				    NFTA_FIB_F_SADDR | NFTA_FIB_F_IIF | NFTA_FIB_F_PRESENT, 0, 0, 0,
 				    0 },
 	[NFK_RT_TCPMSS] = { "rt mtu", NFTY_INTEGER, 2, LOAD_RT, NFT_RT_TCPMSS, 0, 0, 0, 0, 0 },
-	[NFK_RT_NEXTHOP4] = { "rt ip nexthop", NFTY_IPV4_ADDR, 4, LOAD_RT, NFT_RT_NEXTHOP4, 0, 0, 0,
-			      0, 0 },
-	[NFK_RT_NEXTHOP6] = { "rt ip6 nexthop", NFTY_IPV6_ADDR, 16, LOAD_RT, NFT_RT_NEXTHOP6, 0, 0,
-			      0, 0, 0 },
 	[NFK_NUMGEN_INC] = { "numgen inc", NFTY_INTEGER, 4, LOAD_NUMGEN, NFT_NG_INCREMENTAL, 0, 0,
 			     0, 0, 0 },
 	[NFK_NUMGEN_RANDOM] = { "numgen random", NFTY_INTEGER, 4, LOAD_NUMGEN, NFT_NG_RANDOM, 0, 0,
@@ -354,13 +350,15 @@ uint32_t stmt_sels(const struct nft_stmt *s, const struct nft_sel **out, uint32_
 	return 0;
 }
 
-/* The headers that a statement needs; -EINVAL where they contradict. */
-static int stmt_headers(const struct nft_stmt *s, unsigned *l3, unsigned *l4, bool *ether)
+/* The headers that a statement reads; -EINVAL where they contradict. `only`: the family that
+ * parts without a header of their own (ct, rt) are of. */
+static int stmt_headers(const struct nft_stmt *s, unsigned *l3, unsigned *l4, bool *ether,
+			unsigned *only)
 {
 	const struct nft_sel *v[4 * NFT_PARTS_MAX * NFT_PARTS_MAX];
 	uint32_t n = stmt_sels(s, v, sizeof(v) / sizeof(v[0]));
 
-	*l3 = *l4 = 0;
+	*l3 = *l4 = *only = 0;
 	*ether = false;
 	if (n > sizeof(v) / sizeof(v[0]))
 		return -EINVAL;
@@ -371,6 +369,12 @@ static int stmt_headers(const struct nft_stmt *s, unsigned *l3, unsigned *l4, bo
 			*ether = true;
 			continue;
 		}
+		if (in->load != LOAD_PAYLOAD && in->l3) {
+			if (*only && *only != in->l3)
+				return -EINVAL;
+			*only = in->l3;
+			continue;
+		}
 		if ((in->l3 && *l3 && *l3 != in->l3) || (in->l4 && *l4 && *l4 != in->l4))
 			return -EINVAL;
 		*l3 = in->l3 ? in->l3 : *l3;
@@ -378,24 +382,28 @@ static int stmt_headers(const struct nft_stmt *s, unsigned *l3, unsigned *l4, bo
 	}
 	if (s->kind == NFS_REJECT && s->reject.type == NFT_REJECT_ICMP_UNREACH)
 		*l3 = s->reject.family == NFPROTO_IPV6 ? L3_IP6 : L3_IP;
-	return 0;
+	return *only && *l3 && *only != *l3 ? -EINVAL : 0;
 }
 
 int pkt_need(struct pkt *k, const struct nft_stmt *s, struct dep out[2])
 {
 	static const uint16_t ethertype[] = { 0, ETHERTYPE_IP, ETHERTYPE_IPV6, ETHERTYPE_ARP };
 	static const uint8_t nfproto[] = { 0, NFPROTO_IPV4, NFPROTO_IPV6, NFPROTO_ARP };
-	unsigned l3, l4;
+	unsigned l3, l4, only;
 	bool ether;
 	int n = 0;
 
-	if (stmt_headers(s, &l3, &l4, &ether))
+	if (stmt_headers(s, &l3, &l4, &ether, &only))
+		return -EINVAL;
+	if (only && k->l3 && only != k->l3)
 		return -EINVAL;
 	if (ether && k->family != NFPROTO_BRIDGE)
 		return -EINVAL;
 	if (l3 && k->l3 && l3 != k->l3)
 		return -EINVAL;
 	if (l4 && k->l4 && l4 != k->l4)
+		return -EINVAL;
+	if ((l4 && (l3 == L3_ARP || k->l3 == L3_ARP)) || (l3 == L3_ARP && k->l4))
 		return -EINVAL;
 	if (l3 && !k->l3) {
 		if (k->family == NFPROTO_INET && l3 == L3_ARP)

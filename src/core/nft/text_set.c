@@ -111,27 +111,26 @@ static unsigned per_line(const struct nft_set *s)
 	case NFTY_ARP_OP:
 	case NFTY_INET_PROTO:
 	case NFTY_INET_SERVICE:
-	case NFTY_MARK:
-	case NFTY_IFINDEX:
-	case NFTY_CT_DIR:
-	case NFTY_CT_STATE:
-	case NFTY_CT_STATUS:
-	case NFTY_ICMP_TYPE:
-	case NFTY_ICMPV6_TYPE:
-	case NFTY_ETHER_TYPE:
 	case NFTY_TCP_FLAG:
-	case NFTY_PKT_TYPE:
+	case NFTY_MARK:
 	case NFTY_UID:
 	case NFTY_GID:
-	case NFTY_ICMP_CODE:
-	case NFTY_ICMPV6_CODE:
-	case NFTY_FIB_ADDRTYPE:
-	case NFTY_BOOLEAN:
+	case NFTY_CT_DIR:
 		return 5;
 	case NFTY_IPV4_ADDR:
+	case NFTY_CT_STATE:
+	case NFTY_CT_STATUS:
+	case NFTY_PKT_TYPE:
 		return 2;
 	case NFTY_IPV6_ADDR:
 	case NFTY_ETHER_ADDR:
+	case NFTY_ETHER_TYPE:
+	case NFTY_ICMP_TYPE:
+	case NFTY_ICMP_CODE:
+	case NFTY_ICMPV6_TYPE:
+	case NFTY_ICMPV6_CODE:
+	case NFTY_FIB_ADDRTYPE:
+	case NFTY_BOOLEAN:
 	case NFTY_IFNAME:
 	case NFTY_NONE:
 	case NFTY_VERDICT:

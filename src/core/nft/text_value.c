@@ -130,7 +130,6 @@ static const struct word *words_of(unsigned type)
 	case NFTY_INET_SERVICE:
 	case NFTY_MARK:
 	case NFTY_IFNAME:
-	case NFTY_IFINDEX:
 	case NFTY_UID:
 	case NFTY_GID:
 	case NFTY_INTEGER:
@@ -228,7 +227,6 @@ void text_value(struct buf *out, unsigned type, bool host, const uint8_t *v, uns
 	case NFTY_ICMP_CODE:
 	case NFTY_ICMPV6_TYPE:
 	case NFTY_ICMPV6_CODE:
-	case NFTY_IFINDEX:
 	case NFTY_CT_DIR:
 	case NFTY_FIB_ADDRTYPE:
 	case NFTY_PKT_TYPE:

@@ -20,7 +20,14 @@ enum {
 };
 enum { BYTEORDER_NONE, BYTEORDER_HOST, BYTEORDER_BIG };
 /* nft's expression numbers. */
-enum { EXPR_PAYLOAD = 7, EXPR_META = 9, EXPR_CT = 12, EXPR_CONCAT = 13, EXPR_NUMGEN = 23 };
+enum {
+	EXPR_VERDICT = 1,
+	EXPR_PAYLOAD = 7,
+	EXPR_META = 9,
+	EXPR_CT = 12,
+	EXPR_CONCAT = 13,
+	EXPR_NUMGEN = 23
+};
 
 struct ud {
 	uint8_t *p;
@@ -114,6 +121,17 @@ static void ud_typeof(struct ud *u, unsigned tag, const struct nft_part *v, unsi
 		ud_put(u, tag, all.p, all.n);
 }
 
+/* A typeof declaration has two sides, or nft does not believe it. */
+static void ud_verdict(struct ud *u)
+{
+	uint8_t mem[16] = { 0 };
+	struct ud f = { mem, 0, sizeof(mem), false };
+
+	ud_u32(&f, 0, EXPR_VERDICT);
+	ud_put(&f, 1, mem, 0);
+	ud_put(u, SET_DATA_TYPEOF, f.p, f.n);
+}
+
 static uint32_t byteorder(const struct nft_part *v, unsigned n)
 {
 	if (n != 1)
@@ -132,7 +150,9 @@ unsigned udata_set(uint8_t *p, unsigned cap, const struct nft_set *s)
 		ud_u32(&u, SET_DATABYTEORDER, byteorder(s->data, s->n_data));
 	if (s->key[0].sel.key)
 		ud_typeof(&u, SET_KEY_TYPEOF, s->key, s->n_key);
-	if (s->n_data && s->data[0].sel.key)
+	if (s->key[0].sel.key && nft_set_is_vmap(s))
+		ud_verdict(&u);
+	else if (s->n_data && s->data[0].sel.key)
 		ud_typeof(&u, SET_DATA_TYPEOF, s->data, s->n_data);
 	if (s->comment)
 		ud_put(&u, SET_COMMENT, s->comment, strlen(s->comment) + 1);
