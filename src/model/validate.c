@@ -344,10 +344,13 @@ static int check_block(const struct object *o, struct err *e)
 		return rc;
 	if (b->spec.tunnelAddress.family && !prefix_has(&b->spec.cidr, &b->spec.tunnelAddress))
 		return bad(o, e, "spec.tunnelAddress: must be inside of spec.cidr");
-	for (uint32_t i = 0; i < b->spec.borrowed.n; i++)
-		if (!prefix_has(&b->spec.cidr, &b->spec.borrowed.v[i].address))
+	for (uint32_t i = 0; i < b->spec.borrowed.n; i++) {
+		const struct ipaddr *a = &b->spec.borrowed.v[i].address;
+
+		if (a->family && !prefix_has(&b->spec.cidr, a))
 			return bad(o, e, "spec.borrowed[%u].address: must be inside of spec.cidr",
 				   i);
+	}
 	return 0;
 }
 
