@@ -3,9 +3,9 @@
 #include "cmd/columns.h"
 
 #include "base/buf.h"
+#include "core/ipam/pool.h"
 
 #include <string.h>
-#include <sys/socket.h>
 
 typedef void cells_fn(struct table *t, const struct object *o, bool wide);
 
@@ -126,12 +126,11 @@ static void pool_cells(struct table *t, const struct object *o, bool wide)
 {
 	static const char *const modes[] = { "VXLAN", "Direct", "VXLAN", "IPIP" };
 	const struct ippool *p = o->body;
-	bool v6 = p->spec.cidr.addr.family == AF_INET6;
 
 	cell_prefix(t, &p->spec.cidr);
 	table_cell(t, "%s%s", modes[p->spec.mode <= POOL_IPIP ? p->spec.mode : 0],
 		   p->spec.crossSubnet ? " (cross-subnet)" : "");
-	table_cell(t, "/%lld", (long long)(p->spec.blockSize ? p->spec.blockSize : v6 ? 122 : 26));
+	table_cell(t, "/%u", ipam_pool_block_len(p));
 	cell_yes(t, p->spec.natOutgoing);
 	cell_yes(t, p->spec.disabled);
 	if (!wide)
