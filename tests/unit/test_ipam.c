@@ -434,6 +434,36 @@ static void nobody_to_borrow_from(void **state)
 	assert_int_equal(sim_take(m, 1, "b1", NULL), -ENOSPC); /* node a cannot answer */
 }
 
+/* As hosts on a link see their subnet: neither its first nor its last address is a host. */
+static void subnets_on_a_link(void **state)
+{
+	struct sim *m = *state;
+	struct ipam_request q = { .on_link = 1 };
+	struct ipaddr first;
+	size_t a = sim_host(m, "a");
+	char name[8];
+
+	sim_pool(m, "10.1.0.0/29", 29);
+	sim_pool(m, "10.2.0.0/31", 31);
+	sim_pool(m, "fd00:1::/124", 124);
+	sim_sync(m);
+	for (int i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		assert_int_equal(sim_take(m, a, name, &q), 0);
+		if (last(m)->addr[0].b[1] == 1)
+			assert_in_range(last(m)->addr[0].b[3], 1, 6);
+	}
+	assert_int_equal(sim_take(m, a, "c8", &q), -ENOSPC);
+	first = ip("10.1.0.7");
+	q.at.addrs.v = &first;
+	q.at.addrs.n = 1;
+	assert_int_equal(sim_take(m, a, "d", &q), -EADDRINUSE);
+	has(m, "broadcast");
+	q.on_link = 0;
+	assert_int_equal(sim_take(m, a, "d", &q), 0);
+	sim_audit(m);
+}
+
 /* ---- reservations */
 
 static void reservations(void **state)
@@ -795,6 +825,7 @@ int main(void)
 		T(owner_decides),
 		T(borrow_when_full),
 		T(nobody_to_borrow_from),
+		T(subnets_on_a_link),
 		T(reservations),
 		T(huge_reservation_ends),
 		T(cooldown),

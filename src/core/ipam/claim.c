@@ -5,6 +5,7 @@
 #include "core/ipam/state.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* FNV-1a, finished so that similar names end far apart. */
 uint64_t name_spread(const char *text, uint64_t seed)
@@ -136,7 +137,15 @@ int claim_action(const struct ipam *s, const struct view_pool *p, const struct p
 	return 0;
 }
 
-bool free_address(const struct ipam *s, const struct view_block *b, int64_t now, bool cooling,
+bool is_subnet_edge(const struct prefix *cidr, const struct ipaddr *a)
+{
+	struct ipaddr last = prefix_last(cidr);
+
+	return a->family == AF_INET && cidr->len < 31 &&
+	       (addr_eq(a, &cidr->addr) || addr_eq(a, &last));
+}
+
+bool free_address(const struct ipam *s, const struct view_block *b, const struct suitable *want,
 		  struct ipaddr *out)
 {
 	const struct prefix *cidr = &b->b.spec.cidr;
@@ -149,11 +158,13 @@ bool free_address(const struct ipam *s, const struct view_block *b, int64_t now,
 
 		if (k < end && addr_eq(&k->addr, &a)) {
 			freed = k->freed_seq;
-			if (k->owner || k->lent_to || (!cooling && slot_cooling(s, k, now)))
+			if (k->owner || k->lent_to ||
+			    (!want->cooling && slot_cooling(s, k, want->now)))
 				freed = UINT64_MAX;
 			k++;
 		}
-		if (freed >= best || is_reserved(s, &a) || is_tunnel(s, &a))
+		if (freed >= best || is_reserved(s, &a) || is_tunnel(s, &a) ||
+		    (want->on_link && is_subnet_edge(cidr, &a)))
 			continue;
 		best = freed;
 		*out = a;

@@ -78,12 +78,13 @@ static bool can_lend(const struct keeping *k, const struct view_block *b,
 {
 	const struct view_pool *p = pool_of_block(k->s, b);
 	const struct slot *slot = slot_find(k->s, &w->address);
+	const struct suitable fresh = { .now = k->t->now };
+	const struct suitable any = { .now = k->t->now, .cooling = true };
 
 	if (!p || p->p->spec.strictAffinity || !block_usable(k->s, b))
 		return false;
 	if (!w->address.family)
-		return free_address(k->s, b, k->t->now, false, a) ||
-		       free_address(k->s, b, k->t->now, true, a);
+		return free_address(k->s, b, &fresh, a) || free_address(k->s, b, &any, a);
 	*a = w->address;
 	return prefix_has(&b->b.spec.cidr, a) && !is_tunnel(k->s, a) &&
 	       !(slot && (slot->owner || slot->lent_to));
@@ -296,6 +297,7 @@ static int get_tunnel(const struct keeping *k, uint8_t family)
 		struct ipam_action a = { .type = IPAM_UPDATE,
 					 .rev = b->rev,
 					 .why = "take a tunnel address" };
+		const struct suitable want = { .now = k->t->now };
 		struct ipaddr t = { 0 };
 
 		if (b->b.spec.cidr.addr.family != family || !block_usable(s, b))
@@ -305,7 +307,7 @@ static int get_tunnel(const struct keeping *k, uint8_t family)
 		/* Sent before, outcome unknown: it must be the same one. */
 		if (w && w->state == WRITE_UNKNOWN)
 			t = w->block.spec.tunnelAddress;
-		if (!t.family && !free_address(s, b, k->t->now, false, &t))
+		if (!t.family && !free_address(s, b, &want, &t))
 			continue;
 		if (block_copy(k->t->arena, &b->b, &a.block))
 			return err_set(k->e, -ENOMEM, "no memory");

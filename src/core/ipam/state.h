@@ -133,9 +133,17 @@ bool is_tunnel(const struct ipam *s, const struct ipaddr *a);
 /* ---- claim.c */
 /* A number that follows from the text, spread over the whole range. */
 uint64_t name_spread(const char *text, uint64_t seed);
+/* What a free address has to be. */
+struct suitable {
+	int64_t now;
+	bool cooling; /* one that cools down will do */
+	bool on_link; /* struct ipam_request */
+};
 /* The best free address of a block: one that never was used or the one freed longest ago. */
-bool free_address(const struct ipam *s, const struct view_block *b, int64_t now, bool cooling,
+bool free_address(const struct ipam *s, const struct view_block *b, const struct suitable *want,
 		  struct ipaddr *out);
+/* The first or last address of an IPv4 subnet of more than two. */
+bool is_subnet_edge(const struct prefix *cidr, const struct ipaddr *a);
 /* The next block of the pool that nobody has. false: none. */
 bool free_block(const struct ipam *s, const struct view_pool *p, struct prefix *out);
 size_t own_blocks(const struct ipam *s, const struct view_pool *p);

@@ -89,6 +89,7 @@ void choose(const struct asking *k, const struct ipaddr *a, const struct view_bl
 
 static bool own_address(const struct asking *k, uint8_t family, bool cooling, struct choice *c)
 {
+	const struct suitable want = { k->t->now, cooling, k->q->on_link };
 	const struct view_pool *p;
 
 	for (size_t n = 0; (p = nth_pool(k, family, n)); n++)
@@ -97,7 +98,7 @@ static bool own_address(const struct asking *k, uint8_t family, bool cooling, st
 			struct ipaddr a;
 
 			if (pool_of_block(k->s, b) != p || !block_usable(k->s, b) ||
-			    !free_address(k->s, b, k->t->now, cooling, &a))
+			    !free_address(k->s, b, &want, &a))
 				continue;
 			choose(k, &a, b, c);
 			return true;
@@ -219,6 +220,10 @@ static int pick_fixed(const struct asking *k, const struct ipaddr *a, struct cho
 	addr_str(a, text);
 	if (!p)
 		return err_set(k->e, -ENOENT, "%s lies in no IPPool", text);
+	if (k->q->on_link && b && is_subnet_edge(&b->b.spec.cidr, a))
+		return err_set(k->e, -EADDRINUSE,
+			       "%s is the network's or the broadcast address of its block's subnet",
+			       text);
 	if (!p->serves)
 		return err_set(k->e, -EPERM, "%s lies in IPPool %s, which %s", text,
 			       p->p->meta.name,
