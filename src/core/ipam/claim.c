@@ -7,6 +7,10 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+/* Places where nodes begin to look: enough that few of a large cluster's nodes meet, few enough
+ * that the addresses of a large IPv6 pool stay short to read. */
+#define SPREAD 65536
+
 /* FNV-1a, finished so that similar names end far apart. */
 uint64_t name_spread(const char *text, uint64_t seed)
 {
@@ -61,7 +65,7 @@ bool free_block(const struct ipam *s, const struct view_pool *p, struct prefix *
 	if (count_bits + size_bits > 63)
 		count_bits = 63 - size_bits;
 	count = 1ull << count_bits;
-	at = name_spread(s->node, net->len) % count;
+	at = name_spread(s->node, net->len) % (count < SPREAD ? count : SPREAD);
 	/* Each round passes at least one block, write or reservation, or ends. */
 	while (walked < count) {
 		struct prefix c = { addr_add(&net->addr, at << size_bits), p->block_len }, hit;
