@@ -29,6 +29,7 @@ static int take_gateway(struct agent *a, const char *network, const char *bridge
 			.attach = CNI_BRIDGE,
 			.ipam_only = !bridge,
 			.addrs = { &want, 1 } },
+		.on_link = 1,
 	};
 	unsigned bits = addr_bits(&block->addr) - block->len;
 	uint64_t size = bits > 6 ? TRIES : 1ULL << bits;

@@ -57,6 +57,8 @@ static int make_request(struct cni_call *c, const struct pod *pod, struct wanted
 	*w = (struct wanted){ 0 };
 	at->attach = r->attach;
 	at->ipam_only = r->ipam_only;
+	/* Both carry their block as prefix. */
+	w->q.on_link = r->ipam_only || r->attach == CNI_BRIDGE;
 	at->network = r->network;
 	at->container = r->containerID;
 	at->ifname = r->ifname;

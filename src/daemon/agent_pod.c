@@ -315,6 +315,20 @@ static int join_node(struct agent *a, const struct ipam_attachment *at, struct e
 	return rc;
 }
 
+/* The same container and interface again, before the reaper came by: the name on the node
+ * follows from both, and is still its predecessor's. */
+static int free_name(struct agent *a, const struct ipam_attachment *at, struct err *e)
+{
+	const struct ipam_attachment *const *v;
+	size_t n;
+
+	v = ipam_all(agent_ipam_book(a), &n);
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->state == IPAM_DYING && v[i]->hostif && !strcmp(v[i]->hostif, at->hostif))
+			return agent_reap_now(a, e);
+	return 0;
+}
+
 int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 		  const struct ipam_answer *grants, const struct pod_call *call,
 		  struct cni_result *res, struct err *e)
@@ -323,8 +337,10 @@ int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 	char name[IFNAME_LEN];
 	const char *bridge = NULL;
 	struct pod_links links;
-	int rc;
+	int rc = free_name(a, at, e);
 
+	if (rc)
+		return rc;
 	if (at->attach == CNI_BRIDGE) {
 		if (agent_ipam_bridge(a, at->network, name))
 			; /* a network keeps the bridge that it began with */
