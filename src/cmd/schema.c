@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fairlead schema: what the tables of the model say about a kind, as a page for people and, for
  * fairlead's own kinds, as the CustomResourceDefinition that a Kubernetes API server wants.
- * docs/reference/ and docs/crds/ hold this verb's output. */
+ * Its schema is structural (apiextensions.k8s.io/v1) and holds what one field can tell; rules
+ * between fields are judged by model/validate.c alone. docs/reference/ and docs/crds/ hold
+ * this verb's output: tools/reference. */
 #include "cmd/out.h"
 #include "cmd/verbs.h"
 
@@ -49,8 +51,10 @@ static json_t *value_type(const struct field *f)
 {
 	switch ((enum ftype)f->type) {
 	case F_STR:
-	case F_ADDR:
 		return json_pack("{s:s}", "type", "string");
+	case F_ADDR:
+		return json_pack("{s:s, s:[{s:s}, {s:s}]}", "type", "string", "anyOf", "format",
+				 "ipv4", "format", "ipv6");
 	case F_PREFIX:
 		return json_pack("{s:s, s:s}", "type", "string", "format", "cidr");
 	case F_MAC:
@@ -79,6 +83,14 @@ static json_t *value_type(const struct field *f)
 	return json_object();
 }
 
+static void describe(json_t *j, const char *doc, const char *absent)
+{
+	if (doc && absent)
+		json_object_set_new(j, "description", json_sprintf("%s Default: %s.", doc, absent));
+	else if (doc)
+		json_object_set_new(j, "description", json_string(doc));
+}
+
 static json_t *field_type(const struct field *f)
 {
 	json_t *j;
@@ -88,8 +100,7 @@ static json_t *field_type(const struct field *f)
 	j = value_type(f);
 	if (f->flags & FF_LIST)
 		j = json_pack("{s:s, s:o}", "type", "array", "items", j);
-	if (f->doc)
-		json_object_set_new(j, "description", json_string(f->doc));
+	describe(j, f->doc, f->absent);
 	return j;
 }
 
@@ -117,6 +128,55 @@ static bool has_status(const struct schema *s)
 	return false;
 }
 
+/* "hostInterface" → "Host-Interface", "vxlanMAC" → "Vxlan-MAC"; kubectl prints capitals. */
+static const char *column_name(const char *key, char buf[64])
+{
+	size_t n = 0;
+
+	for (const char *p = key; *p && n + 2 < 64; p++) {
+		if (p > key && isupper((unsigned char)*p) && islower((unsigned char)p[-1]))
+			buf[n++] = '-';
+		buf[n++] = p == key ? (char)toupper((unsigned char)*p) : *p;
+	}
+	buf[n] = 0;
+	return buf;
+}
+
+static const char *column_type(const struct field *f)
+{
+	if (!(f->flags & FF_LIST) && (f->type == F_BOOL || f->type == F_OPT_BOOL))
+		return "boolean";
+	if (!(f->flags & FF_LIST) && (f->type == F_I64 || f->type == F_OPT_I64))
+		return "integer";
+	return "string";
+}
+
+/* The fields of spec and status that are columns, and the age. */
+static json_t *columns_of(const struct schema *s)
+{
+	json_t *columns = json_array();
+	char name[64];
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct schema *sub = s->fields[i].sub;
+
+		for (uint32_t k = 0; sub && k < sub->n; k++) {
+			const struct field *f = &sub->fields[k];
+
+			if (!(f->flags & FF_COLUMN))
+				continue;
+			json_array_append_new(
+				columns,
+				json_pack("{s:s, s:s, s:o}", "name", column_name(f->key, name),
+					  "type", column_type(f), "jsonPath",
+					  json_sprintf(".%s.%s", s->fields[i].key, f->key)));
+		}
+	}
+	json_array_append_new(columns, json_pack("{s:s, s:s, s:s}", "name", "Age", "type", "date",
+						 "jsonPath", ".metadata.creationTimestamp"));
+	return columns;
+}
+
 static json_t *version_of(const struct kind *k)
 {
 	json_t *schema = object_type(k->schema), *v;
@@ -124,7 +184,9 @@ static json_t *version_of(const struct kind *k)
 
 	json_object_set_new(properties, "apiVersion", json_pack("{s:s}", "type", "string"));
 	json_object_set_new(properties, "kind", json_pack("{s:s}", "type", "string"));
-	v = json_pack("{s:s, s:b, s:b, s:{s:o}}", "name", "v1", "served", 1, "storage", 1, "schema",
+	describe(schema, k->schema->doc, NULL);
+	v = json_pack("{s:s, s:b, s:b, s:o, s:{s:o}}", "name", "v1", "served", 1, "storage", 1,
+		      "additionalPrinterColumns", columns_of(k->schema), "schema",
 		      "openAPIV3Schema", schema);
 	if (has_status(k->schema))
 		json_object_set_new(v, "subresources", json_pack("{s:{}}", "status"));
@@ -140,11 +202,12 @@ static json_t *crd_of(const struct kind *k)
 	for (; k->name[n] && n < sizeof(singular) - 1; n++)
 		singular[n] = (char)tolower((unsigned char)k->name[n]);
 	singular[n] = 0;
-	j = json_pack("{s:s, s:s, s:{s:s+}, s:{s:s, s:s, s:{s:s, s:s, s:s}, s:[o]}}", "apiVersion",
-		      "apiextensions.k8s.io/v1", "kind", "CustomResourceDefinition", "metadata",
-		      "name", k->plural, "." GROUP, "spec", "group", GROUP, "scope",
-		      k->namespaced ? "Namespaced" : "Cluster", "names", "kind", k->name, "plural",
-		      k->plural, "singular", singular, "versions", version_of(k));
+	j = json_pack("{s:s, s:s, s:{s:s+}, s:{s:s, s:s, s:{s:s, s:s+, s:s, s:s}, s:[o]}}",
+		      "apiVersion", "apiextensions.k8s.io/v1", "kind", "CustomResourceDefinition",
+		      "metadata", "name", k->plural, "." GROUP, "spec", "group", GROUP, "scope",
+		      k->namespaced ? "Namespaced" : "Cluster", "names", "kind", k->name,
+		      "listKind", k->name, "List", "plural", k->plural, "singular", singular,
+		      "versions", version_of(k));
 	if (j && k->short_name)
 		json_object_set_new(json_object_get(json_object_get(j, "spec"), "names"),
 				    "shortNames", json_pack("[s]", k->short_name));
@@ -182,6 +245,14 @@ static void type_text(const struct field *f, struct buf *out)
 		buf_printf(out, " %lld to %lld", (long long)f->min, (long long)f->max);
 }
 
+/* What an absent field means. */
+static const char *default_text(const struct field *f)
+{
+	if (f->absent)
+		return f->absent;
+	return f->type == F_BOOL && !(f->flags & (FF_LIST | FF_REQUIRED)) ? "false" : "";
+}
+
 static void page_fields(const struct schema *s, const char *path, struct buf *out)
 {
 	for (uint32_t i = 0; i < s->n; i++) {
@@ -195,8 +266,8 @@ static void page_fields(const struct schema *s, const char *path, struct buf *ou
 			 f->flags & FF_LIST ? "[]" : "");
 		buf_printf(out, "| `%s` | ", sub);
 		type_text(f, out);
-		buf_printf(out, "%s | %s |\n", f->flags & FF_REQUIRED ? ", required" : "",
-			   f->doc ? f->doc : "");
+		buf_printf(out, "%s | %s | %s |\n", f->flags & FF_REQUIRED ? ", required" : "",
+			   default_text(f), f->doc ? f->doc : "");
 		if (f->type == F_OBJ || f->type == F_PTR)
 			page_fields(f->sub, sub, out);
 	}
@@ -210,7 +281,9 @@ static void page_of(const struct kind *k, struct buf *out)
 		   k->namespaced ? "namespaced" : "cluster-scoped",
 		   k->derived ? "; written by fairlead's daemons" : "",
 		   ours ? "" : " Fields that fairlead reads; others are kept as they are.");
-	buf_puts(out, "| field | type | meaning |\n|---|---|---|\n");
+	if (k->schema->doc)
+		buf_printf(out, "%s\n\n", k->schema->doc);
+	buf_puts(out, "| field | type | default | meaning |\n|---|---|---|---|\n");
 	page_fields(k->schema, "", out);
 }
 

@@ -53,6 +53,7 @@ enum fflag {
 	FF_REQUIRED = 2, /* absent or null is an error of the manifest */
 	FF_STATUS = 4,   /* written by daemons; a manifest's status is merged into it by `apply` */
 	FF_KEEP = 8,     /* set by daemons where a manifest does not: `apply` leaves it then */
+	FF_COLUMN = 16,  /* a column of `kubectl get` (CRD's additionalPrinterColumns) */
 };
 
 enum tri { TRI_ABSENT, TRI_FALSE, TRI_TRUE };
@@ -114,10 +115,12 @@ struct field {
 	const struct names *names; /* F_ENUM */
 	int64_t min, max;          /* F_I64, F_OPT_I64, INTSTR_INT; both 0: any */
 	const char *doc;           /* one sentence, for reference pages and CRDs */
+	const char *absent;        /* what absence means, for the same: "VXLAN"; NULL: nothing */
 };
 
 struct schema {
 	const char *name; /* as in the reference pages, e.g. "IPPoolSpec" */
+	const char *doc;  /* of a kind of fairlead.io: what it is for, a short paragraph */
 	uint32_t size;    /* sizeof the C struct */
 	uint32_t n;
 	const struct field *fields;

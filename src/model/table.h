@@ -18,13 +18,13 @@
 #define FIELD(ctype, member, wire, ftype_, ...)                                                    \
 	FIELD_KEY(ctype, member, #member, wire, ftype_, __VA_ARGS__)
 
-#define SCHEMA(symbol, name_, ctype, table)                                                        \
-	struct schema symbol = {                                                                   \
-		.name = (name_),                                                                   \
-		.size = sizeof(ctype),                                                             \
-		.n = sizeof(table) / sizeof((table)[0]),                                           \
-		.fields = (table),                                                                 \
-	}
+/* `...` may add .doc */
+#define SCHEMA(symbol, name_, ctype, table, ...)                                                   \
+	struct schema symbol = { .name = (name_),                                                  \
+				 .size = sizeof(ctype),                                            \
+				 .n = sizeof(table) / sizeof((table)[0]),                          \
+				 .fields = (table),                                                \
+				 __VA_ARGS__ }
 
 /* Names of an enum whose value 0 means absent; `last` is its last value. */
 #define ENUM_NAMES(symbol, last, ...)                                                              \
