@@ -469,10 +469,8 @@ int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
 			r = generation(n, &after, e);
 		if (r && r != -EAGAIN)
 			return r;
-		if (!r && before == after) {
-			nft_decode_done(rs);
+		if (!r && before == after && (!nft_decode_done(rs) || i == DUMP_TRIES - 1))
 			return 0;
-		}
 		rs->n = had;
 	}
 	return err_set(e, -EAGAIN, "nftables: table %s does not stand still", table);

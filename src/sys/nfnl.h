@@ -32,6 +32,8 @@ int nfnl_commit(struct nfnl *n, const struct nft_ops *ops, struct nfnl_result *r
 
 /* Reads table `family name` into `rs` (adds to what is there). A table that does not exist is
  * no error. Repeats while the ruleset changes under the dump (at most some times: -EAGAIN).
+ * Just after a bulk load the kernel's hash tables still grow, and a walk may leave elements out
+ * that are there: whoever counts findings looks a second time.
  * `elements` false leaves the elements of sets out. */
 int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
 	      struct nft_ruleset *rs, struct err *e);

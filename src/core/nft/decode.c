@@ -225,13 +225,20 @@ struct order {
 	const struct nft_elem *e;
 };
 
+static const uint8_t *last_of(const struct nft_elem *e)
+{
+	return e->key_end ? e->key_end : e->key;
+}
+
 /* By key; where one interval ends and the next begins at one key, the end comes first. */
 static int cmp_order(const void *x, const void *y)
 {
 	const struct order *a = x, *b = y;
 	int c = memcmp(a->e->key, b->e->key, a->len);
 
-	return c ? c : (int)b->e->end - (int)a->e->end;
+	if (!c)
+		c = (int)b->e->end - (int)a->e->end;
+	return c ? c : memcmp(last_of(a->e), last_of(b->e), a->len);
 }
 
 static uint8_t *key_before(struct arena *a, const uint8_t *key, unsigned len)
@@ -244,47 +251,68 @@ static uint8_t *key_before(struct arena *a, const uint8_t *key, unsigned len)
 	return k;
 }
 
-static void join_intervals(struct arena *a, struct nft_set *s)
+/* The last key of an interval that starts at `e`, given what comes next in order. */
+static const uint8_t *interval_end(struct arena *a, const struct nft_elem *e,
+				   const struct nft_elem *next, unsigned len)
 {
+	uint8_t *last = next ? key_before(a, next->key, len) : arena_alloc(a, len);
+
+	if (last && !next)
+		memset(last, 255, len);
+	return last && memcmp(last, e->key, len) ? last : NULL;
+}
+
+static bool same_place(const struct nft_elem *a, const struct nft_elem *b, unsigned len)
+{
+	return !memcmp(a->key, b->key, len) && !memcmp(last_of(a), last_of(b), len) &&
+	       a->end == b->end;
+}
+
+/* Sorts; drops what was listed twice; joins the tree's starts and ends. */
+static bool settle(struct arena *a, struct nft_set *s)
+{
+	bool tree = s->flags & NFT_SET_INTERVAL && s->n_key == 1, twice = false;
 	struct order *v = arena_array(a, s->n, sizeof(*v));
 	struct nft_elem *out = arena_array(a, s->n, sizeof(*out));
 	uint32_t n = 0;
 
 	if (!v || !out)
-		return;
+		return false;
 	for (uint32_t i = 0; i < s->n; i++)
 		v[i] = (struct order){ s->key_len, &s->elems[i] };
 	qsort(v, s->n, sizeof(*v), cmp_order);
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct nft_elem *next = i + 1 < s->n ? v[i + 1].e : NULL;
-		uint8_t *last;
 
 		if (v[i].e->end)
 			continue;
-		last = next ? key_before(a, next->key, s->key_len) : arena_alloc(a, s->key_len);
-		if (!last)
-			return;
-		if (!next)
-			memset(last, 255, s->key_len);
+		if (next && same_place(v[i].e, next, s->key_len)) {
+			twice = true;
+			continue;
+		}
 		out[n] = *v[i].e;
-		if (memcmp(last, out[n].key, s->key_len))
-			out[n].key_end = last;
+		if (tree)
+			out[n].key_end = interval_end(a, v[i].e, next, s->key_len);
 		n++;
 	}
 	s->elems = out;
 	s->n = s->cap = n;
+	return twice;
 }
 
-void nft_decode_done(struct nft_ruleset *rs)
+bool nft_decode_done(struct nft_ruleset *rs)
 {
+	bool twice = false;
+
 	for (uint32_t i = 0; i < rs->n; i++)
 		for (uint32_t j = 0; j < rs->tables[i]->n_sets; j++) {
 			struct nft_set *s = rs->tables[i]->sets[j];
 
-			if (s->raw && s->flags & NFT_SET_INTERVAL && s->n_key == 1)
-				join_intervals(rs->arena, s);
+			if (s->raw)
+				twice |= settle(rs->arena, s);
 			s->raw = 0;
 		}
+	return twice;
 }
 
 static void on_rule(struct nft_ruleset *rs, struct nft_table *table, const struct attrs *t)

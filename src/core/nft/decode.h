@@ -10,8 +10,10 @@
  * and the rules that use them, chains before their rules. Returns 0, -EBADMSG or -ENOMEM. Call
  * nft_decode_done() once everything is in. */
 int nft_decode(struct nft_ruleset *rs, const char *table, const void *p, size_t n, struct err *e);
-/* Joins the ends of intervals to their starts. */
-void nft_decode_done(struct nft_ruleset *rs);
+/* Sorts elements, joins the ends of intervals to their starts and drops what is there twice.
+ * True where something was: a hash that grows while the kernel walks it lists elements twice,
+ * and may leave others out. */
+bool nft_decode_done(struct nft_ruleset *rs);
 
 /* What a notification is about, for telling our changes from others'. */
 struct nft_notice {

@@ -317,7 +317,7 @@ struct nft_set {
 	uint32_t flags;        /* NFT_SET_CONSTANT, _INTERVAL, _MAP, _TIMEOUT, _EVAL (dynamic) */
 	uint8_t n_key, n_data; /* n_data 0: no map; a verdict map has one part NFTY_VERDICT */
 	uint8_t counter;       /* each element counts packets and bytes */
-	uint8_t raw;           /* as read: intervals are not joined yet */
+	uint8_t raw;           /* as read: nft_decode_done() is due */
 	uint16_t key_len, data_len;
 	struct nft_part key[NFT_PARTS_MAX], data[NFT_PARTS_MAX];
 	uint32_t size;       /* 0: no limit */
