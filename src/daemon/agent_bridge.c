@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define TRIES    64 /* addresses of a block that are asked for in turn */
 #define GATEWAYS 64 /* blocks of one bridge */
@@ -30,6 +31,7 @@ static int take_gateway(struct agent *a, const char *network, const char *bridge
 			.ipam_only = !bridge,
 			.addrs = { &want, 1 } },
 		.on_link = 1,
+		.families = block->addr.family == AF_INET ? IPAM_V4 : IPAM_V6,
 	};
 	unsigned bits = addr_bits(&block->addr) - block->len;
 	uint64_t size = bits > 6 ? TRIES : 1ULL << bits;

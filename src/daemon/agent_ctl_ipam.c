@@ -75,7 +75,6 @@ static void show_address(struct ctl_call *c, const struct ipam_attachment *at,
 	ctl_col(c, "hostInterface", at->hostif);
 	ctl_col(c, "namespace", at->pod_namespace);
 	ctl_col(c, "pod", at->pod_name);
-	ctl_col(c, "state", at->state == IPAM_LIVE ? "live" : "dying");
 	ctl_send(c);
 }
 
@@ -97,7 +96,8 @@ int ctl_ipam_show(struct ctl_call *c, struct err *e)
 		show_block(c, &v[i]);
 	atts = ipam_all(book, &n_atts);
 	for (size_t i = 0; i < n_atts; i++)
-		for (uint32_t k = 0; k < atts[i]->addrs.n; k++)
+		/* What is dying has given its addresses back already. */
+		for (uint32_t k = 0; atts[i]->state == IPAM_LIVE && k < atts[i]->addrs.n; k++)
 			show_address(c, atts[i], &atts[i]->addrs.v[k]);
 	return 0;
 }

@@ -348,6 +348,8 @@ void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
 	for (size_t i = 0; i < br->n_gateways; i++) {
 		struct prefix p = prefix_host(&br->gateways[i]);
 
-		want_addr(out, br->name, &p, RT_SCOPE_LINK);
+		/* IPv6 has no scope but the address' own. */
+		want_addr(out, br->name, &p,
+			  p.addr.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE);
 	}
 }
