@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fairlead get: objects of one kind, as a table, or as Kubernetes' List. */
 #include "cmd/columns.h"
+#include "cmd/routes.h"
 #include "cmd/verbs.h"
 
 #include <errno.h>
@@ -135,6 +136,8 @@ static int run_get(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 
 	if (argc < 1 || argc > 2)
 		return cmd_usage(ctx, "takes KIND and perhaps NAME");
+	if (!strcmp(argv[0], "routes") && argc == 1)
+		return get_routes(ctx, o->format);
 	k = kind_by_word(argv[0]);
 	if (!k)
 		return cmd_usage(ctx, "unknown kind \"%s\"", argv[0]);
@@ -166,7 +169,8 @@ const struct cmd cmd_get = {
 	.args = "KIND [NAME]",
 	.summary = "Show objects of the store",
 	.help = "KIND is a kind in any spelling that kubectl takes (pods, pod, po). NAME may be "
-		"NS/NAME.\nExit code 1 when NAME does not exist.\n\n"
+		"NS/NAME.\nroutes are those that the nodes' agents want, and whether their kernels "
+		"have them.\nExit code 1 when NAME does not exist.\n\n"
 		"Try:\n"
 		"  fairlead get nodes\n"
 		"  fairlead get pods -A -o wide\n"

@@ -5,6 +5,8 @@
 
 extern const struct cmd cmd_apply, cmd_delete;
 extern const struct cmd cmd_get;
+extern const struct cmd cmd_ipam;
 extern const struct cmd cmd_lab;
+extern const struct cmd cmd_node;
 extern const struct cmd cmd_schema;
 extern const struct cmd cmd_version, cmd_completion;

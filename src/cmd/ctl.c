@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+/* ctl: see ctl.h. */
+#include "cmd/ctl.h"
+#include "sys/sock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define RUN_DIR    "/run/fairlead"
+#define TIMEOUT_MS 10000
+#define ARGS_MAX   8
+
+/* ---- whom to ask */
+
+struct agents {
+	struct cmd_ctx *ctx;
+	struct ctl_agent *v;
+	size_t n;
+};
+
+static int add(struct agents *a, const char *node, const char *dir)
+{
+	struct ctl_agent *v = arena_array(a->ctx->arena, a->n + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	if (a->n)
+		memcpy(v, a->v, a->n * sizeof(*v));
+	v[a->n] = (struct ctl_agent){ .node = node,
+				      .socket = arena_printf(a->ctx->arena, "%s/ctl.sock", dir) };
+	a->v = v;
+	a->n++;
+	return 0;
+}
+
+static int add_lab(struct agents *a, const char *lab, const char *only)
+{
+	char *dir = arena_printf(a->ctx->arena, LAB_RUN "/%s/nodes", lab);
+	struct dirent **names = NULL;
+	int n = dir ? scandir(dir, &names, NULL, alphasort) : -1, rc = 0;
+
+	for (int i = 0; i < n; i++) {
+		const char *name = names[i]->d_name;
+
+		if (name[0] != '.' && (!only || !strcmp(only, name)) && !rc)
+			rc = add(a, arena_strdup(a->ctx->arena, name),
+				 arena_printf(a->ctx->arena, "%s/%s/run/fairlead", dir, name));
+		free(names[i]);
+	}
+	free(names);
+	return rc;
+}
+
+/* The lab whose store a URL is: LAB_RUN/NAME/store.d, or NULL. */
+static const char *lab_of(struct cmd_ctx *ctx, const char *url)
+{
+	const char *head = "dir:" LAB_RUN "/";
+	size_t n = strlen(head);
+
+	if (strncmp(url, head, n) != 0)
+		return NULL;
+	return arena_strndup(ctx->arena, url + n, strcspn(url + n, "/"));
+}
+
+int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n)
+{
+	struct agents a = { .ctx = ctx };
+	const char *lab = ctx->lab, *url;
+	struct err e;
+	int rc;
+
+	if (!lab && !o->run_dir && access(RUN_DIR "/ctl.sock", F_OK)) {
+		if (cmd_store_url(ctx, &url, &e))
+			return cmd_error(CMD_PARTLY,
+					 "no agent on this machine (" RUN_DIR "/ctl.sock), and %s",
+					 e.text);
+		lab = lab_of(ctx, url);
+	}
+	rc = lab && !o->run_dir ? add_lab(&a, lab, o->node)
+				: add(&a, NULL, o->run_dir ? o->run_dir : RUN_DIR);
+	if (rc)
+		return cmd_error(CMD_NO, "no memory");
+	if (!a.n && o->node)
+		return cmd_error(CMD_NO, "lab %s has no node %s", lab, o->node);
+	if (!a.n)
+		return cmd_error(CMD_PARTLY, "lab %s has no nodes", lab);
+	*v = a.v;
+	*n = a.n;
+	return 0;
+}
+
+/* ---- one question */
+
+/* Columns are text on the wire; these mean numbers and truth values. */
+static const char *const number_keys[] = { "blockSize", "blocks",   "cooling",
+					   "count",     "left",     "lent",
+					   "metric",    "mtu",      "observedRevision",
+					   "ownBlocks", "pods",     "problems",
+					   "reserved",  "revision", "size",
+					   "used",      "usedHere", NULL };
+static const char *const flag_keys[] = {
+	"disabled", "fixed", "inSync", "natOutgoing", "own", NULL
+};
+
+static bool is_one_of(const char *const *v, const char *key)
+{
+	while (*v && strcmp(*v, key) != 0)
+		v++;
+	return *v;
+}
+
+static json_t *to_json(const char *key, const char *text)
+{
+	if (is_one_of(flag_keys, key))
+		return json_boolean(!strcmp(text, "true"));
+	if (is_one_of(number_keys, key))
+		return json_integer(strtoll(text, NULL, 10));
+	return json_string(text);
+}
+
+json_t *ctl_table(json_t *tables, const char *name)
+{
+	json_t *v = json_object_get(tables, name);
+
+	if (!v) {
+		v = json_array();
+		json_object_set_new(tables, name, v);
+	}
+	return v;
+}
+
+static void take_row(json_t *tables, const struct rec_ctl_row *row)
+{
+	json_t *j = json_object();
+
+	for (uint32_t i = 0; i < row->cols.n; i++)
+		json_object_set_new(j, row->cols.v[i].key,
+				    to_json(row->cols.v[i].key, row->cols.v[i].value));
+	json_array_append_new(ctl_table(tables, row->table ? row->table : ""), j);
+}
+
+/* Rows until the end; the end's code is the answer. */
+static int read_answer(struct rstream *s, json_t *tables, struct err *e)
+{
+	for (;;) {
+		struct rec_written end = { 0 };
+		struct rec_ctl_row row = { 0 };
+		struct rframe f;
+		struct arena a;
+		int rc = rstream_recv(s, &f, TIMEOUT_MS, e);
+
+		if (rc < 0)
+			return rc;
+		if (f.fd >= 0)
+			close(f.fd);
+		arena_init(&a, RECORD_MAX);
+		if (f.type == REC_CTL_ROW) {
+			rc = record_decode(&f.body, record_schema(f.type), &row, &a, e);
+			if (!rc)
+				take_row(tables, &row);
+		} else if (f.type == REC_CTL_END) {
+			rc = record_decode(&f.body, record_schema(f.type), &end, &a, e);
+			if (!rc && end.code)
+				rc = err_set(e, (int)end.code, "%s",
+					     end.text ? end.text : "refused");
+			arena_fini(&a);
+			return rc;
+		} else {
+			rc = 0;
+		}
+		arena_fini(&a);
+		if (rc)
+			return rc;
+	}
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct strmap_entry *)a)->key, ((const struct strmap_entry *)b)->key);
+}
+
+int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const char *verb, ...)
+{
+	struct strmap_entry args[ARGS_MAX];
+	struct rec_ctl_request q = { .verb = verb, .args = { args, 0 } };
+	struct rstream s = { .fd = -1 };
+	const char *key;
+	va_list ap;
+	int fd, rc;
+
+	va_start(ap, verb);
+	while ((key = va_arg(ap, const char *)) && q.args.n < ARGS_MAX)
+		args[q.args.n++] = (struct strmap_entry){ key, va_arg(ap, const char *) };
+	va_end(ap);
+	qsort(args, q.args.n, sizeof(*args), by_key);
+	fd = sock_unix_connect(agent->socket, SOCK_STREAM, TIMEOUT_MS, e);
+	if (fd < 0)
+		return err_set(e, -ECONNREFUSED, "the agent%s%s is not there (%s)",
+			       agent->node ? " of " : "", agent->node ? agent->node : "",
+			       agent->socket);
+	rc = rstream_init(&s, fd, e);
+	if (!rc)
+		rc = rstream_put(&s, REC_CTL_REQUEST, record_schema(REC_CTL_REQUEST), &q, -1, e);
+	if (!rc)
+		rc = read_answer(&s, tables, e);
+	rstream_fini(&s);
+	return rc;
+}
+
+const char *ctl_text(const json_t *row, const char *key, char buf[32])
+{
+	const json_t *v = json_object_get(row, key);
+
+	if (json_is_integer(v)) {
+		snprintf(buf, 32, "%lld", (long long)json_integer_value(v));
+		return buf;
+	}
+	if (json_is_boolean(v))
+		return json_is_true(v) ? "yes" : "no";
+	return json_is_string(v) ? json_string_value(v) : "";
+}
