@@ -18,6 +18,7 @@
 #elif defined(__aarch64__)
 #define ARCH AUDIT_ARCH_AARCH64
 #else
+/* cppcheck-suppress preprocessorErrorDirective */
 #error "confine: name the audit architecture of this machine"
 #endif
 

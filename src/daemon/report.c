@@ -68,21 +68,20 @@ void report_fini(struct report *r)
 	r->stream = NULL;
 }
 
-void report_value(struct report *r, const char *name, const char *type, const char *help,
-		  const char *label, const char *label_value, uint64_t value)
+void report_series(struct report *r, const struct report_series *s)
 {
-	struct strmap_entry entry = { .key = label, .value = label_value };
+	struct strmap_entry entry = { .key = s->label, .value = s->label_value };
 	char text[24];
-	struct rec_metric m = { .name = name,
-				.help = help,
-				.type = type,
-				.labels = { .v = &entry, .n = label != NULL },
+	struct rec_metric m = { .name = s->name,
+				.help = s->help,
+				.type = s->type,
+				.labels = { .v = &entry, .n = s->label != NULL },
 				.value = text };
 	struct err e;
 
 	if (!r->stream)
 		return;
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)s->value);
 	if (stream_send(r->stream, REC_METRIC, NULL, &m, -1, &e))
 		log_debug("health: %s", e.text);
 }

@@ -18,6 +18,11 @@ void report_init(struct report *r, struct role *role, void (*fill)(struct report
 void report_join(struct report *r, int fd); /* of ops->join for peer "health" */
 void report_fini(struct report *r);
 
-/* Name, help and type as Prometheus has them; `label` NULL: none. */
-void report_value(struct report *r, const char *name, const char *type, const char *help,
-		  const char *label, const char *label_value, uint64_t value);
+/* Name, type and help as Prometheus has them; `label` NULL: none. */
+struct report_series {
+	const char *name, *type, *help, *label, *label_value;
+	uint64_t value;
+};
+
+void report_series(struct report *r, const struct report_series *s);
+#define report_value(r, ...) report_series((r), &(struct report_series){ __VA_ARGS__ })

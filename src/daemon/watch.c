@@ -8,6 +8,7 @@
 #include "daemon/stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -214,7 +215,7 @@ static void on_join(struct role *r, const char *peer, int fd)
 		close(fd);
 		return;
 	}
-	strcpy(s->role, peer);
+	snprintf(s->role, sizeof(s->role), "%s", peer);
 	s->w = w;
 	s->stream = stream_new(r->loop, fd, &ops, s, &e);
 	if (!s->stream) {

@@ -217,6 +217,7 @@ int watch_log_end(struct watch_log *l, struct err *e)
 
 	HASH_ITER(hh, l->by_key, n, next)
 	{
+		/* cppcheck-suppress uninitvar ; set by HASH_ITER */
 		int rc = n->round == l->round ? 0 : delete_entry(l, n, n->rev, e);
 
 		if (rc < 0)

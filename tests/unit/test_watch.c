@@ -163,6 +163,12 @@ static void test_laggard(void **state)
 	watch_log_fini(&l);
 }
 
+static unsigned random_below(uint32_t *seed, unsigned n)
+{
+	*seed = *seed * 1664525 + 1013904223; /* Numerical Recipes' */
+	return (*seed >> 8) % n;
+}
+
 /* Any order of changes, and subscribers that come and go and stop reading: whoever reads to the
  * end holds what the log holds. */
 static void test_random(void **state)
@@ -173,14 +179,14 @@ static void test_random(void **state)
 	uint64_t truth[NAMES] = { 0 }, view[SUBS][NAMES];
 	bool in[SUBS] = { 0 };
 	uint64_t rev = 0;
+	uint32_t seed = 7;
 
-	srand(7);
 	for (int step = 0; step < STEPS; step++) {
-		int s = rand() % SUBS, i = rand() % NAMES;
+		unsigned s = random_below(&seed, SUBS), i = random_below(&seed, NAMES);
 		char name[8];
 
-		snprintf(name, sizeof(name), "p%d", i);
-		switch (rand() % 8) {
+		snprintf(name, sizeof(name), "%02u", i);
+		switch (random_below(&seed, 8)) {
 		case 0:
 			if (in[s])
 				watch_log_leave(&l, &pos[s]);
@@ -200,10 +206,12 @@ static void test_random(void **state)
 			truth[i] = rev;
 			break;
 		default:
-			for (int n = rand() % 12; in[s] && n && watch_log_next(&l, &pos[s]); n--) {
+			for (unsigned n = random_below(&seed, 12);
+			     in[s] && n && watch_log_next(&l, &pos[s]); n--) {
 				const struct watch_entry *e = watch_log_next(&l, &pos[s]);
 
-				view[s][atoi(e->name + 1)] = e->deleted ? 0 : e->rev;
+				view[s][(e->name[0] - '0') * 10 + e->name[1] - '0'] =
+					e->deleted ? 0 : e->rev;
 				watch_log_pass(&l, &pos[s]);
 			}
 			if (in[s] && !watch_log_next(&l, &pos[s]))
