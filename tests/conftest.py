@@ -5,7 +5,7 @@ import pytest
 MARKS = {
     "slow": "runs only with --all, because it takes long",
     "all_only": "runs only with --all, for the reason it gives",
-    "alone": "measures time or looks at the whole machine; ./dev test runs it with nothing beside it",
+    "alone": "measures, or looks at the whole machine; ./dev test runs it with nothing beside it",
 }
 
 

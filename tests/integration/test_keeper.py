@@ -93,6 +93,7 @@ def test_a_socket_outlives_its_role(netns, keeper, store, address, host):
     """Connections that are made while nobody serves wait, and are answered."""
     ns = netns()
     k = keeper(ns, "n1", store, roles="health", health_address=address)
+    wait_for(lambda: get(ns, "/livez", host=host) == (200, "ok\n"))
     for _ in range(4):  # until it dies so young that it is not started at once
         pid = wait_for(lambda: k.pid("health"))
         os.kill(pid, signal.SIGKILL)

@@ -341,6 +341,7 @@ def test_watch_restarts(world):
 
 # ---- subscribers that misbehave
 
+@pytest.mark.alone
 def test_subscriber_that_does_not_read(world):
     """It costs no memory, disturbs nobody, and finds everything when it reads again."""
     world.store.apply(node("n1"))
