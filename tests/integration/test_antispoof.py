@@ -137,6 +137,12 @@ def test_routed_sources(routed, start):
             assert not wire.passes(f, control6 if IPv6 in f else control4), f.summary()
             assert drops(node, "inet")[comment] == before + 1
     assert wire.passes(control4, control6) and wire.passes(control6, control4)
+    before = drops(node, "inet")["VXLAN from a pod"]
+    for dst, make in ((B4, udp4), (B6, udp6)):
+        f = make(A4 if dst == B4 else A6, dst)
+        f[UDP].dport = 4789
+        assert not wire.passes(f, control4), "a tunnel packet would hide a forged source"
+    assert drops(node, "inet")["VXLAN from a pod"] == before + 2
     # The addresses go with the pod: afterwards its link may send nothing.
     helper(node, "pod", "del", "fla", "routed", A, A4, A6)
     a.run(sys.executable, "-c", SEND, "eth0", raw(control4 / Raw(b"late4")),
@@ -270,6 +276,7 @@ FORGED_BRIDGED = {
         from_a(IP(src=A4, dst="255.255.255.255"), UDP(sport=67, dport=68), BOOTP(op=2),
                DHCP(options=[("message-type", "offer"), "end"]), dst=EVERYBODY),
         from_a(IPv6(src=LL_A, dst=LL_B), UDP(sport=547, dport=546))],
+    "VXLAN from a pod": [from_a(IP(src=A4, dst=B4), UDP(dport=4789))],
     "spoofed unspecified IPv6 source": [
         from_a(IPv6(src="::", dst="ff02::1:ff00:3", hlim=255), ICMPv6ND_NS(tgt=B6), dst=NODES)],
     "neither IP nor ARP": [from_a(Raw(b"x" * 50)).__class__(src=A, dst=B, type=0x88cc)],

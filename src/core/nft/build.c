@@ -23,12 +23,17 @@
  * The link-local address of a pod is the EUI-64 one of its MAC unless told otherwise; other
  * link-local sources are spoofs as any. An IPv6 address under test (DAD) is asked for from ::,
  * with the address as target; MLD reports may come from :: too (RFC 3590). A pod advertises
- * (NA) only its own addresses; router advertisements and redirects it sends never. */
+ * (NA) only its own addresses; router advertisements and redirects it sends never.
+ *
+ * VXLAN that a pod makes itself is dropped: nodes take tunnel packets from anybody, and the
+ * packet inside could carry any source. */
 #include "core/nft/build_sets.h"
 
 #include <linux/netfilter_arp.h>
 #include <linux/netfilter_bridge.h>
 #include <net/ethernet.h>
+
+#define VXLAN_PORT 4789 /* docs/abi.md */
 
 enum {
 	ICMPV6_MLD_REPORT = 131,
@@ -111,6 +116,14 @@ static void ip6_rules(struct nft_chain *c, struct nft_chain *unspec, const char 
 	counted_drop(r);
 }
 
+static void drop_vxlan(struct nft_chain *c)
+{
+	struct nft_rule *r = nft_rule_add(c, "VXLAN from a pod");
+
+	nft_match(r, NFT_SEL(NFK_UDP_DPORT), NFC_EQ, nft_be16(VXLAN_PORT));
+	counted_drop(r);
+}
+
 static void source_rules(struct nft_table *t)
 {
 	struct nft_chain *base, *pod, *unspec;
@@ -119,6 +132,7 @@ static void source_rules(struct nft_table *t)
 	pod = nft_chain_add(t, "pod-source");
 	unspec = nft_chain_add(t, "pod-unspecified");
 	from_pods(base, "pod-source");
+	drop_vxlan(pod);
 	drop_unless(pod, NFT_SELS(NFT_SEL(NFK_META_IIFNAME), NFT_SEL(NFK_IP_SADDR)), "pod_src4",
 		    "spoofed IPv4 source");
 	ip6_rules(pod, unspec, "pod_src6", "pod_nd");
@@ -189,6 +203,7 @@ static void bridge_rules(struct nft_table *t)
 	drop_unless(port, NFT_SELS(NFT_SEL(NFK_META_IIFNAME), NFT_SEL(NFK_ETHER_SADDR)), "port_mac",
 		    "spoofed MAC");
 	dhcp_rules(port);
+	drop_vxlan(port);
 	r = nft_rule_add(port, NULL);
 	nft_match(r, NFT_SEL(NFK_META_PROTOCOL), NFC_EQ, nft_be16(ETHERTYPE_IPV6));
 	nft_goto(r, "port-ip6");

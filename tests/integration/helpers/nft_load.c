@@ -4,6 +4,7 @@
  *   nft_load cases                    names of the cases
  *   nft_load text CASE                our text of it; CASE may be a number: the seed of a random one
  *   nft_load load CASE                into the kernel by netlink, then read back and compared
+ *   nft_load bytes CASE               the messages that load it (the fuzz corpus is made of them)
  *   nft_load dump FAMILY TABLE        our text of what the kernel holds
  *   nft_load bulk N                   table `inet bulk` with N elements; prints transactions and µs
  *   nft_load churn N                  adds and deletes one element N times; prints µs each
@@ -16,6 +17,7 @@
  *   nft_load refused                  a batch that the kernel refuses: prints the error */
 #include "core/nft/decode.h"
 #include "core/nft/diff.h"
+#include "core/nft/encode.h"
 #include "core/nft/text.h"
 #include "nft_cases.h"
 #include "sys/nfnl.h"
@@ -98,6 +100,25 @@ static int load(struct nfnl *n, const struct nft_ruleset *rs, struct arena *a, s
 		r = print_diff(n, rs, a, &d, e);
 	if (!r && d.n_findings)
 		return err_set(e, -EIO, "read back is not what was sent");
+	return r;
+}
+
+static int bytes(const struct nft_ruleset *rs, struct arena *a, struct err *e)
+{
+	struct buf out = { 0 };
+	struct nft_ops ops;
+	int r = 0;
+
+	nft_ops_init(&ops, a);
+	nft_ops_load(&ops, rs, false);
+	for (uint32_t i = 0; !r && i < ops.n; i++) {
+		uint32_t from = 0, n;
+
+		r = nft_encode(&ops.v[i], &from, &out, NFT_MSG_MAX, 1, &n, e);
+	}
+	if (!r && fwrite(out.v, 1, out.n, stdout) != out.n)
+		r = err_set(e, -EIO, "short write");
+	buf_fini(&out);
 	return r;
 }
 
@@ -315,6 +336,10 @@ static int run(struct nfnl *n, int argc, char **argv, struct arena *a, struct er
 	if (!strcmp(verb, "load")) {
 		r = make(arg, &rs, e);
 		return r ? r : load(n, &rs, a, e);
+	}
+	if (!strcmp(verb, "bytes")) {
+		r = make(arg, &rs, e);
+		return r ? r : bytes(&rs, a, e);
 	}
 	if (!strcmp(verb, "dump") && argc == 4) {
 		r = nfnl_dump(n, (uint8_t)family(arg), argv[3], true, &rs, e);
