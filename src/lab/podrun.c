@@ -83,9 +83,10 @@ static int loopback_up(struct err *e)
 
 static int setup_pod(void *arg, struct err *e)
 {
-	int rc = loopback_up(e);
+	const struct podrun *p = arg;
+	int rc = p->host_network ? 0 : loopback_up(e);
 
-	return rc ? rc : view_pod(arg, e);
+	return rc ? rc : view_pod(p->dir, p->host_network, e);
 }
 
 static void identify(struct podrun *p)
@@ -110,7 +111,7 @@ static void begin(struct podrun *p)
 			       .lifeline = STDIN_FILENO,
 			       .pause = p->k->pause,
 			       .setup = setup_pod,
-			       .arg = p->dir };
+			       .arg = p };
 	struct err e = { 0 };
 	int rc;
 

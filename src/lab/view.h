@@ -14,9 +14,9 @@ struct view_node {
  * /opt and /var/lib are the machine's with what the node writes on top. ROOT/nodes/NODE exists. */
 int view_node(const struct view_node *v, struct err *e);
 
-/* A pod, out of its node's view: own /run, /sys, and the files `hosts`, `hostname` and
+/* A pod, out of its node's view: own /run, /sys (unless it has the node's network), and the files `hosts`, `hostname` and
  * `resolv.conf` of the folder `dir` in /etc. */
-int view_pod(const char *dir, struct err *e);
+int view_pod(const char *dir, bool host_network, struct err *e);
 
 /* Switch, router, outside: own /sys. */
 int view_plain(struct err *e);

@@ -86,7 +86,7 @@ def test_a_node_is_its_own(lab):
 def test_containers_share_the_network(lab, manifest):
     """Two containers with commands and one without: one network, one host name, own processes."""
     a = lab("--nodes", 1, "--racks", 1, manifests=[manifest(pod("three", "n1", [
-        {"name": "one", "command": ["nc", "-lk", "-p", "7001"] if False else SLEEP},
+        {"name": "one", "command": SLEEP},
         {"name": "two", "command": ["sh", "-c", "echo $WHO >/tmp/$FILE; exec sleep 1000000"],
          "env": [{"name": "WHO", "value": "me"}, {"name": "FILE", "value": f"lab-{os.getpid()}"}]},
         {"name": "three", "ports": [{"containerPort": 80}, {"containerPort": 81, "protocol": "UDP"}]}]))])

@@ -124,7 +124,7 @@ def test_hold(world):
     p = subprocess.Popen([harness.built("bin/fairlead"), "lab", "probe", "--name", world.name, "--from", "x/a", "--to",
                           "x/c:80", "--hold", "3", "--timeout", "500", "-o", "json"], stdout=subprocess.PIPE)
     try:
-        harness.wait_for(lambda: ":80 " in world.exec("x/a", "ss", "-Htn", "state", "established").stdout, 5,
+        harness.wait_for(lambda: ":80" in world.exec("x/a", "ss", "-Htn", "state", "established").stdout, 5,
                          "the connection stands")
         world.exec("x/c", "nft", "insert rule inet t i tcp dport 80 drop")
         out, _ = p.communicate(timeout=10)
