@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* matrix: see matrix.h. Cells that are denied cost their whole timeout, so each prober has many
- * of them in flight; few enough that the answers of the others are not kept waiting. An external
- * address lies on `outside` while the matrix is made. */
+ * of them in flight. An external address lies on `outside` while the matrix is made. Where some
+ * connections took a good part of the timeout the machine is slow or loses packets, and what
+ * timed out is asked once more: silence is only a verdict where others are answered quickly. */
 #include "lab/matrix.h"
 
 #include "base/names.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define IN_FLIGHT    "40"
+#define IN_FLIGHT    "128"
 #define RESENDS      "3"
 #define DEFAULT_PORT 8080
 
@@ -117,11 +118,18 @@ static struct matrix_row *add_row(struct making *k)
 	return &k->m->rows.v[k->m->rows.n++];
 }
 
+static void put_target(struct buf *b, uint32_t id, const struct matrix_row *row)
+{
+	char text[ADDR_TEXT];
+
+	buf_printf(b, "%u %s %s %u\n", id, name_of(&probe_proto_names, row->port.proto),
+		   addr_str(&row->addr, text), row->port.port);
+}
+
 static void add_cell(struct making *k, size_t source, const struct world_member *to,
 		     const struct ipaddr *addr, const struct world_port *port)
 {
 	struct matrix_row *row = add_row(k);
-	char text[ADDR_TEXT];
 
 	if (!row)
 		return;
@@ -133,8 +141,7 @@ static void add_cell(struct making *k, size_t source, const struct world_member 
 				    .server = "",
 				    .server_sees = "",
 				    .detail = "" };
-	buf_printf(&k->jobs[source].targets, "%u %s %s %u\n", k->m->rows.n - 1,
-		   name_of(&probe_proto_names, port->proto), addr_str(addr, text), port->port);
+	put_target(&k->jobs[source].targets, k->m->rows.n - 1, row);
 }
 
 /* One address per family, as a client would choose one. */
@@ -352,6 +359,31 @@ static void take(void *arg, const struct probing_result *r)
 	row->detail = arena_strdup(k->a, r->detail);
 }
 
+static bool is_slow(const struct making *k)
+{
+	for (uint32_t i = 0; i < k->m->rows.n; i++)
+		if (k->m->rows.v[i].result == PROBE_CONNECTED &&
+		    k->m->rows.v[i].ms * 3 > k->o->timeout_ms)
+			return true;
+	return false;
+}
+
+static void ask_again(struct making *k)
+{
+	size_t s = 0;
+
+	for (size_t i = 0; i < k->n_sources; i++)
+		buf_clear(&k->jobs[i].targets);
+	for (uint32_t i = 0; i < k->m->rows.n; i++) {
+		const struct matrix_row *row = &k->m->rows.v[i];
+
+		while (k->sources[s] != row->from)
+			s++;
+		if (row->result == PROBE_TIMEOUT)
+			put_target(&k->jobs[s].targets, i, row);
+	}
+}
+
 int matrix_make(const struct world *w, const struct matrix_opts *o, struct matrix *out,
 		struct arena *a, struct err *e)
 {
@@ -368,6 +400,10 @@ int matrix_make(const struct world *w, const struct matrix_opts *o, struct matri
 		rc = put_servers(&k, &s, e);
 	if (!rc)
 		rc = probing_run(k.jobs, k.n_sources, take, &k, e);
+	if (!rc && is_slow(&k)) {
+		ask_again(&k);
+		rc = probing_run(k.jobs, k.n_sources, take, &k, e);
+	}
 	strike(&k, &s);
 	for (size_t i = 0; k.jobs && i < k.n_sources; i++)
 		buf_fini(&k.jobs[i].targets);

@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define AT_ONCE 16 /* probers; more would only wait for each other */
+
 struct running {
 	pid_t child;
 	int out; /* -1: ended */
@@ -163,26 +165,23 @@ static void receive(struct running *r, probing_fn fn, void *arg)
 	r->out = -1;
 }
 
-static int collect(struct running *v, size_t n, probing_fn fn, void *arg, struct err *e)
+/* One round of waiting for those that run; how many still do. */
+static size_t collect(struct running *v, size_t n, struct pollfd *fds, probing_fn fn, void *arg)
 {
-	struct pollfd *fds = calloc(n, sizeof(*fds));
-	size_t left;
+	size_t left = 0;
 
-	if (!fds)
-		return err_set(e, -ENOMEM, "out of memory");
-	do {
-		left = 0;
-		for (size_t i = 0; i < n; i++) {
-			fds[i] = (struct pollfd){ .fd = v[i].out, .events = POLLIN };
-			left += v[i].out >= 0;
-		}
-		if (left && poll(fds, n, -1) > 0)
-			for (size_t i = 0; i < n; i++)
-				if (fds[i].revents)
-					receive(&v[i], fn, arg);
-	} while (left);
-	free(fds);
-	return 0;
+	for (size_t i = 0; i < n; i++) {
+		fds[i] = (struct pollfd){ .fd = v[i].out, .events = POLLIN };
+		left += v[i].out >= 0;
+	}
+	if (left && poll(fds, n, -1) > 0)
+		for (size_t i = 0; i < n; i++)
+			if (fds[i].revents)
+				receive(&v[i], fn, arg);
+	left = 0;
+	for (size_t i = 0; i < n; i++)
+		left += v[i].out >= 0;
+	return left;
 }
 
 static int reap(struct running *v, size_t n, struct err *e)
@@ -200,25 +199,26 @@ static int reap(struct running *v, size_t n, struct err *e)
 int probing_run(const struct probing_job *jobs, size_t n, probing_fn fn, void *arg, struct err *e)
 {
 	struct running *v = calloc(n + 1, sizeof(*v));
-	int program = open_program("lab-prober", e), rc = program < 0 ? program : 0;
-	size_t started = 0;
+	struct pollfd *fds = calloc(n + 1, sizeof(*fds));
+	int program = open_program("lab-prober", e), rc = program < 0 ? program : 0, dead;
+	size_t started = 0, active = 0;
 
-	if (!v)
+	if (!rc && (!v || !fds))
 		rc = err_set(e, -ENOMEM, "out of memory");
-	while (!rc && started < n) {
-		rc = start(&jobs[started], program, &v[started], e);
-		started += !rc;
+	while (active || (!rc && started < n)) {
+		while (!rc && started < n && active < AT_ONCE) {
+			rc = start(&jobs[started], program, &v[started], e);
+			started += !rc;
+			active += !rc;
+		}
+		active = collect(v, started, fds, fn, arg);
 	}
-	if (started) {
-		int late = collect(v, started, fn, arg, rc ? NULL : e);
-		int dead = reap(v, started, rc || late ? NULL : e);
-
-		rc = rc ? rc : late ? late : dead;
-	}
+	dead = started ? reap(v, started, rc ? NULL : e) : 0;
 	if (program >= 0)
 		close(program);
 	free(v);
-	return rc;
+	free(fds);
+	return rc ? rc : dead;
 }
 
 /* ---- servers */

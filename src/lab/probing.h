@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running lab-prober and lab-responder inside of members of a lab, and gathering what they say.
- * One prober per source and any number of sources at once. */
+ * One prober per source, any number of sources. */
 #pragma once
 #include "base/buf.h"
 #include "base/err.h"
@@ -27,7 +27,7 @@ struct probing_job {
 	struct buf targets;             /* its standard input; the caller frees it */
 };
 
-/* Runs all jobs; fn is called for each result of any of them. A prober that fails (a name that
+/* Runs all jobs, some at a time; fn is called for each result of any of them. A prober that fails (a name that
  * does not resolve, bad options) is an error with its own words, after all others ended. */
 int probing_run(const struct probing_job *jobs, size_t n, probing_fn fn, void *arg, struct err *e);
 
