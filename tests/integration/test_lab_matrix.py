@@ -74,8 +74,13 @@ def seen_on_the_wire(plain, where, source, target, port, out):
             assert p.poll() is None
         for family in (4, 6):
             assert plain.probe(source, f"{target}:{port}", "--family", family)["code"] == 0
-        # both connections were closed: their FINs are the last to come
-        wait_for(lambda: out.read_text().count("Flags [F.]") >= 4, 5, "the capture holds both connections")
+
+        def whole():
+            """Both connections were closed, so their ends are the last to come."""
+            text = out.read_text()
+            assert len(re.findall(r"Flags \[[FR]", text)) >= 4, text
+            return True
+        wait_for(whole, 5, "the capture holds both connections")
     finally:
         p.terminate()
         p.wait()
