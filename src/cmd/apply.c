@@ -85,11 +85,11 @@ static void apply_item(struct work *w, const struct manifest_item *item)
 	const struct kind *k = item->obj->kind;
 	struct err e = { .code = 0 };
 	struct object *was = NULL;
-	uint64_t rev;
+	uint64_t rev = 0;
 
 	/* A broken or missing one is simply replaced. */
-	store_get(w->store, k, m->namespace, m->name, &was, NULL, NULL);
-	if (store_put_json(w->store, STORE_OP_APPLY, item->json, 0, &rev, &e)) {
+	store_get(w->store, &(struct store_key){ k, m->namespace, m->name }, &was, NULL, NULL);
+	if (store_put_json(w->store, STORE_OP_APPLY, item->json, &rev, &e)) {
 		complain(w, item->where, &e);
 	} else {
 		say(k, m, !was ? "created" : was->rev == rev ? "unchanged" : "configured");
@@ -103,9 +103,10 @@ static void apply_item(struct work *w, const struct manifest_item *item)
 static void delete_object(struct work *w, const struct object *o, const char *where,
 			  const struct apply_opts *opts)
 {
+	struct store_key key = { o->kind, o->meta->namespace, o->meta->name };
 	struct err e = { .code = 0 };
-	uint64_t rev;
-	int rc = store_delete(w->store, o->kind, o->meta->namespace, o->meta->name, 0, &rev, &e);
+	uint64_t rev = 0;
+	int rc = store_delete(w->store, &key, &rev, &e);
 
 	if (rc == -ENOENT && opts->ignore_missing)
 		return;

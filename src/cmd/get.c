@@ -101,7 +101,7 @@ static int get_one(struct cmd_ctx *ctx, struct store *s, const struct kind *k, c
 
 	if (k->namespaced && cmd_split_name(ctx, name, o->ns, &ns, &name, &e))
 		return cmd_usage(ctx, "%s", e.text);
-	if (store_get(s, k, ns, name, &obj, &j, &e))
+	if (store_get(s, &(struct store_key){ k, ns, name }, &obj, &j, &e))
 		return cmd_error(CMD_NO, "%s", e.text);
 	on_put(r, obj, j);
 	json_decref(j);

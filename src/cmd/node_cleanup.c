@@ -279,7 +279,8 @@ static void remove_stored(struct cmd_ctx *ctx, struct cleanup *c)
 	for (size_t i = 0; !rc && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		rc = store_list(st, kinds[i], NULL, &events, s, &e);
 	for (size_t i = 0; !rc && i < s->n; i++) {
-		rc = store_delete(st, s->v[i].k, s->v[i].ns, s->v[i].name, 0, NULL, &e);
+		rc = store_delete(st, &(struct store_key){ s->v[i].k, s->v[i].ns, s->v[i].name },
+				  NULL, &e);
 		rc = rc == -ENOENT ? 0 : rc;
 		c->stored += !rc;
 	}

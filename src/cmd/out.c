@@ -81,7 +81,8 @@ static void print_row(const struct table *t, char *const *row, size_t n, const s
 
 void table_print(const struct table *t, FILE *to)
 {
-	size_t *width = must(calloc(t->cols + 1, sizeof(*width)));
+	size_t cols = t->cols ? t->cols : 1;
+	size_t *width = must(calloc(cols, sizeof(*width)));
 	bool bold = out_is_tty(to);
 
 	for (size_t c = 0; c < t->cols; c++)
@@ -89,14 +90,14 @@ void table_print(const struct table *t, FILE *to)
 	for (size_t i = 0; i < t->n; i++) {
 		size_t len = strlen(t->cells[i]);
 
-		if (len > width[i % t->cols])
-			width[i % t->cols] = len;
+		if (len > width[i % cols])
+			width[i % cols] = len;
 	}
 	fputs(bold ? "\033[1m" : "", to);
 	print_row(t, (char *const *)t->heads, t->cols, width, to);
 	fputs(bold ? "\033[0m" : "", to);
-	for (size_t i = 0; i < t->n; i += t->cols)
-		print_row(t, t->cells + i, t->n - i < t->cols ? t->n - i : t->cols, width, to);
+	for (size_t i = 0; i < t->n; i += cols)
+		print_row(t, t->cells + i, t->n - i < cols ? t->n - i : cols, width, to);
 	free(width);
 }
 

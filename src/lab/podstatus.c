@@ -63,7 +63,7 @@ void podstatus_write(struct podrun *p)
 		out.status.hostIP = p->k->self->addrs.v[0].addr;
 	out.status.conditions.v = conditions;
 	out.status.conditions.n = 1;
-	rc = store_put(p->k->store, STORE_OP_STATUS, p->obj->kind, &out, 0, NULL, &e);
+	rc = store_put(p->k->store, STORE_OP_STATUS, p->obj->kind, &out, NULL, &e);
 	p->dirty = rc && rc != -ENOENT;
 	if (p->dirty) {
 		log_warn("Pod %s: status: %s", p->key, e.text);

@@ -30,7 +30,7 @@ struct filling {
 
 static int put(const struct filling *f, json_t *j, struct err *e)
 {
-	int rc = j ? store_put_json(f->store, STORE_OP_APPLY, j, 0, NULL, e)
+	int rc = j ? store_put_json(f->store, STORE_OP_APPLY, j, NULL, e)
 		   : err_set(e, -ENOMEM, "out of memory");
 
 	json_decref(j);
@@ -104,7 +104,8 @@ static int put_node(const struct filling *f, const struct lab_node *node, struct
 
 static int put_namespace(const struct filling *f, const char *name, struct err *e)
 {
-	int rc = store_get(f->store, kind_by_id(KIND_NAMESPACE), NULL, name, NULL, NULL, NULL);
+	int rc = store_get(f->store, &(struct store_key){ kind_by_id(KIND_NAMESPACE), NULL, name },
+			   NULL, NULL, NULL);
 
 	if (!rc || find_item(f->m, KIND_NAMESPACE, name))
 		return 0;
@@ -151,7 +152,7 @@ static int fill(const struct filling *f, struct err *e)
 
 		if (item->obj->kind->id == KIND_NODE)
 			continue;
-		rc = store_put_json(f->store, STORE_OP_APPLY, item->json, 0, NULL, e);
+		rc = store_put_json(f->store, STORE_OP_APPLY, item->json, NULL, e);
 		if (rc)
 			err_wrap(e, "%s", item->where);
 	}

@@ -45,10 +45,8 @@ static const struct field delete_fields[] = {
 static const SCHEMA(delete_schema, "Delete", struct rec_delete, delete_fields);
 
 static const struct field sync_fields[] = {
-	FIELD(struct rec_sync, revision, 1, F_I64),
-	FIELD(struct rec_sync, in_sync, 2, F_BOOL),
-	FIELD(struct rec_sync, stale, 3, F_BOOL),
-	FIELD(struct rec_sync, text, 4, F_STR),
+	FIELD(struct rec_sync, revision, 1, F_I64),    FIELD(struct rec_sync, in_sync, 2, F_BOOL),
+	FIELD(struct rec_sync, stale, 3, F_BOOL),      FIELD(struct rec_sync, text, 4, F_STR),
 	FIELD(struct rec_sync, incomplete, 5, F_BOOL),
 };
 static const SCHEMA(sync_schema, "Sync", struct rec_sync, sync_fields);

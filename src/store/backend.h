@@ -10,11 +10,10 @@ struct store_ops {
 	void (*close)(struct store *s);
 	int (*list)(struct store *s, unsigned kind, const char *ns, const struct store_events *ev,
 		    void *arg, struct err *e);
-	int (*get)(struct store *s, const struct kind *k, const char *ns, const char *name,
-		   struct object **o, json_t **json, struct err *e);
+	int (*get)(struct store *s, const struct store_key *key, struct object **o, json_t **json,
+		   struct err *e);
 	int (*change)(struct store *s, const struct change *c, uint64_t *rev, struct err *e);
-	int (*remove)(struct store *s, const struct kind *k, const char *ns, const char *name,
-		      uint64_t expect, uint64_t *rev, struct err *e);
+	int (*remove)(struct store *s, const struct store_key *key, uint64_t *rev, struct err *e);
 	int (*watch)(struct store *s, const struct store_events *ev, void *arg, struct err *e);
 	int (*fd)(const struct store *s);
 	int (*process)(struct store *s, struct err *e);

@@ -45,25 +45,31 @@ int json_set_revision(json_t *j, uint64_t rev)
 		       : 0;
 }
 
-int change_stale(const struct kind *k, const char *ns, const char *name, uint64_t have,
-		 uint64_t expect, struct err *e)
+/* "KIND NS/NAME: what" */
+static int about(const struct store_key *key, int code, const char *what, struct err *e)
 {
-	return err_set(e, -ESTALE, "%s %s%s%s: is at revision %llu, not %llu", k->name,
-		       ns ? ns : "", ns ? "/" : "", name, (unsigned long long)have,
-		       (unsigned long long)expect);
+	return err_set(e, code, "%s %s%s%s: %s", key->k->name, key->ns ? key->ns : "",
+		       key->ns ? "/" : "", key->name, what);
+}
+
+int change_stale(const struct store_key *key, uint64_t have, uint64_t expect, struct err *e)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "is at revision %llu, not %llu", (unsigned long long)have,
+		 (unsigned long long)expect);
+	return about(key, -ESTALE, text, e);
 }
 
 static int check_precondition(const struct change *c, const json_t *old, uint64_t old_rev,
 			      struct err *e)
 {
 	if (c->op == STORE_OP_CREATE && old)
-		return err_set(e, -EEXIST, "%s %s%s%s: exists already", c->k->name,
-			       c->ns ? c->ns : "", c->ns ? "/" : "", c->name);
+		return about(&c->key, -EEXIST, "exists already", e);
 	if ((c->op == STORE_OP_UPDATE || c->op == STORE_OP_STATUS) && !old)
-		return err_set(e, -ENOENT, "%s %s%s%s: does not exist", c->k->name,
-			       c->ns ? c->ns : "", c->ns ? "/" : "", c->name);
+		return about(&c->key, -ENOENT, "does not exist", e);
 	if (old && c->expect && c->expect != old_rev)
-		return change_stale(c->k, c->ns, c->name, old_rev, c->expect, e);
+		return change_stale(&c->key, old_rev, c->expect, e);
 	return 0;
 }
 
@@ -118,8 +124,8 @@ static int set_server_fields(const struct change *c, json_t *j, const json_t *ol
 		rc |= json_object_set_new(meta, "uid", json_string(new_uid(uid)));
 	if (!json_object_get(meta, "creationTimestamp"))
 		rc |= json_object_set_new(meta, "creationTimestamp", now_json());
-	if (c->ns)
-		rc |= json_object_set_new(meta, "namespace", json_string(c->ns));
+	if (c->key.ns)
+		rc |= json_object_set_new(meta, "namespace", json_string(c->key.ns));
 	return rc ? no_memory(e) : 0;
 }
 
@@ -156,8 +162,8 @@ static json_t *with_status(const struct change *c, const json_t *old)
 {
 	json_t *j = json_deep_copy(old);
 
-	for (uint32_t i = 0; j && i < c->k->schema->n; i++) {
-		const struct field *f = &c->k->schema->fields[i];
+	for (uint32_t i = 0; j && i < c->key.k->schema->n; i++) {
+		const struct field *f = &c->key.k->schema->fields[i];
 		json_t *status = json_object_get(c->json, f->key);
 
 		if (f->flags & FF_STATUS && status)
@@ -174,14 +180,14 @@ static int wanted(const struct change *c, const json_t *old, json_t **out, struc
 	if (c->json) {
 		j = c->op == STORE_OP_STATUS ? with_status(c, old) : json_deep_copy(c->json);
 		if (j && c->op == STORE_OP_APPLY && old)
-			rc = keep_daemons_fields(c->k->schema, j, old);
+			rc = keep_daemons_fields(c->key.k->schema, j, old);
 	} else if (old && c->op != STORE_OP_CREATE) {
 		j = json_deep_copy(old);
 		if (j)
-			rc = struct_onto_json(j, c->k->schema, c->body,
+			rc = struct_onto_json(j, c->key.k->schema, c->body,
 					      c->op == STORE_OP_STATUS ? FF_STATUS : 0, e);
 	} else {
-		j = object_to_json(c->k, c->body);
+		j = object_to_json(c->key.k, c->body);
 	}
 	if (j && !rc)
 		rc = set_server_fields(c, j, old, e);

@@ -6,11 +6,10 @@
 
 struct change {
 	enum store_op op;
-	const struct kind *k;
-	const char *ns, *name;
+	struct store_key key;
 	const json_t *json; /* either this */
 	const void *body;   /* or the kind's struct */
-	uint64_t expect;
+	uint64_t expect;    /* 0: any revision */
 };
 
 /* `old` (may be NULL: nothing stored) is at `old_rev`. On success *out is the new object
@@ -20,8 +19,7 @@ int change_compute(const struct change *c, const json_t *old, uint64_t old_rev, 
 		   struct object **o, struct err *e);
 
 /* -ESTALE and the text for it. */
-int change_stale(const struct kind *k, const char *ns, const char *name, uint64_t have,
-		 uint64_t expect, struct err *e);
+int change_stale(const struct store_key *key, uint64_t have, uint64_t expect, struct err *e);
 
 uint64_t json_revision(const json_t *j); /* metadata.resourceVersion; 0 when there is none */
 int json_set_revision(json_t *j, uint64_t rev);

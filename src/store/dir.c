@@ -27,8 +27,7 @@ struct among {
 	const struct object *o;
 };
 
-static int check_other(void *arg, const struct kind *k, const char *ns, const char *name,
-		       struct err *e)
+static int check_other(void *arg, const struct store_key *key, struct err *e)
 {
 	struct among *a = arg;
 	struct object *other;
@@ -36,7 +35,7 @@ static int check_other(void *arg, const struct kind *k, const char *ns, const ch
 	int rc;
 
 	/* A broken neighbour is reported elsewhere and cannot be compared with. */
-	if (dir_read(a->d, k, ns, name, &j, &other, NULL))
+	if (dir_read(a->d, key, &j, &other, NULL))
 		return 0;
 	rc = validate_among(a->o, other, e);
 	object_free(other);
@@ -50,13 +49,13 @@ static int commit_change(struct dir_store *d, struct dir_tx *tx, const struct ch
 	struct among among = { d, o };
 	int rc = 0;
 
-	if (c->k->id == KIND_IPPOOL)
-		rc = dir_walk(d, c->k, NULL, check_other, &among, e);
+	if (c->key.k->id == KIND_IPPOOL)
+		rc = dir_walk(d, c->key.k, NULL, check_other, &among, e);
 	if (!rc)
 		rc = dir_reserve(d, tx, e);
 	if (!rc && json_set_revision(j, tx->revs.reserved))
 		rc = err_set(e, -ENOMEM, "no memory");
-	return rc ? rc : dir_write(d, c->k, c->ns, c->name, j, e);
+	return rc ? rc : dir_write(d, &c->key, j, e);
 }
 
 static int dir_change(struct store *s, const struct change *c, uint64_t *rev, struct err *e)
@@ -71,7 +70,7 @@ static int dir_change(struct store *s, const struct change *c, uint64_t *rev, st
 
 	if (rc)
 		return rc;
-	rc = dir_read(d, c->k, c->ns, c->name, &old, &old_obj, &broken);
+	rc = dir_read(d, &c->key, &old, &old_obj, &broken);
 	/* A broken file may be replaced, but there is nothing in it to update. */
 	if (rc == -ENOENT || (rc && (c->op == STORE_OP_APPLY || c->op == STORE_OP_CREATE)))
 		rc = 0;
@@ -84,7 +83,7 @@ static int dir_change(struct store *s, const struct change *c, uint64_t *rev, st
 		rc = commit_change(d, &tx, c, j, o, e);
 	if (!rc && rev)
 		*rev = j ? tx.revs.reserved : old_rev;
-	dir_end(d, &tx, !rc && !c->k->derived);
+	dir_end(d, &tx, !rc && !c->key.k->derived);
 	object_free(old_obj);
 	object_free(o);
 	json_decref(old);
@@ -92,33 +91,34 @@ static int dir_change(struct store *s, const struct change *c, uint64_t *rev, st
 	return rc;
 }
 
-static int dir_remove_object(struct store *s, const struct kind *k, const char *ns,
-			     const char *name, uint64_t expect, uint64_t *rev, struct err *e)
+static int dir_remove_object(struct store *s, const struct store_key *key, uint64_t *rev,
+			     struct err *e)
 {
 	struct dir_store *d = (struct dir_store *)s;
 	struct object *o = NULL;
 	json_t *j = NULL;
 	char path[PATH_MAX];
+	uint64_t expect = rev ? *rev : 0;
 	struct dir_tx tx;
-	int rc = dir_path(d, path, k, ns, name, e);
+	int rc = dir_path(d, path, key, e);
 
 	if (!rc)
 		rc = dir_begin(d, &tx, e);
 	if (rc)
 		return rc;
-	rc = dir_read(d, k, ns, name, &j, &o, e);
+	rc = dir_read(d, key, &j, &o, e);
 	/* A broken object can be deleted, but not if somebody expects a revision. */
 	if (rc && rc != -ENOENT && !expect)
 		rc = 0;
 	if (!rc && o && expect && o->rev != expect)
-		rc = change_stale(k, ns, name, o->rev, expect, e);
+		rc = change_stale(key, o->rev, expect, e);
 	if (!rc)
 		rc = dir_reserve(d, &tx, e);
 	if (!rc)
 		rc = file_remove(path, e);
 	if (!rc && rev)
 		*rev = tx.revs.reserved;
-	dir_end(d, &tx, !rc && !k->derived);
+	dir_end(d, &tx, !rc && !key->k->derived);
 	object_free(o);
 	json_decref(j);
 	return rc;
@@ -130,14 +130,13 @@ struct listing {
 	void *arg;
 };
 
-static int list_one(void *arg, const struct kind *k, const char *ns, const char *name,
-		    struct err *e)
+static int list_one(void *arg, const struct store_key *key, struct err *e)
 {
 	struct listing *l = arg;
 	struct err local = { .code = 0 };
 	struct object *o;
 	json_t *j;
-	int rc = dir_read(l->d, k, ns, name, &j, &o, &local);
+	int rc = dir_read(l->d, key, &j, &o, &local);
 
 	if (rc == -ENOENT) /* deleted since the folder was read */
 		return 0;
@@ -174,12 +173,12 @@ static int dir_list(struct store *s, unsigned kind, const char *ns, const struct
 	return rc;
 }
 
-static int dir_get(struct store *s, const struct kind *k, const char *ns, const char *name,
-		   struct object **o, json_t **json, struct err *e)
+static int dir_get(struct store *s, const struct store_key *key, struct object **o, json_t **json,
+		   struct err *e)
 {
 	struct object *obj;
 	json_t *j;
-	int rc = dir_read((struct dir_store *)s, k, ns, name, &j, &obj, e);
+	int rc = dir_read((struct dir_store *)s, key, &j, &obj, e);
 
 	if (rc)
 		return rc;

@@ -42,28 +42,27 @@ int dir_reserve(struct dir_store *d, struct dir_tx *tx, struct err *e);
 /* Lets the lock go; publishes the reserved revision, also as spec's when `spec`. */
 void dir_end(struct dir_store *d, struct dir_tx *tx, bool spec);
 
-int dir_path(const struct dir_store *d, char path[PATH_MAX], const struct kind *k, const char *ns,
-	     const char *name, struct err *e);
+int dir_path(const struct dir_store *d, char path[PATH_MAX], const struct store_key *key,
+	     struct err *e);
 /* Folder of a kind (ns NULL) or of a namespace in it, as they are named on disk. */
 int dir_folder(const struct dir_store *d, char path[PATH_MAX], const char *kind, const char *ns,
 	       struct err *e);
 /* Gives to the root folder's owner what root made: the store may be a daemon's. */
 void dir_give(const struct dir_store *d, const char *path);
 /* Text of an object's file to tree and struct; names must agree with the path. */
-int dir_decode(const struct kind *k, const char *ns, const char *name, const char *path,
-	       const struct buf *text, json_t **json, struct object **o, struct err *e);
+int dir_decode(const struct store_key *key, const char *path, const struct buf *text, json_t **json,
+	       struct object **o, struct err *e);
 /* -ENOENT when there is none. */
-int dir_read(const struct dir_store *d, const struct kind *k, const char *ns, const char *name,
-	     json_t **json, struct object **o, struct err *e);
+int dir_read(const struct dir_store *d, const struct store_key *key, json_t **json,
+	     struct object **o, struct err *e);
 /* Writes the object; its folder is made if need be. */
-int dir_write(const struct dir_store *d, const struct kind *k, const char *ns, const char *name,
-	      const json_t *j, struct err *e);
+int dir_write(const struct dir_store *d, const struct store_key *key, const json_t *j,
+	      struct err *e);
 uint64_t dir_reserved(const struct dir_store *d);
 void dir_committed(const struct dir_store *d, struct dir_revs *revs);
 
 /* Calls `file` for each object file below a kind's folder; `ns` NULL for none. */
-typedef int dir_file_fn(void *arg, const struct kind *k, const char *ns, const char *name,
-			struct err *e);
+typedef int dir_file_fn(void *arg, const struct store_key *key, struct err *e);
 int dir_walk(const struct dir_store *d, const struct kind *k, const char *ns, dir_file_fn *file,
 	     void *arg, struct err *e);
 /* "web.json" to "web" in `name`; false for every other file. */

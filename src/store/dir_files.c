@@ -25,21 +25,21 @@ int dir_folder(const struct dir_store *d, char path[PATH_MAX], const char *kind,
 /* The longest name whose temporary file (".NAME.json.tmp") is still a file's name. */
 #define NAME_LIMIT (NAME_MAX - 10)
 
-int dir_path(const struct dir_store *d, char path[PATH_MAX], const struct kind *k, const char *ns,
-	     const char *name, struct err *e)
+int dir_path(const struct dir_store *d, char path[PATH_MAX], const struct store_key *key,
+	     struct err *e)
 {
 	int n;
 
 	/* Names that no valid object has must not lead out of the folder. */
-	if (!is_dns_subdomain(name) || (ns && !is_dns_label(ns)))
-		return err_set(e, -EINVAL, "%s %s%s%s: is no valid name", k->name, ns ? ns : "",
-			       ns ? "/" : "", name);
-	if (strlen(name) > NAME_LIMIT)
+	if (!is_dns_subdomain(key->name) || (key->ns && !is_dns_label(key->ns)))
+		return err_set(e, -EINVAL, "%s %s%s%s: is no valid name", key->k->name,
+			       key->ns ? key->ns : "", key->ns ? "/" : "", key->name);
+	if (strlen(key->name) > NAME_LIMIT)
 		return err_set(e, -ENAMETOOLONG,
-			       "%s %s: a dir: store takes names of up to %d characters", k->name,
-			       name, NAME_LIMIT);
-	n = snprintf(path, PATH_MAX, "%s/%s/%s/%s" DIR_EXT, d->root, k->name, ns ? ns : DIR_NO_NS,
-		     name);
+			       "%s %s: a dir: store takes names of up to %d characters",
+			       key->k->name, key->name, NAME_LIMIT);
+	n = snprintf(path, PATH_MAX, "%s/%s/%s/%s" DIR_EXT, d->root, key->k->name,
+		     key->ns ? key->ns : DIR_NO_NS, key->name);
 	return n < PATH_MAX ? 0 : err_set(e, -ENAMETOOLONG, "dir:%s: path too long", d->root);
 }
 
@@ -70,8 +70,8 @@ static int make_folder(const struct dir_store *d, const char *path, struct err *
 	return 0;
 }
 
-int dir_decode(const struct kind *k, const char *ns, const char *name, const char *path,
-	       const struct buf *text, json_t **json, struct object **o, struct err *e)
+int dir_decode(const struct store_key *key, const char *path, const struct buf *text, json_t **json,
+	       struct object **o, struct err *e)
 {
 	json_error_t je;
 	json_t *j = json_loadb(text->v ? text->v : "", text->n, JSON_REJECT_DUPLICATES, &je);
@@ -83,9 +83,9 @@ int dir_decode(const struct kind *k, const char *ns, const char *name, const cha
 	obj = object_from_json(j, e);
 	if (!obj)
 		rc = err_wrap(e, "%s", path);
-	else if (obj->kind != k || strcmp(obj->meta->name, name) != 0 ||
+	else if (obj->kind != key->k || strcmp(obj->meta->name, key->name) != 0 ||
 		 strcmp(obj->meta->namespace ? obj->meta->namespace : DIR_NO_NS,
-			ns ? ns : DIR_NO_NS) != 0)
+			key->ns ? key->ns : DIR_NO_NS) != 0)
 		rc = err_set(e, -EBADMSG, "%s: kind, namespace or name inside differ from the path",
 			     path);
 	if (rc) {
@@ -99,41 +99,41 @@ int dir_decode(const struct kind *k, const char *ns, const char *name, const cha
 	return 0;
 }
 
-int dir_read(const struct dir_store *d, const struct kind *k, const char *ns, const char *name,
-	     json_t **json, struct object **o, struct err *e)
+int dir_read(const struct dir_store *d, const struct store_key *key, json_t **json,
+	     struct object **o, struct err *e)
 {
 	struct buf text = { .v = NULL };
 	char path[PATH_MAX];
-	int rc = dir_path(d, path, k, ns, name, e);
+	int rc = dir_path(d, path, key, e);
 
 	if (rc)
 		return rc;
 	rc = file_read(path, DIR_OBJECT_MAX, &text, e);
 	if (rc == -ENOENT)
-		rc = err_set(e, -ENOENT, "%s %s%s%s: does not exist", k->name, ns ? ns : "",
-			     ns ? "/" : "", name);
+		rc = err_set(e, -ENOENT, "%s %s%s%s: does not exist", key->k->name,
+			     key->ns ? key->ns : "", key->ns ? "/" : "", key->name);
 	else if (!rc)
-		rc = dir_decode(k, ns, name, path, &text, json, o, e);
+		rc = dir_decode(key, path, &text, json, o, e);
 	buf_fini(&text);
 	return rc;
 }
 
-int dir_write(const struct dir_store *d, const struct kind *k, const char *ns, const char *name,
-	      const json_t *j, struct err *e)
+int dir_write(const struct dir_store *d, const struct store_key *key, const json_t *j,
+	      struct err *e)
 {
 	char path[PATH_MAX];
 	char *text;
 	size_t n;
-	int rc = dir_folder(d, path, k->name, NULL, e);
+	int rc = dir_folder(d, path, key->k->name, NULL, e);
 
 	if (!rc)
 		rc = make_folder(d, path, e);
 	if (!rc)
-		rc = dir_folder(d, path, k->name, ns ? ns : DIR_NO_NS, e);
+		rc = dir_folder(d, path, key->k->name, key->ns ? key->ns : DIR_NO_NS, e);
 	if (!rc)
 		rc = make_folder(d, path, e);
 	if (!rc)
-		rc = dir_path(d, path, k, ns, name, e);
+		rc = dir_path(d, path, key, e);
 	if (rc)
 		return rc;
 	text = json_dumps(j, JSON_INDENT(2));
@@ -141,8 +141,8 @@ int dir_write(const struct dir_store *d, const struct kind *k, const char *ns, c
 		return err_set(e, -ENOMEM, "no memory");
 	n = strlen(text);
 	text[n] = '\n'; /* in the place of the terminating zero */
-	rc = n > DIR_OBJECT_MAX ? err_set(e, -EFBIG, "%s %s: larger than %u bytes", k->name, name,
-					  DIR_OBJECT_MAX)
+	rc = n > DIR_OBJECT_MAX ? err_set(e, -EFBIG, "%s %s: larger than %u bytes", key->k->name,
+					  key->name, DIR_OBJECT_MAX)
 				: file_write(path, text, n + 1, 0644, e);
 	free(text);
 	return rc;
@@ -152,6 +152,7 @@ static int walk_namespace(const struct dir_store *d, const struct kind *k, const
 			  dir_file_fn *file, void *arg, struct err *e)
 {
 	char path[PATH_MAX], name[NAME_MAX + 1];
+	struct store_key key = { k, strcmp(ns, DIR_NO_NS) ? ns : NULL, name };
 	struct dirent *de;
 	DIR *dir;
 	int rc = dir_folder(d, path, k->name, ns, e);
@@ -163,7 +164,7 @@ static int walk_namespace(const struct dir_store *d, const struct kind *k, const
 		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, -errno, "%s", path);
 	while (!rc && (de = readdir(dir)))
 		if (dir_object_name(de->d_name, name))
-			rc = file(arg, k, strcmp(ns, DIR_NO_NS) ? ns : NULL, name, e);
+			rc = file(arg, &key, e);
 	closedir(dir);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,15 +24,17 @@ static int root_path(const struct dir_store *d, char path[PATH_MAX], const char 
 	return 0;
 }
 
+/* "A B": A, and B into *second (may be NULL); 0 for what cannot be read. */
 static uint64_t read_numbers(const struct dir_store *d, const char *file, uint64_t *second)
 {
 	struct buf text = { .v = NULL };
-	unsigned long long a = 0, b = 0;
-	char path[PATH_MAX];
+	char path[PATH_MAX], *end = NULL;
+	uint64_t a = 0, b = 0;
 
-	if (!root_path(d, path, file, NULL) && !file_read(path, 256, &text, NULL) && text.v &&
-	    sscanf(text.v, "%llu %llu", &a, &b) < 1)
-		a = 0;
+	if (!root_path(d, path, file, NULL) && !file_read(path, 256, &text, NULL) && text.v) {
+		a = strtoull(text.v, &end, 10);
+		b = strtoull(end, NULL, 10);
+	}
 	buf_fini(&text);
 	if (second)
 		*second = b;
@@ -75,8 +78,7 @@ struct recovery {
 	uint64_t highest;
 };
 
-static int note_revision(void *arg, const struct kind *k, const char *ns, const char *name,
-			 struct err *e)
+static int note_revision(void *arg, const struct store_key *key, struct err *e)
 {
 	struct recovery *r = arg;
 	struct buf text = { .v = NULL };
@@ -84,8 +86,7 @@ static int note_revision(void *arg, const struct kind *k, const char *ns, const 
 	json_t *j = NULL;
 	uint64_t rev;
 
-	if (!dir_path(r->d, path, k, ns, name, NULL) &&
-	    !file_read(path, DIR_OBJECT_MAX, &text, NULL))
+	if (!dir_path(r->d, path, key, NULL) && !file_read(path, DIR_OBJECT_MAX, &text, NULL))
 		j = json_loadb(text.v ? text.v : "", text.n, 0, NULL);
 	rev = json_revision(j);
 	if (rev > r->highest)

@@ -34,9 +34,7 @@
 /* What is known of one file. */
 struct known {
 	UT_hash_handle hh;
-	const struct kind *k;
-	char *ns; /* NULL for none */
-	char *name;
+	struct store_key of; /* its strings are ours */
 	uint64_t rev, hash;
 	bool told; /* false: it was never good */
 	bool seen; /* by the current walk */
@@ -83,21 +81,20 @@ static void *must(void *p)
 
 /* ---- what is known */
 
-static struct known *find_known(struct dir_watch *w, const struct kind *k, const char *ns,
-				const char *name, bool add)
+static struct known *find_known(struct dir_watch *w, const struct store_key *of, bool add)
 {
 	char key[NAME_MAX * 2 + 8];
-	int n = snprintf(key, sizeof(key), "%u/%s/%s", k->id, ns ? ns : DIR_NO_NS, name);
-	struct known *e;
+	int n = snprintf(key, sizeof(key), "%u/%s/%s", of->k->id, of->ns ? of->ns : DIR_NO_NS,
+			 of->name);
+	struct known *e = NULL;
 
 	HASH_FIND(hh, w->known, key, (size_t)n, e);
 	if (e || !add)
 		return e;
 	e = must(calloc(1, sizeof(*e) + (size_t)n + 1));
 	memcpy(e->key, key, (size_t)n);
-	e->k = k;
-	e->ns = ns ? must(strdup(ns)) : NULL;
-	e->name = must(strdup(name));
+	e->of = (struct store_key){ of->k, of->ns ? must(strdup(of->ns)) : NULL,
+				    must(strdup(of->name)) };
 	HASH_ADD_KEYPTR(hh, w->known, e->key, (size_t)n, e);
 	return e;
 }
@@ -105,16 +102,15 @@ static struct known *find_known(struct dir_watch *w, const struct kind *k, const
 static void drop_known(struct dir_watch *w, struct known *e)
 {
 	HASH_DEL(w->known, e);
-	free(e->ns);
-	free(e->name);
+	free((char *)e->of.ns);
+	free((char *)e->of.name);
 	free(e);
 }
 
-/* Also what we never could read: somebody may know it from before. */
 static void tell_gone(struct dir_watch *w, struct known *e)
 {
-	if (w->ev->del) {
-		w->ev->del(w->arg, e->k, e->ns, e->name, dir_reserved(w->d));
+	if (e->told && w->ev->del) {
+		w->ev->del(w->arg, e->of.k, e->of.ns, e->of.name, dir_reserved(w->d));
 		w->told = true;
 	}
 	drop_known(w, e);
@@ -148,7 +144,7 @@ static int give_revision(struct dir_watch *w, struct dir_tx *tx, struct known *e
 	if (!rc && json_set_revision(j, tx->revs.reserved))
 		rc = err_set(err, -ENOMEM, "no memory");
 	if (!rc)
-		rc = dir_write(w->d, e->k, e->ns, e->name, j, err);
+		rc = dir_write(w->d, &e->of, j, err);
 	buf_clear(&text);
 	if (!rc)
 		rc = file_read(path, DIR_OBJECT_MAX, &text, err);
@@ -169,7 +165,7 @@ static int adopt(struct dir_watch *w, struct known *e, const char *path, json_t 
 	rc = give_revision(w, &tx, e, path, j, err);
 	if (!rc)
 		o->rev = tx.revs.reserved;
-	dir_end(w->d, &tx, !rc && !e->k->derived);
+	dir_end(w->d, &tx, !rc && !e->of.k->derived);
 	return rc;
 }
 
@@ -195,7 +191,7 @@ static void refresh_text(struct dir_watch *w, struct known *e, const char *path,
 	if (e->hash == hash) /* told, or reported as bad */
 		return;
 	e->hash = hash;
-	if (dir_decode(e->k, e->ns, e->name, path, text, &j, &o, &err)) {
+	if (dir_decode(&e->of, path, text, &j, &o, &err)) {
 		tell_bad(w, &err);
 		return;
 	}
@@ -215,15 +211,14 @@ static void refresh_text(struct dir_watch *w, struct known *e, const char *path,
 	json_decref(j);
 }
 
-static int refresh(void *arg, const struct kind *k, const char *ns, const char *name,
-		   struct err *unused)
+static int refresh(void *arg, const struct store_key *key, struct err *unused)
 {
 	struct dir_watch *w = arg;
-	struct known *e = find_known(w, k, ns, name, false);
+	struct known *e = find_known(w, key, false);
 	struct buf text = { .v = NULL };
 	struct err err = { .code = 0 };
 	char path[PATH_MAX];
-	int rc = dir_path(w->d, path, k, ns, name, &err);
+	int rc = dir_path(w->d, path, key, &err);
 
 	if (!rc)
 		rc = file_read(path, DIR_OBJECT_MAX, &text, &err);
@@ -234,7 +229,7 @@ static int refresh(void *arg, const struct kind *k, const char *ns, const char *
 		tell_bad(w, &err);
 	} else {
 		if (!e)
-			e = find_known(w, k, ns, name, true);
+			e = find_known(w, key, true);
 		e->seen = true;
 		refresh_text(w, e, path, &text);
 	}
@@ -256,7 +251,7 @@ static const struct kind *kind_of_folder(const char *name)
 static int add_folder(struct dir_watch *w, const struct kind *k, const char *ns, struct err *e)
 {
 	char path[PATH_MAX];
-	struct folder *f;
+	struct folder *f = NULL;
 	int wd, rc;
 
 	if (!k)
@@ -353,7 +348,7 @@ static int walk_all(struct dir_watch *w, struct err *e)
 	HASH_ITER(hh, w->known, entry, next)
 	{
 		if (!entry->seen)
-			refresh(w, entry->k, entry->ns, entry->name, NULL);
+			refresh(w, &entry->of, NULL);
 	}
 	return 0;
 }
@@ -389,7 +384,10 @@ static int folder_event(struct dir_watch *w, struct folder *f, const struct inot
 		return root_event(w, ev, e);
 	if (f->ns) {
 		if (ev->len && dir_object_name(ev->name, name))
-			refresh(w, f->k, strcmp(f->ns, DIR_NO_NS) ? f->ns : NULL, name, NULL);
+			refresh(w,
+				&(struct store_key){ f->k, strcmp(f->ns, DIR_NO_NS) ? f->ns : NULL,
+						     name },
+				NULL);
 		return 0;
 	}
 	if (!ev->len || !(ev->mask & IN_ISDIR))
@@ -402,7 +400,7 @@ static int folder_event(struct dir_watch *w, struct folder *f, const struct inot
 
 static int one_event(struct dir_watch *w, const struct inotify_event *ev, struct err *e)
 {
-	struct folder *f;
+	struct folder *f = NULL;
 
 	if (ev->mask & IN_Q_OVERFLOW) {
 		w->walk = true;

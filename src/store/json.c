@@ -130,8 +130,10 @@ static int get_time(const json_t *j, const struct path *p, int64_t *out, struct 
 		return bad(p, e, rule);
 	sign = *end;
 	if (sign == '+' || sign == '-') {
-		if (strlen(end) != 6 || sscanf(end + 1, "%2d:%2d", &h, &m) != 2)
+		if (strlen(end) != 6 || end[3] != ':' || strspn(end + 1, "0123456789:") != 5)
 			return bad(p, e, rule);
+		h = (end[1] - '0') * 10 + end[2] - '0';
+		m = (end[4] - '0') * 10 + end[5] - '0';
 	} else if (strcmp(end, "Z") != 0) {
 		return bad(p, e, rule);
 	}

@@ -39,46 +39,43 @@ int store_list(struct store *s, unsigned kind, const char *ns, const struct stor
 	return s->ops->list(s, kind, ns, ev, arg, e);
 }
 
-int store_get(struct store *s, const struct kind *k, const char *ns, const char *name,
-	      struct object **o, json_t **json, struct err *e)
+int store_get(struct store *s, const struct store_key *key, struct object **o, json_t **json,
+	      struct err *e)
 {
-	return s->ops->get(s, k, ns, name, o, json, e);
+	return s->ops->get(s, key, o, json, e);
 }
 
-int store_put_json(struct store *s, enum store_op op, const json_t *j, uint64_t expect,
-		   uint64_t *rev, struct err *e)
+int store_put_json(struct store *s, enum store_op op, const json_t *j, uint64_t *rev, struct err *e)
 {
 	struct object *o = object_from_json(j, e);
-	struct change c = { .op = op, .json = j, .expect = expect };
+	struct change c = { .op = op, .json = j, .expect = rev ? *rev : 0 };
 	int rc;
 
 	if (!o)
 		return -EINVAL;
-	c.k = o->kind;
-	c.ns = o->meta->namespace;
-	c.name = o->meta->name;
+	c.key = (struct store_key){ o->kind, o->meta->namespace, o->meta->name };
 	rc = s->ops->change(s, &c, rev, e);
 	object_free(o);
 	return rc;
 }
 
 int store_put(struct store *s, enum store_op op, const struct kind *k, const void *body,
-	      uint64_t expect, uint64_t *rev, struct err *e)
+	      uint64_t *rev, struct err *e)
 {
 	const struct meta *m = body;
-	struct change c = { .op = op, .k = k, .body = body, .expect = expect };
+	struct change c = { .op = op,
+			    .key = { k, m->namespace, m->name },
+			    .body = body,
+			    .expect = rev ? *rev : 0 };
 
 	if (!m->name || !m->namespace != !k->namespaced)
 		return err_set(e, -EINVAL, "%s: without name, or wrong namespace", k->name);
-	c.ns = m->namespace;
-	c.name = m->name;
 	return s->ops->change(s, &c, rev, e);
 }
 
-int store_delete(struct store *s, const struct kind *k, const char *ns, const char *name,
-		 uint64_t expect, uint64_t *rev, struct err *e)
+int store_delete(struct store *s, const struct store_key *key, uint64_t *rev, struct err *e)
 {
-	return s->ops->remove(s, k, ns, name, expect, rev, e);
+	return s->ops->remove(s, key, rev, e);
 }
 
 static int write_body(struct store *s, const struct rec_write *w, const struct kind *k,
@@ -94,9 +91,7 @@ static int write_body(struct store *s, const struct rec_write *w, const struct k
 	if (!out)
 		return err_set(e, -ENOMEM, "no memory");
 	rc = record_decode(&body, k->schema, out, a, e);
-	return rc ? rc
-		  : store_put(s, ops[w->op], k, out,
-			      w->op == WRITE_UPDATE ? (uint64_t)w->expect : 0, rev, e);
+	return rc ? rc : store_put(s, ops[w->op], k, out, rev, e);
 }
 
 void store_write(struct store *s, const struct rec_write *w, struct rec_written *answer,
@@ -104,21 +99,22 @@ void store_write(struct store *s, const struct rec_write *w, struct rec_written 
 {
 	const struct kind *k =
 		w->kind > 0 && w->kind < KIND_COUNT ? kind_by_id((unsigned)w->kind) : NULL;
+	bool expects = w->op == WRITE_UPDATE || w->op == WRITE_DELETE;
+	uint64_t rev = expects ? (uint64_t)w->expect : 0;
 	struct err e = { .code = 0 };
-	uint64_t rev = 0;
 	int rc;
 
 	if (!k)
 		rc = err_set(&e, -EINVAL, "a write to the unknown kind %lld", (long long)w->kind);
 	else if (w->op == WRITE_DELETE && w->name)
-		rc = store_delete(s, k, w->ns, w->name, (uint64_t)w->expect, &rev, &e);
+		rc = store_delete(s, &(struct store_key){ k, w->ns, w->name }, &rev, &e);
 	else if (w->op == WRITE_CREATE || w->op == WRITE_UPDATE || w->op == WRITE_STATUS)
 		rc = write_body(s, w, k, a, &rev, &e);
 	else
 		rc = err_set(&e, -EINVAL, "a write that says not what to do");
 	*answer = (struct rec_written){ .id = w->id,
 					.code = rc,
-					.rev = (int64_t)rev,
+					.rev = rc ? 0 : (int64_t)rev,
 					.text = rc ? arena_strdup(a, e.text) : NULL };
 }
 

@@ -43,14 +43,21 @@ struct store_events {
 int store_list(struct store *s, unsigned kind, const char *ns, const struct store_events *ev,
 	       void *arg, struct err *e);
 
-/* One object: `json` (may be NULL) gets a new reference, `o` (may be NULL) is the caller's.
- * -ENOENT when it is not there. */
-int store_get(struct store *s, const struct kind *k, const char *ns, const char *name,
-	      struct object **o, json_t **json, struct err *e);
+/* Which object. */
+struct store_key {
+	const struct kind *k;
+	const char *ns; /* NULL for cluster-scoped kinds */
+	const char *name;
+};
+
+/* `json` (may be NULL) gets a new reference, `o` (may be NULL) is the caller's. -ENOENT when it
+ * is not there. */
+int store_get(struct store *s, const struct store_key *key, struct object **o, json_t **json,
+	      struct err *e);
 
 enum store_op {
 	STORE_OP_CREATE, /* -EEXIST when it is there */
-	STORE_OP_UPDATE, /* -ENOENT when it is not; -ESTALE when `expect` is set and differs */
+	STORE_OP_UPDATE, /* -ENOENT when it is not; -ESTALE when it is at another revision */
 	STORE_OP_STATUS, /* only fields marked FF_STATUS; -ENOENT when it is not there */
 	STORE_OP_APPLY,  /* create, or replace as a person means it: a status that the store has
 			  * stays where the manifest says nothing of it */
@@ -58,16 +65,18 @@ enum store_op {
 
 /* A write by JSON (what a person wrote) or by struct (what a daemon holds: known fields are
  * replaced, unknown ones in the store kept). Validates, also against the other objects (pools
- * must not overlap). A write that changes nothing writes nothing. `rev` (may be NULL) gets the
- * object's revision. The write is on disk when the call returns. */
-int store_put_json(struct store *s, enum store_op op, const json_t *j, uint64_t expect,
-		   uint64_t *rev, struct err *e);
+ * must not overlap). A write that changes nothing writes nothing. The write is on disk when the
+ * call returns.
+ *
+ * `rev` goes both ways and may be NULL: in, the revision that the object must be at, 0 for
+ * any; out, the object's new one. */
+int store_put_json(struct store *s, enum store_op op, const json_t *j, uint64_t *rev,
+		   struct err *e);
 int store_put(struct store *s, enum store_op op, const struct kind *k, const void *body,
-	      uint64_t expect, uint64_t *rev, struct err *e);
+	      uint64_t *rev, struct err *e);
 
-/* `expect` 0: whatever revision is there. `rev` gets the revision of the deletion. */
-int store_delete(struct store *s, const struct kind *k, const char *ns, const char *name,
-		 uint64_t expect, uint64_t *rev, struct err *e);
+/* `rev` as above; out, the revision of the deletion. */
+int store_delete(struct store *s, const struct store_key *key, uint64_t *rev, struct err *e);
 
 /* The write that a REC_WRITE asks for; the answer's code, rev and text (in `a`). */
 void store_write(struct store *s, const struct rec_write *w, struct rec_written *answer,

@@ -65,7 +65,7 @@ static void parse(struct result *r, const char *const *argv, bool head)
 
 static void test_forms(void **state)
 {
-	struct result r;
+	struct result r = { .n = 0 };
 
 	PARSE(&r, "one", "-An", "shop", "--count=3", "two", "-fa", "-f", "b", "--file", "c",
 	      "--mode", "direct", "--address", "::1", "--a-rather-long-option-name=10.0.0.0/8", "-",
@@ -90,7 +90,7 @@ static void test_forms(void **state)
 
 static void test_optional_value(void **state)
 {
-	struct result r;
+	struct result r = { .n = 0 };
 
 	PARSE(&r, "--wait", "5");
 	assert_int_equal(r.n, 1); /* "5" is an operand */
@@ -103,7 +103,7 @@ static void test_optional_value(void **state)
 
 static void refused(const char *text, const char *a, const char *b)
 {
-	struct result r;
+	struct result r = { .n = 0 };
 
 	parse(&r, (const char *const[]){ a, b, NULL }, false);
 	assert_int_equal(r.n, -EINVAL);
@@ -130,7 +130,7 @@ static void test_refused(void **state)
 
 static void test_head_and_help(void **state)
 {
-	struct result r;
+	struct result r = { .n = 0 };
 
 	parse(&r, (const char *const[]){ "-A", "verb", "-n", "x", NULL }, true);
 	assert_int_equal(r.n, 1);

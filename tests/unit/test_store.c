@@ -140,15 +140,33 @@ static int put(struct box *b, enum store_op op, const char *text, uint64_t expec
 	       struct err *e)
 {
 	json_t *j = json(text);
-	int rc = store_put_json(b->s, op, j, expect, rev, e);
+	int rc = store_put_json(b->s, op, j, &expect, e);
 
 	json_decref(j);
+	if (!rc && rev)
+		*rev = expect;
 	return rc;
 }
 
 static const struct kind *pod_kind(void)
 {
 	return kind_by_id(KIND_POD);
+}
+
+static int get_pod(struct store *s, const char *ns, const char *name, struct object **o, json_t **j,
+		   struct err *e)
+{
+	return store_get(s, &(struct store_key){ pod_kind(), ns, name }, o, j, e);
+}
+
+static int delete_pod(struct store *s, const char *name, uint64_t expect, uint64_t *rev,
+		      struct err *e)
+{
+	int rc = store_delete(s, &(struct store_key){ pod_kind(), "ns", name }, &expect, e);
+
+	if (!rc && rev)
+		*rev = expect;
+	return rc;
 }
 
 static void watch(struct box *b)
@@ -225,9 +243,9 @@ static void test_open(void **state)
 	assert_int_equal(store_open("dir:relative", 0, &s, &e), -EINVAL);
 	assert_int_equal(store_open("dir:/nonexistent-fairlead", 0, &s, &e), -ENOENT);
 	assert_string_equal(e.text, "store dir:/nonexistent-fairlead: No such file or directory");
-	assert_int_equal(store_get(b->s, pod_kind(), "ns", "p", NULL, NULL, NULL), -ENOENT);
-	assert_int_equal(store_get(b->s, pod_kind(), "..", "p", NULL, NULL, NULL), -EINVAL);
-	assert_int_equal(store_get(b->s, pod_kind(), "ns", "../../x", NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(get_pod(b->s, "ns", "p", NULL, NULL, NULL), -ENOENT);
+	assert_int_equal(get_pod(b->s, "..", "p", NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(get_pod(b->s, "ns", "../../x", NULL, NULL, NULL), -EINVAL);
 }
 
 static void test_create_update_delete(void **state)
@@ -243,7 +261,7 @@ static void test_create_update_delete(void **state)
 	assert_int_equal(put(b, STORE_OP_CREATE, POD("p", ", \"x\": 1"), 0, &rev, &e), 0);
 	assert_int_equal(rev, 1);
 	assert_int_equal(put(b, STORE_OP_CREATE, POD("p", ""), 0, &rev, &e), -EEXIST);
-	assert_int_equal(store_get(b->s, pod_kind(), "ns", "p", &o, &j, &e), 0);
+	assert_int_equal(get_pod(b->s, "ns", "p", &o, &j, &e), 0);
 	assert_int_equal(o->rev, 1);
 	uid = o->meta->uid;
 	assert_int_equal(strlen(uid), 36);
@@ -256,15 +274,15 @@ static void test_create_update_delete(void **state)
 	/* The same again: nothing is written. */
 	assert_int_equal(put(b, STORE_OP_UPDATE, POD("p", ", \"x\": 2"), 0, &rev, &e), 0);
 	assert_int_equal(rev, 2);
-	assert_int_equal(store_get(b->s, pod_kind(), "ns", "p", NULL, &j, &e), 0);
+	assert_int_equal(get_pod(b->s, "ns", "p", NULL, &j, &e), 0);
 	assert_string_equal(
 		json_string_value(json_object_get(json_object_get(j, "metadata"), "uid")), uid);
 	json_decref(j);
 	object_free(o);
-	assert_int_equal(store_delete(b->s, pod_kind(), "ns", "p", 1, &gone, &e), -ESTALE);
-	assert_int_equal(store_delete(b->s, pod_kind(), "ns", "p", 2, &gone, &e), 0);
+	assert_int_equal(delete_pod(b->s, "p", 1, &gone, &e), -ESTALE);
+	assert_int_equal(delete_pod(b->s, "p", 2, &gone, &e), 0);
 	assert_int_equal(gone, 3);
-	assert_int_equal(store_delete(b->s, pod_kind(), "ns", "p", 0, &gone, &e), -ENOENT);
+	assert_int_equal(delete_pod(b->s, "p", 0, &gone, &e), -ENOENT);
 	assert_string_equal(e.text, "Pod ns/p: does not exist");
 	assert_int_equal(put(b, STORE_OP_CREATE, POD("p", ""), 0, &rev, &e), 0);
 	assert_int_equal(rev, 4);
@@ -297,13 +315,13 @@ static void test_apply_keeps_daemons_fields(void **state)
 	assert_int_equal(put(b, STORE_OP_APPLY, POD("p", ", \"spec\": {\"hostname\": \"a\"}"), 0,
 			     &rev, NULL),
 			 0);
-	assert_int_equal(store_get(b->s, pod_kind(), "ns", "p", &o, NULL, NULL), 0);
+	assert_int_equal(get_pod(b->s, "ns", "p", &o, NULL, NULL), 0);
 	change = *(struct pod *)o->body;
 	change.spec.nodeName = "n1";
-	assert_int_equal(store_put(b->s, STORE_OP_UPDATE, o->kind, &change, rev, &rev, NULL), 0);
+	assert_int_equal(store_put(b->s, STORE_OP_UPDATE, o->kind, &change, &rev, NULL), 0);
 	change.status.phase = POD_RUNNING;
 	change.spec.nodeName = "ignored";
-	assert_int_equal(store_put(b->s, STORE_OP_STATUS, o->kind, &change, 0, &rev, NULL), 0);
+	assert_int_equal(store_put(b->s, STORE_OP_STATUS, o->kind, &change, &rev, NULL), 0);
 	assert_int_equal(rev, 3);
 	object_free(o);
 	/* The person's manifest again, with another hostname and an address. */
@@ -312,7 +330,7 @@ static void test_apply_keeps_daemons_fields(void **state)
 				      "\"status\": {\"podIP\": \"10.0.0.9\"}"),
 			     0, &rev, NULL),
 			 0);
-	assert_int_equal(store_get(b->s, pod_kind(), "ns", "p", &o, NULL, NULL), 0);
+	assert_int_equal(get_pod(b->s, "ns", "p", &o, NULL, NULL), 0);
 	p = o->body;
 	assert_string_equal(p->spec.nodeName, "n1");
 	assert_string_equal(p->spec.hostname, "b");
@@ -381,7 +399,7 @@ static void test_watch(void **state)
 	process_until(b, at_revision, rev);
 	assert_int_equal(b->seen.puts, 3);
 	assert_non_null(cluster_get(b->seen.c, KIND_IPPOOL, NULL, "default"));
-	store_delete(other.s, pod_kind(), "ns", "a", 0, &rev, NULL);
+	delete_pod(other.s, "a", 0, &rev, NULL);
 	process_until(b, at_revision, rev);
 	assert_null(cluster_get(b->seen.c, KIND_POD, "ns", "a"));
 	assert_int_equal(b->seen.dels, 1);
@@ -400,10 +418,10 @@ static void test_derived_kinds_do_not_count(void **state)
 
 	put(b, STORE_OP_CREATE, POD("a", ""), 0, &rev, NULL);
 	watch(b);
-	assert_int_equal(store_put(b->s, STORE_OP_CREATE, k, &st, 0, &rev, NULL), 0);
+	assert_int_equal(store_put(b->s, STORE_OP_CREATE, k, &st, &rev, NULL), 0);
 	assert_int_equal(rev, 2);
 	st.status.observedRevision = 1;
-	assert_int_equal(store_put(b->s, STORE_OP_STATUS, k, &st, 0, &rev, NULL), 0);
+	assert_int_equal(store_put(b->s, STORE_OP_STATUS, k, &st, &rev, NULL), 0);
 	process_until(b, has_puts, 2); /* two writes may be seen as one */
 	assert_int_equal(b->seen.revision, 1);
 	put(b, STORE_OP_CREATE, POD("b", ""), 0, &rev, NULL);
@@ -470,7 +488,7 @@ static void test_restart_sees_what_vanished(void **state)
 
 	put(b, STORE_OP_CREATE, POD("a", ""), 0, &rev, NULL);
 	put(b, STORE_OP_CREATE, POD("b", ""), 0, &rev, NULL);
-	store_delete(b->s, pod_kind(), "ns", "b", 0, &rev, NULL);
+	delete_pod(b->s, "b", 0, &rev, NULL);
 	close_store(b);
 	open_store(b);
 	watch(b);
@@ -498,7 +516,7 @@ static void test_lost_events(void **state)
 	/* More than the queue holds, then one that goes and one that comes. */
 	for (unsigned long i = 0; i < n + 10; i++)
 		write_file(b, i & 1 ? "Pod/ns/.x" : "Pod/ns/.y", "");
-	store_delete(b->s, pod_kind(), "ns", "first", 0, &rev, &e);
+	delete_pod(b->s, "first", 0, &rev, &e);
 	put(b, STORE_OP_CREATE, POD("last", ""), 0, &rev, &e);
 	process_until(b, at_revision, rev);
 	assert_int_equal(b->seen.dels, 1);
@@ -534,13 +552,16 @@ static void writer(const struct box *b, unsigned id)
 	for (unsigned i = 0; i < ROUNDS;) {
 		struct object *o;
 		struct ippool *p;
+		uint64_t rev;
 		int rc;
 
-		if (store_get(s, kind_by_id(KIND_IPPOOL), NULL, "counter", &o, NULL, NULL))
+		if (store_get(s, &(struct store_key){ kind_by_id(KIND_IPPOOL), NULL, "counter" },
+			      &o, NULL, NULL))
 			_exit(3);
 		p = o->body;
 		p->spec.maxBlocksPerNode++;
-		rc = store_put(s, STORE_OP_UPDATE, o->kind, p, o->rev, NULL, NULL);
+		rev = o->rev;
+		rc = store_put(s, STORE_OP_UPDATE, o->kind, p, &rev, NULL);
 		object_free(o);
 		if (rc && rc != -ESTALE)
 			_exit(4);
@@ -551,7 +572,7 @@ static void writer(const struct box *b, unsigned id)
 		{
 			json_t *j = json_loads(text, 0, NULL);
 
-			if (!j || store_put_json(s, STORE_OP_CREATE, j, 0, NULL, NULL))
+			if (!j || store_put_json(s, STORE_OP_CREATE, j, NULL, NULL))
 				_exit(5);
 			json_decref(j);
 		}
@@ -633,7 +654,7 @@ static void do_update(struct store *s)
 {
 	json_t *j = json_loads(POD("p", ", \"spec\": {\"nodeName\": \"new\"}"), 0, NULL);
 
-	if (store_put_json(s, STORE_OP_UPDATE, j, 0, NULL, NULL))
+	if (store_put_json(s, STORE_OP_UPDATE, j, NULL, NULL))
 		_exit(3);
 	json_decref(j);
 }
@@ -644,14 +665,14 @@ static void do_create(struct store *s)
 			       "{\"name\": \"q\", \"namespace\": \"fresh\"}}",
 			       0, NULL);
 
-	if (store_put_json(s, STORE_OP_CREATE, j, 0, NULL, NULL))
+	if (store_put_json(s, STORE_OP_CREATE, j, NULL, NULL))
 		_exit(3);
 	json_decref(j);
 }
 
 static void do_delete(struct store *s)
 {
-	if (store_delete(s, pod_kind(), "ns", "p", 0, NULL, NULL))
+	if (delete_pod(s, "p", 0, NULL, NULL))
 		_exit(3);
 }
 
@@ -668,7 +689,7 @@ static void check_after_crash(struct box *b, uint64_t *highest)
 	struct object *o = NULL;
 	struct err e = { 0 };
 	uint64_t rev;
-	int rc = store_get(b->s, pod_kind(), "ns", "p", &o, NULL, &e);
+	int rc = get_pod(b->s, "ns", "p", &o, NULL, &e);
 
 	/* The old pod, the new one, or none: never a part. */
 	if (rc && rc != -ENOENT)
@@ -681,7 +702,7 @@ static void check_after_crash(struct box *b, uint64_t *highest)
 			*highest = o->rev;
 	}
 	object_free(o);
-	rc = store_get(b->s, pod_kind(), "fresh", "q", &o, NULL, &e);
+	rc = get_pod(b->s, "fresh", "q", &o, NULL, &e);
 	if (rc && rc != -ENOENT)
 		fail_msg("%s", e.text);
 	if (!rc) {
@@ -696,10 +717,10 @@ static void check_after_crash(struct box *b, uint64_t *highest)
 			     0, &rev, &e),
 			 0);
 	assert_int_equal(put(b, STORE_OP_APPLY, POD("tick", ""), 0, &rev, &e), 0);
-	store_delete(b->s, pod_kind(), "ns", "tick", 0, &rev, &e);
+	delete_pod(b->s, "tick", 0, &rev, &e);
 	assert_true(rev > *highest);
 	*highest = rev;
-	store_delete(b->s, pod_kind(), "fresh", "q", 0, NULL, NULL);
+	store_delete(b->s, &(struct store_key){ pod_kind(), "fresh", "q" }, NULL, NULL);
 	no_temporary_files(b);
 }
 

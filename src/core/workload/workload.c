@@ -9,9 +9,9 @@
 
 /* Kubernetes' alphabet for generated names: no vowels, no 0, 1 and 3 (apimachinery util/rand). */
 static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
-#define LETTERS 27u
-#define SUFFIX  5
-#define SUFFIXES   14348907u /* LETTERS to the power of SUFFIX */
+#define LETTERS  27u
+#define SUFFIX   5
+#define SUFFIXES 14348907u /* LETTERS to the power of SUFFIX */
 
 #define FNV_OFFSET 14695981039346656037u
 #define FNV_PRIME  1099511628211u
