@@ -8,6 +8,7 @@
 #include "core/nft/sel.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -360,14 +361,24 @@ static void on_message(struct nft_ruleset *rs, const char *only, unsigned type, 
 
 #define HEADERS (MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg)))
 
+/* The message at *off, which is moved behind it; NULL where no whole one is. (mnl_nlmsg_ok() of
+ * libmnl 1.0.4 takes lengths beyond 2^31 for negative, and good.) */
+static const struct nlmsghdr *next_message(const void *p, size_t n, size_t *off)
+{
+	const struct nlmsghdr *nlh = (const void *)((const char *)p + *off);
+
+	if (n - *off < sizeof(*nlh) || nlh->nlmsg_len < sizeof(*nlh) || nlh->nlmsg_len > n - *off)
+		return NULL;
+	*off = n - *off - nlh->nlmsg_len < MNL_ALIGNTO ? n : *off + MNL_ALIGN(nlh->nlmsg_len);
+	return nlh;
+}
+
 int nft_decode(struct nft_ruleset *rs, const char *table, const void *p, size_t n, struct err *e)
 {
-	const struct nlmsghdr *nlh = p;
-	int left = (int)n;
+	const struct nlmsghdr *nlh;
+	size_t off = 0;
 
-	if (n > 1 << 30)
-		return err_set(e, -EBADMSG, "nftables answer is too long");
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	while ((nlh = next_message(p, n, &off))) {
 		const struct nfgenmsg *g;
 		struct attrs t;
 
@@ -379,7 +390,7 @@ int nft_decode(struct nft_ruleset *rs, const char *table, const void *p, size_t 
 	}
 	if (rs->arena->failed)
 		return err_set(e, -ENOMEM, "no memory for the nftables ruleset");
-	if (left > 0)
+	if (off < n)
 		return err_set(e, -EBADMSG, "nftables answer is cut short");
 	return 0;
 }
@@ -397,13 +408,15 @@ static void copy_name(char *out, size_t n, const struct nlattr *a)
 
 int nft_decode_notice(const void *p, size_t n, struct nft_notice *out, struct err *e)
 {
-	const struct nlmsghdr *nlh = p;
 	struct nft_notice x = { 0 };
+	const struct nlmsghdr *nlh;
 	struct attrs t;
+	size_t off = 0;
 
 	if (!n)
 		return 0;
-	if (n > 1 << 30 || !mnl_nlmsg_ok(nlh, (int)n))
+	nlh = n < INT_MAX ? next_message(p, n, &off) : NULL;
+	if (!nlh)
 		return err_set(e, -EBADMSG, "nftables notice is cut short");
 	x.portid = nlh->nlmsg_pid;
 	if (nlh->nlmsg_type >> 8 == NFNL_SUBSYS_NFTABLES && nlh->nlmsg_len >= HEADERS) {
@@ -422,5 +435,5 @@ int nft_decode_notice(const void *p, size_t n, struct nft_notice *out, struct er
 		x.msg = NFT_MSG_MAX;
 	}
 	*out = x;
-	return MNL_ALIGN(nlh->nlmsg_len) < n ? (int)MNL_ALIGN(nlh->nlmsg_len) : (int)n;
+	return (int)off;
 }
