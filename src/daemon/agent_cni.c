@@ -56,6 +56,10 @@ void cni_answer(struct cni_call *c, const struct cni_reply *reply)
 		log_info("%s %s %s: error %lld: %s", cni_verb_name(c->req.verb),
 			 c->req.containerID ? c->req.containerID : "",
 			 c->req.ifname ? c->req.ifname : "", (long long)reply->code, reply->msg);
+	else
+		log_debug("%s %s %s: %.2f ms", cni_verb_name(c->req.verb),
+			  c->req.containerID ? c->req.containerID : "",
+			  c->req.ifname ? c->req.ifname : "", took * 1e3);
 	if (stream_send(c->stream, REC_CNI_REPLY, &cni_reply_schema, reply, -1, &e))
 		log_warn("cni: %s", e.text);
 	stream_finish(c->stream);
