@@ -159,7 +159,7 @@ def test_objects_of_others_are_not_touched(world):
 
 def test_a_foreign_route_over_ours_is_left_alone_and_said(world):
     n1, = world.up(10)
-    block = next(d for d, r in n1.routes().items() if r.get("type") == "blackhole")
+    block = wait_for(lambda: [d for d, r in n1.routes().items() if r.get("type") == "blackhole"], 5)[0]
     ip = block.split("/")[0].rsplit(".", 1)[0] + "." + str(int(block.split("/")[0].rsplit(".", 1)[1]) + 9)
     n1.ns.run("ip", "route", "add", ip, "via", "192.168.10.1", "proto", "static")
     code, err = n1.cni("ADD", "c1", world.netns("p").path, runtimeConfig={"ips": [ip]})
