@@ -147,11 +147,11 @@ def test_root_state_sees_a_change_of_each_kind(tmp_path):
         mkdir /run/m; differs run; rmdir /run/m; compare
         mount -t tmpfs m /mnt; differs mount; umount /mnt; compare
         echo 1 >/proc/sys/net/ipv4/ip_forward; differs sysctl; echo 0 >/proc/sys/net/ipv4/ip_forward
-        FAIRLEAD_TEST_SESSION=x sleep 30 & sleep 0.2; differs process; kill $!; wait $! || true
+        sleep 30 & sleep 0.2; differs process; kill $!; wait $! || true
         compare
     """
     r = subprocess.run(["unshare", "-m", "-n", "bash", "-eu", "-c", script], capture_output=True, text=True,
-                       env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+                       env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "FAIRLEAD_RUN": str(tmp_path)})
     assert r.returncode == 0, r.stdout + r.stderr
     for seen in ("fltest", "table inet fltest", "/run/m", "tmpfs m", "ip_forward = 1", "sleep 30"):
         assert seen in r.stdout
