@@ -452,8 +452,17 @@ static void subnets_on_a_link(void **state)
 		assert_int_equal(sim_take(m, a, name, &q), 0);
 		if (last(m)->addr[0].b[1] == 1)
 			assert_in_range(last(m)->addr[0].b[3], 1, 6);
+		/* RFC 4291, section 2.6.1: the first one is every router's on the link. */
+		assert_in_range(last(m)->addr[1].b[15], 1, 15);
 	}
 	assert_int_equal(sim_take(m, a, "c8", &q), -ENOSPC);
+	first = ip("fd00:1::");
+	q.at.addrs.v = &first;
+	q.at.addrs.n = 1;
+	q.families = IPAM_V6;
+	assert_int_equal(sim_take(m, a, "d6", &q), -EADDRINUSE);
+	has(m, "anycast");
+	q.families = 0;
 	first = ip("10.1.0.7");
 	q.at.addrs.v = &first;
 	q.at.addrs.n = 1;

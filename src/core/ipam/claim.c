@@ -145,8 +145,10 @@ bool is_subnet_edge(const struct prefix *cidr, const struct ipaddr *a)
 {
 	struct ipaddr last = prefix_last(cidr);
 
-	return a->family == AF_INET && cidr->len < 31 &&
-	       (addr_eq(a, &cidr->addr) || addr_eq(a, &last));
+	/* RFC 3021 and RFC 6164: a subnet of two addresses has no edges. */
+	if (cidr->len + 1u >= addr_bits(a))
+		return false;
+	return addr_eq(a, &cidr->addr) || (a->family == AF_INET && addr_eq(a, &last));
 }
 
 bool free_address(const struct ipam *s, const struct view_block *b, const struct suitable *want,

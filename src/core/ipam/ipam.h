@@ -115,8 +115,9 @@ struct ipam_request {
 	/* id, state and since are ignored; addrs are the requested addresses */
 	struct ipam_attachment at;
 	uint8_t families; /* IPAM_V4 | IPAM_V6; 0: each that has a pool for this node */
-	/* The block will be a subnet on a link: its first and last IPv4 address, which hosts there
-	 * take for the network and for broadcast, are not for this attachment. */
+	/* The block will be a subnet on a link. Not for this attachment are its first and last
+	 * IPv4 address, which hosts there take for the network and for broadcast, and its first
+	 * IPv6 address, to which every router there answers (RFC 4291, section 2.6.1). */
 	uint8_t on_link;
 	LIST(const char *) pools; /* names or CIDRs, in order of preference; empty: all */
 };

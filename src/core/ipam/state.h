@@ -142,7 +142,7 @@ struct suitable {
 /* The best free address of a block: one that never was used or the one freed longest ago. */
 bool free_address(const struct ipam *s, const struct view_block *b, const struct suitable *want,
 		  struct ipaddr *out);
-/* The first or last address of an IPv4 subnet of more than two. */
+/* The first address of a subnet of more than two, or the last of an IPv4 one. */
 bool is_subnet_edge(const struct prefix *cidr, const struct ipaddr *a);
 /* The next block of the pool that nobody has. false: none. */
 bool free_block(const struct ipam *s, const struct view_pool *p, struct prefix *out);

@@ -221,9 +221,9 @@ static int pick_fixed(const struct asking *k, const struct ipaddr *a, struct cho
 	if (!p)
 		return err_set(k->e, -ENOENT, "%s lies in no IPPool", text);
 	if (k->q->on_link && b && is_subnet_edge(&b->b.spec.cidr, a))
-		return err_set(k->e, -EADDRINUSE,
-			       "%s is the network's or the broadcast address of its block's subnet",
-			       text);
+		return err_set(
+			k->e, -EADDRINUSE, "%s is the %s address of its block's subnet", text,
+			a->family == AF_INET ? "network's or the broadcast" : "routers' anycast");
 	if (!p->serves)
 		return err_set(k->e, -EPERM, "%s lies in IPPool %s, which %s", text,
 			       p->p->meta.name,
