@@ -475,6 +475,21 @@ static void subnets_on_a_link(void **state)
 
 /* ---- reservations */
 
+/* More addresses reserved than 64 bits count, and a pool of the smallest blocks inside. */
+static void reservation_of_the_world(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a");
+
+	sim_pool(m, "fd00::7/128", 128);
+	sim_pool(m, "fd01::/64", 128);
+	reserve(m, "r1", "fd00::/16");
+	reserve(m, "r2", "fd01::/32");
+	sim_sync(m);
+	assert_int_equal(sim_take(m, a, "c", NULL), -ENOSPC);
+	sim_audit(m);
+}
+
 static void reservations(void **state)
 {
 	struct sim *m = *state;
@@ -837,6 +852,7 @@ int main(void)
 		T(subnets_on_a_link),
 		T(reservations),
 		T(huge_reservation_ends),
+		T(reservation_of_the_world),
 		T(cooldown),
 		T(cooling_claims_first),
 		T(empty_blocks_go),

@@ -77,9 +77,9 @@ bool free_block(const struct ipam *s, const struct view_pool *p, struct prefix *
 			return true;
 		}
 		last = prefix_last(&hit);
-		next = (addr_sub(&last, &net->addr) >> size_bits) + 1;
-		if (next > count || addr_cmp(&last, &net->addr) < 0)
-			next = count;
+		/* The place of its end; a reservation may reach far beyond the pool. */
+		next = addr_sub(&last, &net->addr) >> size_bits;
+		next = next < count ? next + 1 : count;
 		walked += next - at;
 		at = next == count ? 0 : next;
 	}
