@@ -3,6 +3,7 @@
 #include "tests/ipam_sim.h"
 #include "core/ipam/pool.h"
 #include "model/record.h"
+#include "model/validate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -123,6 +124,7 @@ static struct object *block_object(const struct ipam_action *a)
 	must(o && !record_body(&b, o->kind->schema, &a->block, &e), "encode", e.text);
 	w = wire_from(b.v, b.n);
 	must(!record_decode(&w, o->kind->schema, o->body, &o->arena, &e), "decode", e.text);
+	must(!validate_object(o, &e), "the store would refuse it", e.text);
 	buf_fini(&b);
 	return o;
 }
