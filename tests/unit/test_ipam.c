@@ -764,6 +764,41 @@ static void unknown_delete_is_final(void **state)
 	assert_int_equal(out.action.type, IPAM_CREATE);
 }
 
+/* A deletion that lost, in a life that is over: the journal knows only that it was sent. */
+static void lost_delete_is_not_repeated(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a"), good;
+	struct sim_host *h = &m->hosts[a];
+	struct ipam_turn t = { .now = m->now, .arena = &m->mem, .journal = &h->journal };
+	struct ipam_answer out;
+	struct object *o;
+
+	sim_pool(m, "10.1.0.0/30", 30);
+	sim_sync(m);
+	assert_int_equal(sim_take(m, a, "c1", NULL), 0);
+	sim_drop(m, 0);
+	ipam_surrender(h->ipam, true);
+	assert_int_equal(ipam_housekeep(h->ipam, &t, &out, NULL), 0);
+	assert_int_equal(out.action.type, IPAM_DELETE);
+	/* Somebody touched the block meanwhile. */
+	o = cluster_take(m->store, KIND_IPBLOCK, NULL, "10-1-0-0-30");
+	assert_non_null(o);
+	sim_put(m, o);
+	assert_int_equal(ipam_outcome(h->ipam, &out.action, -ESTALE, 0, m->now, NULL), 0);
+	ipam_surrender(h->ipam, false);
+	sim_sync(m);
+	assert_int_equal(sim_take(m, a, "c2", NULL), 0);
+	ipam_free(h->ipam);
+	h->ipam = ipam_new("a", IPAM_COOLDOWN_MS);
+	assert_int_equal(ipam_replay(h->ipam, h->journal.v, h->journal.n, &good, NULL), 0);
+	for (int live = 0; live < 2; live++) {
+		assert_int_equal(ipam_sync(h->ipam, m->store, m->rev, live, NULL), 0);
+		assert_int_equal(ipam_housekeep(h->ipam, &t, &out, NULL), 0);
+		assert_int_equal(out.verdict, IPAM_IDLE);
+	}
+}
+
 /* A loan's return that may still happen: the same container must not have the address again. */
 static void unknown_return_is_final(void **state)
 {
@@ -862,6 +897,7 @@ int main(void)
 		T(tunnel_comes_later),
 		T(claims_wait_for_one_another),
 		T(unknown_delete_is_final),
+		T(lost_delete_is_not_repeated),
 		T(unknown_return_is_final),
 		T(block_names),
 	};

@@ -252,7 +252,11 @@ static int release_block(const struct keeping *k, const struct view_block *b)
 	bool again = w && w->state == WRITE_UNKNOWN && w->type == IPAM_DELETE;
 	bool cooling = false;
 
-	if (!again) {
+	if (again) {
+		/* A view of old cannot say whether the block is still the empty one. */
+		if (b->rev != w->expect)
+			return 0;
+	} else {
 		if (!block_empty(k, b, &cooling))
 			return 0;
 		if (!s->surrender &&
