@@ -143,6 +143,15 @@ static void send_action(struct agent *a, const struct ipam_action *action, struc
 	}
 }
 
+/* Its journal entry could not be written: the book must not wait for an outcome. */
+static void never_sent(struct agent_ipam *m, const struct ipam_action *action)
+{
+	struct err e;
+
+	if (ipam_outcome(m->book, action, -EIO, 0, agent_now_ms(m->agent), &e))
+		log_error("block %s: %s", action->block.meta.name, e.text);
+}
+
 /* ---- requests */
 
 static int take_turn(struct agent *a, const struct ipam_request *q, struct arena *ar,
@@ -160,6 +169,8 @@ static int take_turn(struct agent *a, const struct ipam_request *q, struct arena
 		return rc;
 	}
 	rc = commit(m, got.verdict == IPAM_TAKEN ? got.at->id : 0, e);
+	if (rc && got.verdict == IPAM_ACTION)
+		never_sent(m, &got.action);
 	if (!rc)
 		*out = got;
 	return rc;
@@ -253,8 +264,11 @@ static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 		arena_init(&ar, 0);
 		t = turn(m, &ar);
 		rc = ipam_housekeep(m->book, &t, &out, &e);
-		if (!rc)
+		if (!rc) {
 			rc = commit(m, 0, &e);
+			if (rc && out.verdict == IPAM_ACTION)
+				never_sent(m, &out.action);
+		}
 		if (rc)
 			log_error("address book: %s", e.text);
 		if (!rc && out.verdict == IPAM_ACTION)

@@ -730,6 +730,30 @@ static void claims_wait_for_one_another(void **state)
 	buf_fini(&j);
 }
 
+static void store_that_does_not_answer(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a");
+	struct buf j = { .v = NULL };
+	struct ipam_turn t = { .now = m->now, .arena = &m->mem, .journal = &j };
+	struct ipam_request q = { .at = { .network = "n", .container = "c1", .ifname = "eth0" } };
+	struct ipam_answer first, out;
+	struct ipam *s = m->hosts[a].ipam;
+
+	sim_pool(m, "10.1.0.0/24", 26);
+	sim_sync(m);
+	assert_int_equal(ipam_take(s, &q, &t, &first, NULL), 0);
+	assert_int_equal(first.verdict, IPAM_ACTION);
+	assert_int_equal(ipam_outcome(s, &first.action, -EPIPE, 0, t.now, NULL), 0);
+	assert_int_equal(ipam_take(s, &q, &t, &out, NULL), 0);
+	assert_int_equal(out.verdict, IPAM_WAIT); /* not one block after the other */
+	t.now += 1000;
+	assert_int_equal(ipam_take(s, &q, &t, &out, NULL), 0);
+	assert_int_equal(out.verdict, IPAM_ACTION);
+	assert_false(prefix_eq(&out.action.block.spec.cidr, &first.action.block.spec.cidr));
+	buf_fini(&j);
+}
+
 static void unknown_delete_is_final(void **state)
 {
 	struct sim *m = *state;
@@ -838,7 +862,7 @@ static void unknown_return_is_final(void **state)
 	assert_int_equal(ipam_housekeep(h->ipam, &t, &back, NULL), 0);
 	assert_int_equal(back.verdict, IPAM_ACTION);
 	assert_int_equal(back.action.block.spec.borrowed.n, 0);
-	assert_int_equal(ipam_outcome(h->ipam, &back.action, 0, ++m->rev, m->now, NULL), 0);
+	assert_int_equal(ipam_outcome(h->ipam, &back.action, 0, ++m->rev, t.now, NULL), 0);
 	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, NULL), 0);
 	assert_int_equal(out.verdict, IPAM_ACTION);
 	assert_int_equal(out.action.block.spec.borrowed.n, 1);
@@ -896,6 +920,7 @@ int main(void)
 		T(tunnel_address),
 		T(tunnel_comes_later),
 		T(claims_wait_for_one_another),
+		T(store_that_does_not_answer),
 		T(unknown_delete_is_final),
 		T(lost_delete_is_not_repeated),
 		T(unknown_return_is_final),

@@ -15,10 +15,13 @@ struct ipam *ipam_new(const char *node, int64_t cooldown_ms)
 	if (!s)
 		return NULL;
 	s->node = strdup(node);
+	s->slots = calloc(1, sizeof(*s->slots)); /* never NULL, so that one may point at its end */
 	s->cooldown = cooldown_ms;
 	s->next_id = 1;
 	arena_init(&s->view, 0);
-	if (!s->node) {
+	if (!s->node || !s->slots) {
+		free(s->node);
+		free(s->slots);
 		free(s);
 		return NULL;
 	}

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RETRY_MS  1000  /* an unknown write is sent again after */
 #define LOST_MS   5000  /* the view had time enough to show who was faster */
 #define FORGET_MS 60000 /* an unknown write that gives nothing up may be forgotten */
 
@@ -45,7 +44,8 @@ static bool busy(const struct keeping *k, const struct store_write *w)
 {
 	if (!w || w->state == WRITE_DONE)
 		return false;
-	return w->state != WRITE_UNKNOWN || (k->t->now >= w->at && k->t->now - w->at < RETRY_MS);
+	return w->state != WRITE_UNKNOWN ||
+	       (k->t->now >= w->at && k->t->now - w->at < IPAM_RETRY_MS);
 }
 
 /* ---- the owner's side of loans */

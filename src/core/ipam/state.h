@@ -15,6 +15,7 @@
 #include "core/ipam/pool.h"
 
 #define IPAM_BLOCK_MAX 4096 /* addresses of the largest block */
+#define IPAM_RETRY_MS  1000 /* after a write of unknown outcome the store is left alone for */
 
 /* An address that is in use, lent, or was used: others have no slot. */
 struct slot {

@@ -283,10 +283,28 @@ static int take_all(const struct asking *k, const struct choice *v, uint32_t n,
 	return 0;
 }
 
+/* The store did not answer a moment ago: it is not asked for one block after the other. */
+static bool store_away(const struct asking *k)
+{
+	for (size_t i = 0; i < k->s->n_writes; i++) {
+		const struct store_write *w = k->s->writes[i];
+
+		if (w->state == WRITE_UNKNOWN && k->t->now >= w->at &&
+		    k->t->now - w->at < IPAM_RETRY_MS)
+			return true;
+	}
+	return false;
+}
+
 /* Sends the action: the request is in flight, and the write is ours until its outcome. */
 static int act(struct asking *k, const struct choice *c, struct ipam_answer *out)
 {
 	const struct prefix *cidr = &c->action.block.spec.cidr;
+
+	if (store_away(k)) {
+		out->verdict = IPAM_WAIT;
+		return 0;
+	}
 
 	if (c->action.type == IPAM_UPDATE && pending_asked(k->mine, cidr))
 		return err_set(k->e, -ENOMEM, "no memory");
