@@ -11,10 +11,9 @@
  * before with other text) was put there or edited by a person. The first watcher to take the
  * lock gives it a revision and writes it anew; the others then see that. Edits that are made
  * while nobody watches keep their revision. */
-#include "store/dir.h"
+#include "store/dir_watch.h"
 
 #include "model/validate.h"
-#include "sys/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,24 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/stat.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #define WATCH_FOLDERS                                                                              \
 	(IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF |     \
 	 IN_ONLYDIR)
 #define WATCH_FILES (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
-
-/* What is known of one file. */
-struct known {
-	UT_hash_handle hh;
-	struct store_key of; /* its strings are ours */
-	uint64_t rev, hash;
-	bool told; /* false: it was never good */
-	bool seen; /* by the current walk */
-	char key[];
-};
 
 /* A watched folder: the root (kind NULL), a kind's, or a namespace's in it. */
 struct folder {
@@ -48,196 +35,6 @@ struct folder {
 	const struct kind *k;
 	char *ns; /* as on disk: DIR_NO_NS for none */
 };
-
-struct dir_watch {
-	struct dir_store *d;
-	const struct store_events *ev;
-	void *arg;
-	int fd;
-	struct known *known;
-	struct folder *folders;
-	uint64_t spec;  /* what the last sync said */
-	bool walk;      /* everything has to be read again */
-	bool committed; /* `committed` has changed */
-	bool told;      /* something since the last sync */
-	bool gone;      /* the root folder was removed */
-};
-
-static uint64_t hash_of(const struct buf *text)
-{
-	uint64_t h = 14695981039346656037u; /* FNV-1a */
-
-	for (size_t i = 0; i < text->n; i++)
-		h = (h ^ (unsigned char)text->v[i]) * 1099511628211u;
-	return h;
-}
-
-static void *must(void *p)
-{
-	if (!p)
-		abort();
-	return p;
-}
-
-/* ---- what is known */
-
-static struct known *find_known(struct dir_watch *w, const struct store_key *of, bool add)
-{
-	char key[NAME_MAX * 2 + 8];
-	int n = snprintf(key, sizeof(key), "%u/%s/%s", of->k->id, of->ns ? of->ns : DIR_NO_NS,
-			 of->name);
-	struct known *e = NULL;
-
-	HASH_FIND(hh, w->known, key, (size_t)n, e);
-	if (e || !add)
-		return e;
-	e = must(calloc(1, sizeof(*e) + (size_t)n + 1));
-	memcpy(e->key, key, (size_t)n);
-	e->of = (struct store_key){ of->k, of->ns ? must(strdup(of->ns)) : NULL,
-				    must(strdup(of->name)) };
-	HASH_ADD_KEYPTR(hh, w->known, e->key, (size_t)n, e);
-	return e;
-}
-
-static void drop_known(struct dir_watch *w, struct known *e)
-{
-	HASH_DEL(w->known, e);
-	free((char *)e->of.ns);
-	free((char *)e->of.name);
-	free(e);
-}
-
-static void tell_gone(struct dir_watch *w, struct known *e)
-{
-	if (e->told && w->ev->del) {
-		w->ev->del(w->arg, e->of.k, e->of.ns, e->of.name, dir_reserved(w->d));
-		w->told = true;
-	}
-	drop_known(w, e);
-}
-
-static void tell_bad(struct dir_watch *w, const struct err *e)
-{
-	if (w->ev->bad)
-		w->ev->bad(w->arg, e);
-}
-
-/* ---- one file */
-
-/* Has a person written this, so that it needs a revision? */
-static bool is_foreign(const struct dir_watch *w, const struct known *e, uint64_t rev)
-{
-	return !rev || (e->told && rev <= e->rev) || rev > dir_reserved(w->d);
-}
-
-/* Under the lock: the file, unless it is another one than we read, with its own revision. */
-static int give_revision(struct dir_watch *w, struct dir_tx *tx, struct known *e, const char *path,
-			 json_t *j, struct err *err)
-{
-	struct buf text = { .v = NULL };
-	int rc = file_read(path, DIR_OBJECT_MAX, &text, err);
-
-	if (!rc && hash_of(&text) != e->hash)
-		rc = err_set(err, -EAGAIN, "%s: changed meanwhile", path);
-	if (!rc)
-		rc = dir_reserve(w->d, tx, err);
-	if (!rc && json_set_revision(j, tx->revs.reserved))
-		rc = err_set(err, -ENOMEM, "no memory");
-	if (!rc)
-		rc = dir_write(w->d, &e->of, j, err);
-	buf_clear(&text);
-	if (!rc)
-		rc = file_read(path, DIR_OBJECT_MAX, &text, err);
-	if (!rc)
-		e->hash = hash_of(&text);
-	buf_fini(&text);
-	return rc;
-}
-
-static int adopt(struct dir_watch *w, struct known *e, const char *path, json_t *j,
-		 struct object *o, struct err *err)
-{
-	struct dir_tx tx;
-	int rc = dir_begin(w->d, &tx, err);
-
-	if (rc)
-		return rc;
-	rc = give_revision(w, &tx, e, path, j, err);
-	if (!rc)
-		o->rev = tx.revs.reserved;
-	dir_end(w->d, &tx, !rc && !e->of.k->derived);
-	return rc;
-}
-
-static void tell_put(struct dir_watch *w, struct known *e, struct object *o, json_t *j)
-{
-	e->rev = o->rev;
-	e->told = true;
-	w->told = true;
-	if (w->ev->put)
-		w->ev->put(w->arg, o, j);
-	else
-		object_free(o);
-}
-
-static void refresh_text(struct dir_watch *w, struct known *e, const char *path,
-			 const struct buf *text)
-{
-	struct err err = { .code = 0 };
-	uint64_t hash = hash_of(text);
-	struct object *o;
-	json_t *j;
-
-	if (e->hash == hash) /* told, or reported as bad */
-		return;
-	e->hash = hash;
-	if (dir_decode(&e->of, path, text, &j, &o, &err)) {
-		tell_bad(w, &err);
-		return;
-	}
-	if (is_foreign(w, e, o->rev)) {
-		int rc = adopt(w, e, path, j, o, &err);
-
-		if (rc == -EAGAIN || rc == -ENOENT) { /* its event is on the way */
-			e->hash = 0;
-			object_free(o);
-			json_decref(j);
-			return;
-		}
-		if (rc) /* read-only for us: take it as it is */
-			o->rev = dir_reserved(w->d);
-	}
-	tell_put(w, e, o, j);
-	json_decref(j);
-}
-
-static int refresh(void *arg, const struct store_key *key, struct err *unused)
-{
-	struct dir_watch *w = arg;
-	struct known *e = find_known(w, key, false);
-	struct buf text = { .v = NULL };
-	struct err err = { .code = 0 };
-	char path[PATH_MAX];
-	int rc = dir_path(w->d, path, key, &err);
-
-	if (!rc)
-		rc = file_read(path, DIR_OBJECT_MAX, &text, &err);
-	if (rc == -ENOENT) {
-		if (e)
-			tell_gone(w, e);
-	} else if (rc) {
-		tell_bad(w, &err);
-	} else {
-		if (!e)
-			e = find_known(w, key, true);
-		e->seen = true;
-		refresh_text(w, e, path, &text);
-	}
-	buf_fini(&text);
-	return 0;
-}
-
-/* ---- folders */
 
 static const struct kind *kind_of_folder(const char *name)
 {
@@ -266,10 +63,10 @@ static int add_folder(struct dir_watch *w, const struct kind *k, const char *ns,
 	HASH_FIND_INT(w->folders, &wd, f);
 	if (f)
 		return 1;
-	f = must(calloc(1, sizeof(*f)));
+	f = dir_must(calloc(1, sizeof(*f)));
 	f->wd = wd;
 	f->k = k;
-	f->ns = ns ? must(strdup(ns)) : NULL;
+	f->ns = ns ? dir_must(strdup(ns)) : NULL;
 	HASH_ADD_INT(w->folders, wd, f);
 	return 1;
 }
@@ -302,7 +99,7 @@ static int enter_namespace(struct dir_watch *w, const struct kind *k, const char
 	rc = add_folder(w, k, ns, e);
 	if (rc <= 0)
 		return rc;
-	return dir_walk(w->d, k, strcmp(ns, DIR_NO_NS) ? ns : NULL, refresh, w, e);
+	return dir_walk(w->d, k, strcmp(ns, DIR_NO_NS) ? ns : NULL, dir_refresh, w, e);
 }
 
 static int enter_kind(struct dir_watch *w, const struct kind *k, struct err *e)
@@ -328,7 +125,7 @@ static int enter_kind(struct dir_watch *w, const struct kind *k, struct err *e)
 
 static int walk_all(struct dir_watch *w, struct err *e)
 {
-	struct known *entry, *next;
+	struct dir_known *entry, *next;
 	int rc;
 
 	w->walk = false;
@@ -348,7 +145,7 @@ static int walk_all(struct dir_watch *w, struct err *e)
 	HASH_ITER(hh, w->known, entry, next)
 	{
 		if (!entry->seen)
-			refresh(w, &entry->of, NULL);
+			dir_refresh(w, &entry->of, NULL);
 	}
 	return 0;
 }
@@ -384,10 +181,10 @@ static int folder_event(struct dir_watch *w, struct folder *f, const struct inot
 		return root_event(w, ev, e);
 	if (f->ns) {
 		if (ev->len && dir_object_name(ev->name, name))
-			refresh(w,
-				&(struct store_key){ f->k, strcmp(f->ns, DIR_NO_NS) ? f->ns : NULL,
-						     name },
-				NULL);
+			dir_refresh(w,
+				    &(struct store_key){
+					    f->k, strcmp(f->ns, DIR_NO_NS) ? f->ns : NULL, name },
+				    NULL);
 		return 0;
 	}
 	if (!ev->len || !(ev->mask & IN_ISDIR))
@@ -508,14 +305,14 @@ int dir_watch_fd(const struct store *s)
 
 void dir_watch_stop(struct dir_watch *w)
 {
-	struct known *e, *next;
+	struct dir_known *e, *next;
 
 	if (!w)
 		return;
 	drop_folders(w);
 	HASH_ITER(hh, w->known, e, next)
 	{
-		drop_known(w, e);
+		dir_forget(w, e);
 	}
 	close(w->fd);
 	free(w);

@@ -28,6 +28,7 @@ struct store_events {
 	 * only valid during the call. */
 	void (*put)(void *arg, struct object *o, const json_t *json);
 	/* An object is gone: perhaps one that was never told, because it could not be read. */
+	/* It is gone; also told of what only `bad` was told of. */
 	void (*del)(void *arg, const struct kind *k, const char *ns, const char *name,
 		    uint64_t rev);
 	/* Everything up to this revision was told; `revision` is that of the last change that is

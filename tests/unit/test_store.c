@@ -54,7 +54,7 @@ static void on_del(void *arg, const struct kind *k, const char *ns, const char *
 	struct object *old = cluster_take(w->c, k->id, ns, name);
 
 	w->dels++;
-	if (!old || rev <= old->rev)
+	if (old && rev <= old->rev)
 		w->backwards = true;
 	object_free(old);
 }
@@ -473,7 +473,7 @@ static void test_by_hand(void **state)
 	process_until(b, has_dels, 1);
 	snprintf(path, sizeof(path), "mv %s/Pod/ns %s/elsewhere", b->root, b->root);
 	assert_int_equal(system(path), 0); /* NOLINT(cert-env33-c): paths of ours */
-	process_until(b, has_dels, 2);
+	process_until(b, has_dels, 3);     /* b, and c that was never good */
 	assert_null(cluster_get(b->seen.c, KIND_POD, "ns", "b"));
 	/* Things that are not ours are left alone. */
 	snprintf(path, sizeof(path), "%s/elsewhere/b.json", b->root);
