@@ -97,7 +97,7 @@ static bool own_address(const struct asking *k, uint8_t family, bool cooling, st
 			const struct view_block *b = &k->s->blocks[i];
 			struct ipaddr a;
 
-			if (pool_of_block(k->s, b) != p || !block_usable(k->s, b) ||
+			if (!b->own || pool_of_block(k->s, b) != p || !block_usable(k->s, b) ||
 			    !free_address(k->s, b, &want, &a))
 				continue;
 			choose(k, &a, b, c);
