@@ -96,8 +96,8 @@ static const char *const base_calls[] = {
 	"exit", "exit_group",
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	/* what the sanitizers' runtime does by itself */
-	"openat", "readlink", "readlinkat", "clone", "clone3", "wait4", "ptrace", "prctl",
-	"sched_getaffinity", "getdents64", "process_vm_readv", "prlimit64", "getrlimit",
+	"open", "openat", "readlink", "readlinkat", "clone", "clone3", "wait4", "ptrace", "prctl",
+	"sched_getaffinity", "getdents", "getdents64", "process_vm_readv", "prlimit64", "getrlimit",
 	"arch_prctl", "kill",
 #endif
 	NULL
