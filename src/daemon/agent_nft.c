@@ -397,8 +397,10 @@ int agent_nft_start(struct agent *a, struct err *e)
 
 	arena_init(&ar, 0);
 	rc = observe(a->nft, &ar, &have, e);
-	if (!rc && have.n < sizeof(families))
+	if (!rc && have.n < sizeof(families)) {
 		rc = repair(a, &ar, true, e);
+		a->nft->adopted = !rc; /* nobody's flows hang on what was not there */
+	}
 	arena_fini(&ar);
 	return rc;
 }

@@ -10,6 +10,7 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_link.h"
 #include "daemon/agent_nft.h"
+#include "daemon/agent_owners.h"
 #include "daemon/agent_peers.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
@@ -21,25 +22,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #define COALESCE 0.005               /* seconds from the first mark to the plan */
 #define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
 
-struct owner {
-	char *key;
-	uint32_t id;
-	bool dirty;
-	char problem[160]; /* as last logged */
-	UT_hash_handle hh, by_id;
-};
-
 struct agent_plan {
 	struct agent *agent;
-	struct owner *owners, *owners_by_id;
+	struct owners *owners;
 	struct owner *own; /* "self" */
-	uint32_t last_id;
 	struct owner **dirty;
 	size_t first, n_dirty, cap_dirty;
 	struct route_out out;
@@ -50,35 +39,7 @@ struct agent_plan {
 	agent_plan_done_fn *done;
 };
 
-/* ---- owners and marks */
-
-static struct owner *owner_get(struct agent_plan *p, const char *key)
-{
-	struct owner *o;
-
-	HASH_FIND_STR(p->owners, key, o);
-	if (o)
-		return o;
-	o = calloc(1, sizeof(*o));
-	if (o)
-		o->key = strdup(key);
-	if (!o || !o->key) {
-		free(o);
-		return NULL;
-	}
-	o->id = ++p->last_id;
-	HASH_ADD_KEYPTR(hh, p->owners, o->key, strlen(o->key), o);
-	HASH_ADD(by_id, p->owners_by_id, id, sizeof(o->id), o);
-	return o;
-}
-
-static void owner_free(struct agent_plan *p, struct owner *o)
-{
-	HASH_DEL(p->owners, o);
-	HASH_DELETE(by_id, p->owners_by_id, o);
-	free(o->key);
-	free(o);
-}
+/* ---- marks */
 
 static void mark(struct agent_plan *p, struct owner *o)
 {
@@ -108,7 +69,7 @@ static void mark_key(struct agent_plan *p, const char *kind, const char *name)
 	char key[NAME_MAX_LEN + 16];
 
 	snprintf(key, sizeof(key), "%s/%s", kind, name);
-	mark(p, owner_get(p, key));
+	mark(p, owners_get(p->owners, key));
 }
 
 static void mark_block(void *arg, const char *block)
@@ -128,19 +89,22 @@ static void mark_self(struct agent_plan *p)
 	mark(p, p->own);
 }
 
-/* Pods and bridges depend on nothing but themselves. */
+static void mark_of_cluster(void *arg, struct owner *o)
+{
+	/* Pods and bridges depend on nothing but themselves. */
+	if (!strncmp(o->key, "block/", 6) || !strncmp(o->key, "node/", 5))
+		mark(arg, o);
+}
+
 static void mark_cluster(struct agent_plan *p)
 {
-	for (struct owner *o = p->owners; o; o = o->hh.next)
-		if (!strncmp(o->key, "block/", 6) || !strncmp(o->key, "node/", 5))
-			mark(p, o);
+	owners_each(p->owners, mark_of_cluster, p);
 }
 
 const char *agent_plan_owner(const struct agent *a, uint32_t owner)
 {
-	struct owner *o;
+	const struct owner *o = owners_by_id(a->plan->owners, owner);
 
-	HASH_FIND(by_id, a->plan->owners_by_id, &owner, sizeof(owner), o);
 	return o ? o->key : NULL;
 }
 
@@ -366,7 +330,7 @@ static void plan_owner(struct agent_plan *p, struct owner *o)
 		log_error("%s: %s", o->key, e.text);
 	say_problem(o, p->out.problem);
 	if (!there)
-		owner_free(p, o);
+		owners_drop(p->owners, o);
 }
 
 /* First of all: the others' routes go through its devices. */
@@ -445,7 +409,7 @@ static int want_now(struct agent_plan *p, struct owner *o, bool strict, struct e
 	if (rc && strict) {
 		agent_kernel_want(p->agent, o->id, NULL, 0, &undo);
 		agent_kernel_apply(p->agent, false, &undo);
-		owner_free(p, o);
+		owners_drop(p->owners, o);
 	}
 	return rc;
 }
@@ -455,13 +419,13 @@ static void unwant(struct agent_plan *p, const char *key, bool apply)
 	struct owner *o;
 	struct err e;
 
-	HASH_FIND_STR(p->owners, key, o);
+	o = owners_find(p->owners, key);
 	if (!o)
 		return;
 	if (agent_kernel_want(p->agent, o->id, NULL, 0, &e) ||
 	    (apply && agent_kernel_apply(p->agent, false, &e)))
 		log_error("%s: %s", key, e.text);
-	owner_free(p, o);
+	owners_drop(p->owners, o);
 }
 
 void agent_plan_pod_objs(const struct agent *a, const struct ipam_attachment *at,
@@ -487,7 +451,7 @@ int agent_plan_pod(struct agent *a, const struct ipam_attachment *at, bool stric
 	char key[32];
 
 	snprintf(key, sizeof(key), "pod/%llu", (unsigned long long)at->id);
-	o = owner_get(p, key);
+	o = owners_get(p->owners, key);
 	if (!o)
 		return err_set(e, -ENOMEM, "no memory");
 	agent_plan_pod_objs(a, at, &p->out);
@@ -528,7 +492,7 @@ int agent_plan_bridge(struct agent *a, const struct route_bridge *br, struct err
 	struct owner *o;
 
 	snprintf(key, sizeof(key), "bridge/%s", br->name);
-	o = owner_get(p, key);
+	o = owners_get(p->owners, key);
 	if (!o)
 		return err_set(e, -ENOMEM, "no memory");
 	route_out_reset(&p->out);
@@ -574,18 +538,16 @@ int agent_plan_open(struct agent *a, struct err *e)
 {
 	struct agent_plan *p = calloc(1, sizeof(*p));
 
-	if (p)
-		p->peers = peers_new();
-	if (!p || !p->peers) {
-		free(p);
+	if (!p)
 		return err_set(e, -ENOMEM, "no memory");
-	}
 	p->agent = a;
+	p->peers = peers_new();
+	p->owners = owners_new();
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
 	p->timer.data = p;
 	a->plan = p;
-	p->own = owner_get(p, "self");
-	if (!p->own)
+	p->own = p->owners ? owners_get(p->owners, "self") : NULL;
+	if (!p->own || !p->peers)
 		return err_set(e, -ENOMEM, "no memory");
 	mark_self(p);
 	return 0;
@@ -594,13 +556,11 @@ int agent_plan_open(struct agent *a, struct err *e)
 void agent_plan_close(struct agent *a)
 {
 	struct agent_plan *p = a->plan;
-	struct owner *o, *next;
 
 	if (!p)
 		return;
 	ev_timer_stop(a->role->loop, &p->timer);
-	HASH_ITER(hh, p->owners, o, next)
-	owner_free(p, o);
+	owners_free(p->owners);
 	peers_free(p->peers);
 	route_out_fini(&p->out);
 	free(p->dirty);

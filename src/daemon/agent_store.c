@@ -44,7 +44,9 @@ static void in_kernel(struct agent *a)
 {
 	struct agent_store *s = a->store;
 
-	if (!s->adopted && agent_store_was_synced(a)) {
+	if (!s->adopted && !s->live) {
+		agent_kernel_start(a); /* adds, and deletes nothing */
+	} else if (!s->adopted) {
 		s->adopted = true;
 		agent_ipam_adopt(a); /* first: what is not in the book goes in the next two */
 		agent_kernel_adopt(a);
@@ -59,7 +61,8 @@ static void on_synced(void *arg, const struct rec_sync *y)
 {
 	struct agent *a = arg;
 	struct agent_store *s = a->store;
-	bool live = y->in_sync && !y->stale;
+	/* A list with gaps is no reason to take anything away. */
+	bool live = y->in_sync && !y->stale && !mirror_incomplete(s->mirror);
 	struct err e;
 
 	if (y->stale && !s->stale)

@@ -225,3 +225,36 @@ def test_fairlead_ipam_gives_addresses_only(world):
     assert ipam("CHECK", "c1", ns.path, prevResult=out)[0] == 0
     assert ipam("DEL", "c1", ns.path) == (0, None)
     assert ipam("CHECK", "c1", ns.path, prevResult=out)[0] != 0
+
+
+def test_the_agent_can_only_do_what_it_must(world):
+    n1, = world.up(10)
+    status = dict(l.split(":\t", 1) for l in
+                  open(f"/proc/{n1.keeper.wait_role('agent')}/status").read().splitlines() if ":\t" in l)
+    names = {1: "dac_override", 12: "net_admin", 13: "net_raw", 21: "sys_admin"}
+    want = sum(1 << b for b in names)
+    for field in ("CapEff", "CapPrm", "CapBnd"):
+        assert int(status[field], 16) & ~want == 0, field
+    assert int(status["CapEff"], 16) == want
+    assert status["NoNewPrivs"].strip() == "1"
+
+
+def test_a_list_with_gaps_takes_nothing_away(world):
+    """An object that cannot be read is not taken for gone, also by an agent that starts then."""
+    a, b = world.up(10, 10)
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    wait_ping(p.ns, q.ip(4))
+    block = next(f for f in world.store.path.glob("**/*.json")
+                 if "ipblock" in str(f).lower() and '"n2"' in f.read_text() and ":" not in f.name
+                 and f.name.startswith("10-"))
+    text = block.read_text()
+    block.write_text("{ not json")
+    try:
+        world.restart(a)
+        a.wait_serving()
+        time.sleep(0.5)
+        assert ping(p.ns, q.ip(4)) and ping(p.ns, q.ip(6))
+    finally:
+        block.write_text(text)
+    wait_for(lambda: a.cni("STATUS")[0] == 0, 5)
+    assert ping(p.ns, q.ip(4))
