@@ -151,6 +151,41 @@ def test_bulk_in_default_buffers(netns):
     assert set(re.findall(r"[\d.]+ \. \d+", ours)) == want
 
 
+def test_a_step_larger_than_the_buffer(netns):
+    ns = netns()
+    assert load(ns, "bulk", 100000, "whole").stdout.split()[0] == "1"
+    wait_for(lambda: len(set(elements(ns))) == 100000, timeout=60, what="all elements are listed")
+
+
+def test_transactions_end_at_steps(netns, start):
+    """Every transaction holds whole pods: nft's monitor sees them one by one."""
+    ns = netns()
+    load(ns, "node", "10.244.0.0/16")
+    monitor = start(["stdbuf", "-oL", "nft", "monitor"], ns=ns)
+
+    def hears():
+        ns.nft("add table ip probe; delete table ip probe")
+        return "probe" in monitor.log()
+    wait_for(hears, what="the monitor hears")
+    n = int(load(ns, "pods", 2000).stdout)
+    assert n > 1, "more than fits into one transaction"
+    wait_for(lambda: f'"fl{1999:05}"' in monitor.log().split("# new generation")[-2],
+             timeout=60, what="the monitor has seen the last pod")
+    per_set = re.compile(r'add element (\w+) fairlead (\w+) \{ "(fl\d+)" \. (\S+)')
+    seen = {}
+    batches = 0
+    for transaction in monitor.log().split("# new generation"):
+        pods = {}
+        for family, name, link, _ in per_set.findall(transaction):
+            pods.setdefault(link, set()).add(name)
+        batches += bool(pods)
+        for link, sets in pods.items():
+            assert sets == {"pod_src4", "pod_src6", "pod_nd", "pod_arp"}, (link, sets)
+            assert link not in seen
+            seen[link] = True
+    assert len(seen) == 2000 and batches == n
+
+
 def test_refused_transaction(netns):
     """The first step is in, the second is refused whole, and the error names the operation."""
     ns = netns()
@@ -188,6 +223,15 @@ def audit(ns):
      "add rule inet fairlead nat-outgoing jump new",
      ["extra rule inet fairlead nat-outgoing", "extra chain inet fairlead new"]),
     ("add set inet fairlead news { type mark; }", ["extra set inet fairlead news"]),
+    ("add rule inet fairlead pod-source tcp dport { 1, 2 } accept",
+     ["extra rule inet fairlead pod-source"]),
+    ("add rule inet fairlead pod-source tcp dport 1 jump {\ncounter\naccept\n}",
+     ["extra rule inet fairlead pod-source"]),
+    ("add map inet fairlead vm { type mark : verdict; }\nadd chain inet fairlead x\n"
+     "add element inet fairlead vm { 1 : jump x }\n"
+     "add rule inet fairlead nat-outgoing meta mark vmap @vm",
+     ["extra rule inet fairlead nat-outgoing", "extra chain inet fairlead x",
+      "extra set inet fairlead vm"]),
     ("add chain inet fairlead raw-prerouting { policy drop; }",
      ["changed chain inet fairlead raw-prerouting"]),
     ("add table inet fairlead { flags dormant; }", ["changed table inet fairlead"]),

@@ -60,6 +60,7 @@ static void on_chain(struct nft_ruleset *rs, struct nft_table *table, const stru
 	if (!c)
 		return;
 	c->handle = attr_be64(t->v[NFTA_CHAIN_HANDLE]);
+	c->binding = attr_be32(t->v[NFTA_CHAIN_FLAGS]) & NFT_CHAIN_BINDING ? 1 : 0;
 	if (!t->v[NFTA_CHAIN_HOOK] || c->base)
 		return;
 	attrs_nest(&hook, t->v[NFTA_CHAIN_HOOK]);

@@ -346,7 +346,7 @@ static void missing_decls(struct work *w)
 	}
 }
 
-/* Chains that are too many lose their rules first, then themselves, so that it does not matter
+/* What a rule brought without a name of its own goes with the rule. Other chains that are too many lose their rules first, then themselves, so that it does not matter
  * which of them jumps to which. */
 static void extra_chains(struct work *w, bool flush)
 {
@@ -354,7 +354,7 @@ static void extra_chains(struct work *w, bool flush)
 		const struct nft_chain *c = w->have->chains[i];
 		struct nft_op op = op_of(w, flush ? NFTV_FLUSH_CHAIN : NFTV_DEL_CHAIN);
 
-		if (nft_chain_get(w->want, c->name) || (flush && !c->n))
+		if (nft_chain_get(w->want, c->name) || (flush && !c->n) || c->binding)
 			continue;
 		if (!flush)
 			find(w, NFTF_EXTRA, "chain", c->name, 1);
@@ -370,7 +370,7 @@ static void extra_sets(struct work *w, bool flush)
 		const struct nft_set *s = w->have->sets[i];
 		struct nft_op op = op_of(w, flush ? NFTV_FLUSH_SET : NFTV_DEL_SET);
 
-		if (nft_set_get(w->want, s->name))
+		if (nft_set_get(w->want, s->name) || s->flags & NFT_SET_ANONYMOUS)
 			continue;
 		/* Its elements may jump to a chain that goes. */
 		if (flush && !nft_set_is_vmap(s))

@@ -280,6 +280,7 @@ struct nft_chain {
 	const char *name;
 	uint64_t handle;
 	uint32_t owner;
+	uint8_t binding;  /* as read: a rule's own { … }, which goes with the rule */
 	uint8_t base;     /* a base chain: the next five hold */
 	const char *type; /* "filter", "nat", "route" */
 	uint32_t hook;    /* NF_INET_*, NF_BR_*, NF_ARP_*, NF_NETDEV_* */

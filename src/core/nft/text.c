@@ -8,6 +8,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter_arp.h>
 #include <linux/netfilter_bridge.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void text_match(struct buf *out, const struct nft_stmt *s)
@@ -356,15 +357,15 @@ static void text_priority(struct buf *out, uint8_t family, uint32_t hook, int32_
 		n = 1;
 	}
 	for (unsigned i = 0; i < n; i++)
-		if (prio_fits(v[i].s, family, hook) && prio - v[i].v <= 10 && v[i].v - prio <= 10)
+		if (prio_fits(v[i].s, family, hook) && llabs((int64_t)prio - v[i].v) <= 10)
 			best = &v[i];
 	if (!best)
 		buf_printf(out, "%" PRId32, prio);
 	else if (best->v == prio)
 		buf_puts(out, best->s);
 	else
-		buf_printf(out, "%s %c %" PRId32, best->s, prio > best->v ? '+' : '-',
-			   prio > best->v ? prio - best->v : best->v - prio);
+		buf_printf(out, "%s %c %lld", best->s, prio > best->v ? '+' : '-',
+			   llabs((int64_t)prio - best->v));
 }
 
 static const char *hook_name(uint8_t family, uint32_t hook)

@@ -6,7 +6,8 @@
  *   nft_load load CASE                into the kernel by netlink, then read back and compared
  *   nft_load bytes CASE               the messages that load it (the fuzz corpus is made of them)
  *   nft_load dump FAMILY TABLE        our text of what the kernel holds
- *   nft_load bulk N                   table `inet bulk` with N elements; prints transactions and µs
+ *   nft_load bulk N [whole]           table `inet bulk` with N elements; prints transactions and µs
+ *   nft_load pods N                   elements of N routed pods in one call; prints transactions
  *   nft_load churn N                  adds and deletes one element N times; prints µs each
  *   nft_load audit                    the node's ruleset: loaded where `load node` was not; prints
  *                                     findings, repairs, prints findings again
@@ -138,7 +139,7 @@ static int audit(struct nfnl *n, struct arena *a, struct err *e)
 	return r ? r : print_diff(n, &rs, a, &d, e);
 }
 
-static int bulk(struct nfnl *n, uint32_t count, struct arena *a, struct err *e)
+static int bulk(struct nfnl *n, uint32_t count, bool whole, struct arena *a, struct err *e)
 {
 	struct nfnl_result res;
 	struct nft_ruleset rs;
@@ -150,7 +151,7 @@ static int bulk(struct nfnl *n, uint32_t count, struct arena *a, struct err *e)
 	nft_bulk(&rs, count);
 	nft_ops_init(&ops, a);
 	nft_ops_load(&ops, &rs, true);
-	for (uint32_t i = 0; i < ops.n; i++)
+	for (uint32_t i = 0; i < ops.n && !whole; i++)
 		ops.v[i].step |= ops.v[i].verb == NFTV_ADD_ELEMS;
 	start = now_us();
 	r = nfnl_commit(n, &ops, &res, e);
@@ -247,6 +248,29 @@ static int pod(struct nfnl *n, char **argv, struct arena *a, struct err *e)
 	nft_ops_init(&ops, a);
 	r = nft_pod_elems(&ops, &p, !strcmp(argv[0], "add"), e);
 	return r ? r : nfnl_commit(n, &ops, NULL, e);
+}
+
+static int pods(struct nfnl *n, unsigned count, struct arena *a, struct err *e)
+{
+	struct nfnl_result res;
+	struct nft_ops ops;
+	int r = 0;
+
+	nft_ops_init(&ops, a);
+	for (unsigned i = 0; !r && i < count; i++) {
+		const struct ipaddr addrs[] = { addr_v4(0x0af40000 + i),
+						{ AF_INET6, { 0xfd, [14] = i >> 8, i & 255 } } };
+		char name[16];
+		struct nft_pod p = { .ifname = name, .addrs = addrs, .n_addrs = 2 };
+
+		snprintf(name, sizeof(name), "fl%05u", i % 100000);
+		p.mac = (struct macaddr){ { 2, 0, 0, 0, i >> 8, i & 255 } };
+		r = nft_pod_elems(&ops, &p, true, e);
+	}
+	if (!r)
+		r = nfnl_commit(n, &ops, &res, e);
+	printf("%u\n", res.transactions);
+	return r;
 }
 
 static int node(struct nfnl *n, char **argv, struct arena *a, struct err *e)
@@ -346,7 +370,9 @@ static int run(struct nfnl *n, int argc, char **argv, struct arena *a, struct er
 		return r ? r : text(&rs);
 	}
 	if (!strcmp(verb, "bulk"))
-		return bulk(n, (uint32_t)atoi(arg), a, e);
+		return bulk(n, (uint32_t)atoi(arg), argc > 3, a, e);
+	if (!strcmp(verb, "pods"))
+		return pods(n, (unsigned)atoi(arg), a, e);
 	if (!strcmp(verb, "churn"))
 		return churn(n, (unsigned)atoi(arg), a, e);
 	if (!strcmp(verb, "audit"))
