@@ -132,23 +132,31 @@ static void look_at_pod(struct waiter *w, const struct object *o)
 		p->spec.nodeName ? p->spec.nodeName : "");
 }
 
-/* Pods that a workload of ours still has to get. */
+/* Pods that a workload of ours still has to get, and those that it has to lose. */
 static void look_at_plan(struct waiter *w)
 {
 	struct workload_plan plan = { .creates = { NULL, 0 } };
 	struct arena a;
 
 	arena_init(&a, 0);
-	if (!workload_plan(w->c, &a, &plan, NULL))
-		for (uint32_t i = 0; i < plan.creates.n; i++) {
-			const struct meta *m = &plan.creates.v[i]->meta;
+	if (workload_plan(w->c, &a, &plan, NULL))
+		plan = (struct workload_plan){ .creates = { NULL, 0 } };
+	for (uint32_t i = 0; i < plan.creates.n; i++) {
+		const struct meta *m = &plan.creates.v[i]->meta;
 
-			if (!target_of(w->w, m))
-				continue;
-			w->pods++;
-			missing(w, "pod %s/%s: is not created yet (is a controller running?)",
-				m->namespace, m->name);
-		}
+		if (!target_of(w->w, m))
+			continue;
+		w->pods++;
+		missing(w, "pod %s/%s: is not created yet (is a controller running?)", m->namespace,
+			m->name);
+	}
+	for (uint32_t i = 0; i < plan.deletes.n; i++) {
+		const struct wait_target *t = target_of(w->w, plan.deletes.v[i]->meta);
+
+		if (t && !t->deleted) /* the others were named already */
+			missing(w, "pod %s/%s: is still there", plan.deletes.v[i]->meta->namespace,
+				plan.deletes.v[i]->meta->name);
+	}
 	arena_fini(&a);
 }
 
