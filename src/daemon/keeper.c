@@ -77,6 +77,15 @@ static int publish(struct keeper *k, struct err *e)
 	return file_write(k->effective, k->cfg_text.v, k->cfg_text.n, 0644, e);
 }
 
+static int libexec_dir(struct keeper *k, struct err *e)
+{
+	if (!k->cfg.libexec_dir)
+		return proc_libexec(k->libexec, sizeof(k->libexec), e);
+	snprintf(k->libexec, sizeof(k->libexec), "%s", k->cfg.libexec_dir);
+	return 0;
+}
+
+/* Takes `c` over; on failure the old one stays. */
 static int adopt(struct keeper *k, struct config *c, struct err *e)
 {
 	struct config old = k->cfg;
@@ -85,45 +94,69 @@ static int adopt(struct keeper *k, struct config *c, struct err *e)
 	k->cfg = *c;
 	rc = publish(k, e);
 	if (!rc)
+		rc = libexec_dir(k, e);
+	if (!rc)
 		rc = keeper_roles_update(k, e);
 	if (rc) {
 		k->cfg = old;
 		return rc;
 	}
 	config_fini(&old);
-	*c = (struct config){ 0 };
 	log_init("fairleadd", k->cfg.log_level);
 	keeper_bind_recheck(k);
 	return 0;
 }
 
+/* Who this node is, and whose files it holds, is for the life of a keeper. */
+static int same_node(const struct keeper *k, const struct config *c, struct err *e)
+{
+	const struct config *o = &k->cfg;
+
+	if (strcmp(c->node, o->node) != 0 || strcmp(c->run_dir, o->run_dir) != 0 ||
+	    strcmp(c->state_dir, o->state_dir) != 0)
+		return err_set(e, -EINVAL,
+			       "%s: node, run-dir and state-dir change with a new start only",
+			       k->conf_path);
+	return 0;
+}
+
+static bool same_text(const struct keeper *k, const struct config *c)
+{
+	struct buf text = { 0 };
+	bool same;
+
+	config_print(c, &text);
+	same = !text.failed && strcmp(text.v, k->cfg_text.v) == 0;
+	buf_fini(&text);
+	return same;
+}
+
 /* SIGHUP. All roles start anew, on the sockets that stay open. */
 static void reload(struct keeper *k)
 {
-	struct buf text = { 0 };
 	struct config c;
-	struct err e = { 0 };
+	struct err e;
 	int rc;
 
-	rc = keeper_config(k, &c, &e);
-	if (!rc) {
-		config_print(&c, &text);
-		if (strcmp(c.run_dir, k->cfg.run_dir) != 0)
-			rc = err_set(&e, -EINVAL, "%s: run-dir changes with a new start only",
-				     k->conf_path);
-		else if (strcmp(text.v ? text.v : "", k->cfg_text.v) == 0)
-			log_info("%s: nothing changed", k->conf_path);
-		else
-			rc = adopt(k, &c, &e);
-		if (!rc && !c.node) {
-			log_info("%s: read again, roles start anew", k->conf_path);
-			keeper_roles_stop(k);
-		}
-		config_fini(&c);
-	}
-	if (rc)
+	if (keeper_config(k, &c, &e)) {
 		log_error("%s; the old configuration stays", e.text);
-	buf_fini(&text);
+		return;
+	}
+	if (same_text(k, &c)) {
+		log_info("%s: nothing changed", k->conf_path);
+		config_fini(&c);
+		return;
+	}
+	rc = same_node(k, &c, &e);
+	if (!rc)
+		rc = adopt(k, &c, &e);
+	if (rc) {
+		log_error("%s; the old configuration stays", e.text);
+		config_fini(&c);
+		return;
+	}
+	log_info("%s: read again, roles start anew", k->conf_path);
+	keeper_roles_stop(k);
 }
 
 /* ---- run directory */
@@ -278,14 +311,6 @@ static void loop(struct keeper *k)
 		if (fds[0].revents)
 			on_signals(k);
 	}
-}
-
-static int libexec_dir(struct keeper *k, struct err *e)
-{
-	if (!k->cfg.libexec_dir)
-		return proc_libexec(k->libexec, sizeof(k->libexec), e);
-	snprintf(k->libexec, sizeof(k->libexec), "%s", k->cfg.libexec_dir);
-	return 0;
 }
 
 static int start(struct keeper *k, struct err *e)

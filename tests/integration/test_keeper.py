@@ -201,7 +201,7 @@ def test_reload(netns, keeper, store):
         get(ns, "/livez", port=9099)
     k.conf.write_text(good.replace(f"run-dir {k.run_dir}", "run-dir /run/elsewhere"))
     k.program.proc.send_signal(signal.SIGHUP)
-    k.program.wait_log("run-dir changes with a new start only")
+    k.program.wait_log("node, run-dir and state-dir change with a new start only")
     assert k.program.alive()
 
 
@@ -446,3 +446,27 @@ def test_roles_hold_only_their_descriptors(netns, keeper, store, fakes):
     fds = {int(n): t for n, t in f.wait("health", "fds")[0][4].items() if "/proc/" not in t}
     assert sorted(fds) == [0, 1, 2, 3, 4]
     assert fds[3].startswith("socket:") and fds[4] == str(k.run_dir / "roles.lock")
+
+
+# ---- all of it
+
+def test_the_whole_node(netns, keeper, store):
+    """Every role, each killed in turn, until all are ready again."""
+    store.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}})
+    ns = netns()
+    k = keeper(ns, "n1", store, roles="agent watch controller health")
+    wait_for(lambda: get(ns, "/readyz") == (200, "ok\n"))
+    for role in ("agent", "watch", "controller", "health"):
+        pid = k.pid(role)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: k.pid(role) not in (None, pid))
+        wait_for(lambda: get(ns, "/readyz") == (200, "ok\n"))
+        assert metric(ns, "fairlead_role_restarts_total", f'role="{role}"') == 1
+    for name in ("fairlead_observed_revision", "fairlead_store_revision", "fairlead_controller_leads"):
+        wait_for(lambda: re.search(rf"^{name}[ {{]", get(ns, "/metrics")[1], re.M),
+                 what=f"{name} is served")
+    assert metric(ns, "fairlead_store_objects", 'kind="Node"') == 1
+    uids = {r: status_of(k.pid(r))["Uid"].split()[0] for r in ("agent", "watch", "controller", "health")}
+    assert uids["agent"] == "0" and "0" not in [u for r, u in uids.items() if r != "agent"]
+    assert k.stop() == 0
+    assert sorted(p.name for p in k.run_dir.iterdir()) == ["fairleadd.lock", "roles.lock"]
