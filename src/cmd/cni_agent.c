@@ -55,7 +55,7 @@ static int exchange(const struct cni_call *call, int netns, struct arena *a, str
 {
 	int64_t deadline = now_ms() + call->timeout_ms;
 	struct rstream s = { .fd = -1 };
-	struct rframe f;
+	struct rframe f = { .fd = -1 };
 	int fd, rc;
 
 	fd = sock_unix_connect(call->socket, SOCK_STREAM, (int)call->timeout_ms, e);

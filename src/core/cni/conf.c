@@ -96,21 +96,17 @@ enum cni_code cni_check_env(const struct cni_env *env, uint8_t *verb, struct err
 {
 	int v = is_set(env->command) ? name_find(&verbs, env->command) : CNI_NONE;
 	bool attachment = v == CNI_ADD || v == CNI_DEL || v == CNI_CHECK;
-	char missing[128] = "";
+	bool command = v == CNI_NONE;
+	bool container = attachment && !is_set(env->containerID);
+	bool netns = (v == CNI_ADD || v == CNI_CHECK) && !is_set(env->netns);
+	bool ifname = attachment && !is_set(env->ifname);
 
 	if (v < 0)
 		return fail(e, CNI_ERR_ENV, "unknown CNI_COMMAND \"%.32s\"", env->command);
-	if (v == CNI_NONE)
-		strcat(missing, " CNI_COMMAND");
-	if (attachment && !is_set(env->containerID))
-		strcat(missing, " CNI_CONTAINERID");
-	if ((v == CNI_ADD || v == CNI_CHECK) && !is_set(env->netns))
-		strcat(missing, " CNI_NETNS");
-	if (attachment && !is_set(env->ifname))
-		strcat(missing, " CNI_IFNAME");
-	if (missing[0])
-		return fail(e, CNI_ERR_ENV, "required environment variables are missing:%s",
-			    missing);
+	if (command || container || netns || ifname)
+		return fail(e, CNI_ERR_ENV, "required environment variables are missing:%s%s%s%s",
+			    command ? " CNI_COMMAND" : "", container ? " CNI_CONTAINERID" : "",
+			    netns ? " CNI_NETNS" : "", ifname ? " CNI_IFNAME" : "");
 	*verb = (uint8_t)v;
 	return CNI_OK;
 }
