@@ -8,7 +8,6 @@
 struct place {
 	const struct nft_table *t;
 	const struct nft_chain *c;
-	struct err *e;
 };
 
 static int check_name(const char *what, const char *s, struct err *e)
@@ -317,7 +316,7 @@ static int check_table(const struct nft_table *t, struct err *e)
 	for (uint32_t i = 0; !r && i < t->n_sets; i++)
 		r = check_set(t, t->sets[i], e);
 	for (uint32_t i = 0; !r && i < t->n_chains; i++) {
-		struct place p = { t, t->chains[i], e };
+		struct place p = { t, t->chains[i] };
 
 		r = check_name("chain", p.c->name, e);
 		for (uint32_t j = 0; !r && j < p.c->n; j++) {

@@ -14,14 +14,12 @@
 #include <errno.h>
 #include <string.h>
 
-enum { UDATA_RULE_COMMENT = 0, UDATA_ELEM_COMMENT = 0, UDATA_TABLE_COMMENT = 0 };
-
 static void put_udata(struct msg *m, uint16_t type, const char *comment)
 {
 	uint8_t p[NFT_USERDATA_MAXLEN];
 
 	if (comment)
-		msg_put(m, type, p, udata_comment(p, sizeof(p), 0, comment));
+		msg_put(m, type, p, udata_comment(p, sizeof(p), UDATA_COMMENT, comment));
 }
 
 static void put_table(struct msg *m, const struct nft_op *op)
@@ -94,7 +92,7 @@ static void put_desc(struct msg *m, const struct nft_set *s)
 	msg_end(m, desc);
 }
 
-static void put_set(struct msg *m, const struct nft_op *op, uint32_t id, struct err *e)
+static void put_set(struct msg *m, const struct nft_op *op, uint32_t id)
 {
 	const struct nft_set *s = op->set;
 	bool concat_range = s->n_key > 1 && s->flags & NFT_SET_INTERVAL;
@@ -277,7 +275,7 @@ static int put_op(struct msg *m, const struct nft_op *op, uint32_t *from, uint32
 		break;
 	case NFTV_ADD_SET:
 	case NFTV_DEL_SET:
-		put_set(m, op, seq, e);
+		put_set(m, op, seq);
 		break;
 	case NFTV_FLUSH_SET:
 		msg_str(m, NFTA_SET_ELEM_LIST_TABLE, op->table);

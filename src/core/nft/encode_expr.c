@@ -16,7 +16,6 @@
 struct enc {
 	struct msg *m;
 	struct nlattr *elem, *data;
-	const struct nft_rule *r;
 	struct err *e;
 	int bad;
 };
@@ -467,7 +466,7 @@ static void put_dep(struct enc *x, const struct dep *d)
 
 int encode_exprs(struct msg *m, const struct nft_rule *r, uint8_t family, struct err *e)
 {
-	struct enc x = { .m = m, .r = r, .e = e };
+	struct enc x = { .m = m, .e = e };
 	struct pkt k;
 
 	pkt_init(&k, family);

@@ -8,7 +8,7 @@
  * program does, so that IR, text and bytes say the same thing in one way only.
  *
  * Values are bytes as the kernel compares them: addresses, ports, protocols and ether types in
- * network order; marks, interface indices, ct states, lengths and other kernel numbers in host
+ * network order; marks, ct states, lengths and other kernel numbers in host
  * order. Keys of several parts are the parts one after the other, each padded to 4 bytes.
  *
  * Everything lives in the ruleset's arena; strings given to builders are copied. Builders

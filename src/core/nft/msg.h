@@ -28,6 +28,8 @@ void msg_cut(struct msg *m, uint32_t len);
 
 /* The expressions of a rule into `m`, each as NFTA_LIST_ELEM. 0, or -EINVAL with `e` set. */
 int encode_exprs(struct msg *m, const struct nft_rule *r, uint8_t family, struct err *e);
+enum { UDATA_COMMENT = 0 }; /* of tables, rules and elements; sets have another */
+
 /* User data as nft writes it. Return the length, at most `cap`, or 0. */
 unsigned udata_comment(uint8_t *p, unsigned cap, unsigned tag, const char *comment);
 unsigned udata_set(uint8_t *p, unsigned cap, const struct nft_set *s);
