@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A container runtime's side of CNI, for tests: executes a plugin as the specification says."""
-import ipaddress
 import json
 import os
 import subprocess
@@ -39,43 +38,3 @@ def call(command, conf, **kw):
     if r.returncode:
         raise CniError(json.loads(r.stdout), r.stderr)
     return json.loads(r.stdout) if r.stdout.strip() else None
-
-
-def addresses(result):
-    return [str(ipaddress.ip_interface(i["address"]).ip) for i in result["ips"]]
-
-
-class Network:
-    """One configured network, and who is attached: net.add("c1", pod_ns) …"""
-
-    def __init__(self, host, conf, plugin="fairlead-cni"):
-        self.host, self.plugin = host, plugin
-        self.conf = {"cniVersion": "1.1.0", "name": "net", "type": plugin, **conf}
-        self.results = {}
-
-    def _call(self, command, container=None, pod=None, ifname="eth0", conf=None, **kw):
-        if container is not None:
-            kw.setdefault("container", container)
-            kw.setdefault("ifname", ifname)
-        if pod is not None:
-            kw.setdefault("netns", getattr(pod, "path", pod))
-        return call(command, {**self.conf, **(conf or {})}, plugin=self.plugin, ns=self.host, **kw)
-
-    def add(self, container, pod, ifname="eth0", **kw):
-        r = self._call("ADD", container, pod, ifname, **kw)
-        self.results[container, ifname] = r
-        return r
-
-    def delete(self, container, pod=None, ifname="eth0", **kw):
-        return self._call("DEL", container, pod, ifname, **kw)
-
-    def check(self, container, pod, ifname="eth0", prev=None):
-        prev = prev or self.results[container, ifname]
-        return self._call("CHECK", container, pod, ifname, conf={"prevResult": prev})
-
-    def gc(self, *valid):
-        attachments = [{"containerID": c, "ifname": i} for c, i in valid]
-        return self._call("GC", conf={"cni.dev/valid-attachments": attachments})
-
-    def status(self):
-        return self._call("STATUS")
