@@ -3,6 +3,7 @@
 #include "base/names.h"
 #include "cmd/lab.h"
 #include "cmd/out.h"
+#include "lab/words.h"
 #include "sys/file.h"
 
 #include <dirent.h>
@@ -29,15 +30,17 @@ static json_t *roles_of(const struct world *w, const char *node)
 	while (d && (de = readdir(d))) {
 		size_t n = strlen(de->d_name);
 		struct buf text = { .v = NULL };
-		uint64_t start;
+		uint64_t pid, start;
 
 		if (n < 5 || strcmp(de->d_name + n - 4, ".pid") != 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, de->d_name);
 		de->d_name[n - 4] = '\0';
-		if (!file_read(path, 64, &text, NULL) && text.v &&
-		    !space_start_time(atoi(text.v), &start))
-			json_object_set_new(roles, de->d_name, json_integer(atoi(text.v)));
+		if (!file_read(path, 64, &text, NULL) && text.v)
+			text.v[strcspn(text.v, "\n")] = '\0';
+		if (text.v && !words_number(text.v, INT32_MAX, &pid) &&
+		    !space_start_time((pid_t)pid, &start))
+			json_object_set_new(roles, de->d_name, json_integer((json_int_t)pid));
 		buf_fini(&text);
 	}
 	if (d)
@@ -133,6 +136,10 @@ static void roles_text(const struct world *w, const char *node, char *out, size_
 
 static void print_text(const struct world *w)
 {
+	static const char *const node_heads[] = {
+		"NODE", "RACK", "PID", "ADDRESSES", "ROLES", NULL
+	};
+	static const char *const pod_heads[] = { "POD", "NODE", "PID", "ADDRESSES", NULL };
 	struct table t;
 	char text[512];
 
@@ -145,7 +152,7 @@ static void print_text(const struct world *w)
 					   "addresses outside of tunnels.");
 	join(&w->outside, text, sizeof(text));
 	printf("outside: %s, process %d\n\n", text, w->outside.pid);
-	table_init(&t, "NODE", "RACK", "PID", "ADDRESSES", "ROLES", NULL);
+	table_initv(&t, node_heads);
 	for (uint32_t i = 0; i < w->nodes.n; i++) {
 		const struct world_member *m = &w->nodes.v[i];
 
@@ -160,7 +167,7 @@ static void print_text(const struct world *w)
 	table_print(&t, stdout);
 	table_fini(&t);
 	putchar('\n');
-	table_init(&t, "POD", "NODE", "PID", "ADDRESSES", NULL);
+	table_initv(&t, pod_heads);
 	for (uint32_t i = 0; i < w->pods.n; i++) {
 		table_cell(&t, "%s", w->pods.v[i].name);
 		table_cell(&t, "%s", w->pods.v[i].node);

@@ -197,7 +197,7 @@ static void exec_command(const struct crun *r)
 
 	open_log(r);
 	enter(r);
-	if (argv && env) {
+	if (argv && argv[0] && env) {
 		environ = env;
 		execvp(argv[0], argv);
 		fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));

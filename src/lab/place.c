@@ -5,9 +5,9 @@
 #include "lab/place.h"
 
 #include "base/names.h"
+#include "lab/words.h"
 #include "sys/file.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ int lab_state_write(const char *name, const struct lab_state *s, struct err *e)
 
 static int parse_state(struct lab_state *s, char *text, struct arena *a)
 {
-	char *save = NULL, kind[16], name[256];
+	char *save = NULL;
 	uint32_t n = 0, cap = 0;
 
 	for (char *c = text; *c; c++)
@@ -73,17 +73,14 @@ static int parse_state(struct lab_state *s, char *text, struct arena *a)
 	for (char *line = strtok_r(text, "\n", &save); line && s->members.v;
 	     line = strtok_r(NULL, "\n", &save)) {
 		struct member *m = &s->members.v[n];
-		unsigned long long start;
-		int which;
+		int which = name_find(&kinds, words_next(&line));
 
-		if (sscanf(line, "%15s %255s %d %llu", kind, name, &m->space.pid, &start) != 4)
-			return -EINVAL;
-		which = name_find(&kinds, kind);
 		if (which < 0)
 			continue;
 		m->kind = (uint8_t)which;
-		m->name = arena_strdup(a, name);
-		m->space.start = start;
+		m->name = arena_strdup(a, words_next(&line));
+		if (!line || space_parse(line, &m->space))
+			return -EINVAL;
 		n++;
 	}
 	s->members.n = n;
@@ -189,9 +186,13 @@ static int sweep(const char *name, int sig, size_t *n, struct err *e)
 	memcpy(mark + strlen(mark), " ", 2);
 	*n = 0;
 	while ((de = readdir(d))) {
-		pid_t pid = isdigit((unsigned char)*de->d_name) ? atoi(de->d_name) : 0;
+		uint64_t number;
+		pid_t pid;
 
-		if (!pid || pid == getpid() || !is_member(pid, mark, seen) ||
+		if (words_number(de->d_name, INT32_MAX, &number))
+			continue;
+		pid = (pid_t)number;
+		if (pid == getpid() || !is_member(pid, mark, seen) ||
 		    space_start_time(pid, &start)) /* a zombie holds nothing */
 			continue;
 		*n += 1;
@@ -224,7 +225,7 @@ static void kill_supervisor(const char *name)
 int lab_kill(const char *name, struct err *e)
 {
 	struct timespec pause = { .tv_nsec = 2000000 };
-	size_t left;
+	size_t left = 0;
 	int rc;
 
 	kill_supervisor(name);
@@ -269,7 +270,7 @@ int lab_clear(const char *name, struct err *e)
 	struct dirent *de;
 	int rc = d ? 0 : err_sys(e, -errno, "%s", root);
 
-	while (!rc && (de = readdir(d))) {
+	while (!rc && d && (de = readdir(d))) {
 		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, "..") ||
 		    !strcmp(de->d_name, "lock"))
 			continue;
@@ -326,7 +327,7 @@ int lab_names(const char *const **names, size_t *n, struct arena *a, struct err 
 		closedir(d);
 	if (a->failed)
 		return err_set(e, -ENOMEM, "out of memory");
-	if (got)
+	if (v)
 		qsort(v, got, sizeof(*v), by_name);
 	*names = v;
 	*n = got;

@@ -139,7 +139,7 @@ static bool is_refusal(struct probe *p, const struct sock_extended_err *ee)
 
 static bool read_error_queue(struct probe *p)
 {
-	char control[512], data[1];
+	char control[512], data[1] = "";
 	bool refused = false;
 
 	for (;;) {

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/names.h"
 #include "lab/prober.h"
+#include "lab/words.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -187,28 +188,40 @@ static int add(struct run *r, const struct probe *p)
 	return 0;
 }
 
+static int read_target(struct run *r, char *line, struct probe *p)
+{
+	uint64_t id, port;
+	const char *proto, *host;
+	int which;
+
+	line[strcspn(line, "\n")] = '\0';
+	if (words_number(words_next(&line), INT32_MAX, &id))
+		return -EINVAL;
+	proto = words_next(&line);
+	host = words_next(&line);
+	which = name_find(&probe_proto_names, proto);
+	if (which < 0 || words_number(words_next(&line), 65535, &port))
+		return -EINVAL;
+	p->id = (long)id;
+	p->proto = (uint8_t)which;
+	p->port = (uint16_t)port;
+	return resolve(&r->o, host, &p->addr);
+}
+
 static int read_targets(struct run *r)
 {
-	char line[512], proto[8], host[300];
-	unsigned port;
+	char line[512];
 
 	while (fgets(line, sizeof(line), stdin)) {
 		struct probe p = { .fd = -1, .opts = &r->o.probe };
-		int which;
+		int rc = read_target(r, line, &p);
 
-		if (sscanf(line, "%ld %7s %299s %u", &p.id, proto, host, &port) != 4 ||
-		    port > 65535) {
-			fprintf(stderr, "lab-prober: bad target: %s", line);
-			return -EINVAL;
-		}
-		which = name_find(&probe_proto_names, proto);
-		if (which < 0 || resolve(&r->o, host, &p.addr))
-			return -EINVAL;
-		p.proto = (uint8_t)which;
-		p.port = (uint16_t)port;
-		for (int i = 0; i < (r->o.same_socket ? 1 : r->o.count); i++)
-			if (add(r, &p))
-				return -ENOMEM;
+		if (rc == -EINVAL)
+			fprintf(stderr, "lab-prober: a target must be: ID PROTO ADDR PORT\n");
+		for (int i = 0; !rc && i < (r->o.same_socket ? 1 : r->o.count); i++)
+			rc = add(r, &p);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }

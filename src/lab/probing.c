@@ -5,6 +5,7 @@
 
 #include "base/names.h"
 #include "lab/space.h"
+#include "lab/words.h"
 #include "sys/proc.h"
 
 #include <errno.h>
@@ -113,26 +114,30 @@ static int start(const struct probing_job *job, int program, struct running *r, 
 
 static const char *word(char **rest)
 {
-	char *w = strsep(rest, " ");
+	const char *w = words_next(rest);
 
-	return !w || !strcmp(w, "-") ? "" : w;
+	return !strcmp(w, "-") ? "" : w;
+}
+
+static uint64_t number(char **rest)
+{
+	uint64_t v;
+
+	return words_number(words_next(rest), INT64_MAX, &v) ? 0 : v;
 }
 
 static void take_line(char *line, probing_fn fn, void *arg)
 {
-	struct probing_result r = { 0 };
-	char *rest = line;
-	int v;
+	struct probing_result r = { .id = (long)number(&line) };
+	int v = name_find(&probe_result_names, word(&line));
 
-	r.id = atol(word(&rest));
-	v = name_find(&probe_result_names, word(&rest));
 	r.result = v > 0 ? (uint8_t)v : PROBE_TIMEOUT;
-	r.server = word(&rest);
-	r.server_sees = word(&rest);
-	v = name_find(&refused_by_names, word(&rest));
+	r.server = word(&line);
+	r.server_sees = word(&line);
+	v = name_find(&refused_by_names, words_next(&line));
 	r.refused = v > 0 ? (uint8_t)v : REFUSED_NOT;
-	r.us = strtoull(word(&rest), NULL, 10);
-	r.detail = rest && strcmp(rest, "-") != 0 ? rest : "";
+	r.us = number(&line);
+	r.detail = line && strcmp(line, "-") != 0 ? line : "";
 	fn(arg, &r);
 }
 

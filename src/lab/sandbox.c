@@ -63,24 +63,25 @@ static int read_ip(struct sandbox *s, const char *value, struct arena *a)
 	return 0;
 }
 
-static int read_container(struct sandbox *s, const char *value, struct arena *a)
+static int read_container(struct sandbox *s, char *value, struct arena *a)
 {
-	struct sandbox_container *v;
-	unsigned long long start;
-	int pid, at = 0;
+	struct sandbox_container *v, c = { 0 };
+	char *name = strchr(value, ' ');
 
-	if (sscanf(value, "%d %llu %n", &pid, &start, &at) < 2 ||
+	name = name ? strchr(name + 1, ' ') : NULL;
+	if (name)
+		*name++ = '\0';
+	if (!name || space_parse(value, &c.proc) ||
 	    !(v = grown(a, s->containers.v, s->containers.n, sizeof(*v))))
 		return -EINVAL;
-	v[s->containers.n++] =
-		(struct sandbox_container){ at ? arena_strdup(a, value + at) : "", { pid, start } };
+	c.name = arena_strdup(a, name);
+	v[s->containers.n++] = c;
 	s->containers.v = v;
 	return 0;
 }
 
-static int read_line(struct sandbox *s, const char *key, const char *value, struct arena *a)
+static int read_line(struct sandbox *s, const char *key, char *value, struct arena *a)
 {
-	unsigned long long start;
 	int which;
 
 	if (!strcmp(key, "phase")) {
@@ -88,12 +89,8 @@ static int read_line(struct sandbox *s, const char *key, const char *value, stru
 		s->phase = (uint8_t)which;
 		return which < 0 ? -EINVAL : 0;
 	}
-	if (!strcmp(key, "pause")) {
-		if (sscanf(value, "%d %llu", &s->pause.pid, &start) != 2)
-			return -EINVAL;
-		s->pause.start = start;
-		return 0;
-	}
+	if (!strcmp(key, "pause"))
+		return space_parse(value, &s->pause);
 	if (!strcmp(key, "ip"))
 		return read_ip(s, value, a);
 	if (!strcmp(key, "container"))

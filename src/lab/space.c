@@ -4,6 +4,8 @@
  * in vain. */
 #include "lab/space.h"
 
+#include "lab/words.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -79,7 +81,7 @@ int space_begin(const struct space_new *n, struct space_birth *b, struct err *e)
 		struct err mine = { 0 };
 		int rc = become(n, &mine);
 
-		dprintf(pipefd[1], "%d %s", rc, mine.text);
+		dprintf(pipefd[1], "%d %s", -rc, mine.text);
 		_exit(1);
 	}
 	close(pipefd[1]);
@@ -101,10 +103,12 @@ int space_finish(struct space_birth *b, struct space *out, struct err *e)
 	close(b->report);
 	text[n] = '\0';
 	if (n) {
-		char *space = strchr(text, ' ');
+		char *rest = text;
+		uint64_t code;
 
 		waitpid(b->pid, NULL, 0);
-		return err_set(e, atoi(text), "%s", space ? space + 1 : text);
+		rc = words_number(words_next(&rest), 4095, &code) ? -EIO : -(int)code;
+		return err_set(e, rc, "%s", rest ? rest : text);
 	}
 	rc = space_start_time(b->pid, &start);
 	if (rc)
@@ -113,10 +117,10 @@ int space_finish(struct space_birth *b, struct space *out, struct err *e)
 	return 0;
 }
 
+/* proc(5): the name in parentheses may hold anything; the state is field 3, the start field 22. */
 int space_start_time(pid_t pid, uint64_t *start)
 {
-	char path[32], text[512], *p;
-	unsigned long long v;
+	char path[32], text[1024], *rest;
 	ssize_t n;
 	int fd;
 
@@ -129,14 +133,23 @@ int space_start_time(pid_t pid, uint64_t *start)
 	if (n <= 0)
 		return -ESRCH;
 	text[n] = '\0';
-	p = strrchr(text, ')'); /* the name may hold anything */
-	if (!p || p[1] == '\0' || p[2] == 'Z' ||
-	    sscanf(p + 2,
-		   "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
-		   "%llu",
-		   &v) != 1)
+	rest = strrchr(text, ')');
+	if (!rest || rest[1] != ' ' || rest[2] == 'Z')
 		return -ESRCH;
-	*start = v;
+	rest += 2;
+	for (int field = 3; field < 22; field++)
+		words_next(&rest);
+	return words_number(words_next(&rest), UINT64_MAX, start) ? -ESRCH : 0;
+}
+
+int space_parse(char *text, struct space *out)
+{
+	uint64_t pid, start;
+
+	if (words_number(words_next(&text), INT32_MAX, &pid) ||
+	    words_number(words_next(&text), UINT64_MAX, &start))
+		return -EINVAL;
+	*out = (struct space){ .pid = (pid_t)pid, .start = start };
 	return 0;
 }
 

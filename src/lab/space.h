@@ -39,6 +39,8 @@ int space_finish(struct space_birth *b, struct space *out, struct err *e);
 
 /* The process' start time, -ESRCH when there is none. */
 int space_start_time(pid_t pid, uint64_t *start);
+/* "PID START", as the lab's files have it. */
+int space_parse(char *text, struct space *out);
 bool space_alive(const struct space *s);
 
 /* Moves the calling process (one thread) into these namespaces of `pid`, working directory /. */

@@ -5,6 +5,7 @@
 #include "lab/spec.h"
 
 #include "base/names.h"
+#include "lab/words.h"
 #include "sys/file.h"
 
 #include <ctype.h>
@@ -144,9 +145,11 @@ static bool has_address(const struct lab_node *node, int af)
 static unsigned rack_of(const struct lab_spec *s, const struct node *obj, unsigned i, unsigned n)
 {
 	const char *zone = obj ? strmap_get(&obj->meta.labels, ZONE_LABEL) : NULL;
-	unsigned rack = zone && !strncmp(zone, "rack", 4) ? (unsigned)atoi(zone + 4) : 0;
+	uint64_t rack;
 
-	return rack >= 1 && rack <= s->racks ? rack : i * s->racks / n + 1;
+	if (zone && !strncmp(zone, "rack", 4) && !words_number(zone + 4, s->racks, &rack) && rack)
+		return (unsigned)rack;
+	return i * s->racks / n + 1;
 }
 
 static int fill_node(struct lab_spec *s, unsigned i, unsigned n, const struct node *obj,
@@ -230,14 +233,17 @@ void lab_spec_print(const struct lab_spec *s, struct buf *out)
 static int parse_node(struct lab_spec *s, char *value, struct arena *a)
 {
 	struct lab_node node = { 0 }, *grown;
-	char *save = NULL, *word = strtok_r(value, " ", &save);
 	struct prefix p;
 	struct ipaddr ip;
+	uint64_t rack;
 
-	node.name = arena_strdup(a, word ? word : "");
-	word = strtok_r(NULL, " ", &save);
-	node.rack = word ? (unsigned)atoi(word) : 0;
-	while ((word = strtok_r(NULL, " ", &save))) {
+	node.name = arena_strdup(a, words_next(&value));
+	if (words_number(words_next(&value), LAB_RACKS_MAX, &rack))
+		return -EINVAL;
+	node.rack = (unsigned)rack;
+	while (value) {
+		const char *word = words_next(&value);
+
 		if (!prefix_parse(word, &p))
 			add_prefix(a, &node.addrs.v, &node.addrs.n, &p);
 		else if (!addr_parse(word, &ip))
@@ -266,6 +272,16 @@ static int parse_enum(const struct names *names, const char *value, uint8_t *out
 	return 0;
 }
 
+static int parse_number(const char *value, uint32_t max, uint32_t *out)
+{
+	uint64_t v;
+
+	if (words_number(value, max, &v))
+		return -EINVAL;
+	*out = (uint32_t)v;
+	return 0;
+}
+
 static int parse_line(struct lab_spec *s, const char *key, char *value, struct arena *a)
 {
 	struct prefix p;
@@ -273,11 +289,11 @@ static int parse_line(struct lab_spec *s, const char *key, char *value, struct a
 	if (!strcmp(key, "name"))
 		s->name = arena_strdup(a, value);
 	else if (!strcmp(key, "racks"))
-		s->racks = (unsigned)atoi(value);
-	else if (!strcmp(key, "cross-subnet"))
-		s->cross_subnet = atoi(value);
+		return parse_number(value, LAB_RACKS_MAX, &s->racks);
 	else if (!strcmp(key, "mtu"))
-		s->mtu = (uint32_t)atoi(value);
+		return parse_number(value, 65535, &s->mtu);
+	else if (!strcmp(key, "cross-subnet"))
+		s->cross_subnet = *value == '1';
 	else if (!strcmp(key, "cluster-domain"))
 		s->cluster_domain = arena_strdup(a, value);
 	else if (!strcmp(key, "mode"))

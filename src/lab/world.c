@@ -126,7 +126,7 @@ static int load_pods(struct world *w, struct arena *a, struct err *e)
 	for (uint32_t i = 0; w->pods.v && i < w->spec.nodes.n; i++)
 		for (uint32_t k = 0; k < lists[i].pods.n; k++)
 			add_pod(w, &lists[i].pods.v[k], a);
-	if (w->pods.n)
+	if (w->pods.v)
 		qsort(w->pods.v, w->pods.n, sizeof(*w->pods.v), by_name);
 	return a->failed ? err_set(e, -ENOMEM, "out of memory") : 0;
 }
