@@ -33,6 +33,7 @@ struct agent_kernel {
 	ev_timer regular, soon;
 	ev_tstamp last_audit;
 	bool adopted;
+	bool tunnel_taken; /* somebody else's device has the tunnel's name */
 	struct agent_kernel_stats stats;
 };
 
@@ -79,6 +80,65 @@ static bool is_pod_link(const struct kop *op)
 	return op->obj->type == KOBJ_LINK && op->obj->link.kind == KLINK_VETH;
 }
 
+/* ---- the tunnel's name
+
+ * A machine may have had a vxlan0 before fairlead came. It is neither removed nor used. */
+
+static bool is_our_tunnel(const struct klink *l)
+{
+	return l->kind == KLINK_VXLAN && !strcmp(l->name, ROUTE_VXLAN_DEV) &&
+	       l->vni == ROUTE_VXLAN_VNI && l->vxlan_port == ROUTE_VXLAN_PORT;
+}
+
+static bool is_on_tunnel(const struct kobj *o)
+{
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_LINK:
+		return !strcmp(o->link.name, ROUTE_VXLAN_DEV);
+	case KOBJ_ADDR:
+		return !strcmp(o->addr.ifname, ROUTE_VXLAN_DEV);
+	case KOBJ_ROUTE:
+		return !strcmp(o->route.oif, ROUTE_VXLAN_DEV);
+	case KOBJ_NEIGH:
+		return !strcmp(o->neigh.ifname, ROUTE_VXLAN_DEV);
+	case KOBJ_FDB:
+		return !strcmp(o->fdb.ifname, ROUTE_VXLAN_DEV);
+	case KOBJ_SYSCTL:
+		return strstr(o->sysctl.path, "/" ROUTE_VXLAN_DEV "/") != NULL;
+	case KOBJ_NONE:
+		break;
+	}
+	return false;
+}
+
+static void find_tunnel(struct agent_kernel *k, struct klist *have)
+{
+	bool taken = false;
+
+	for (size_t i = 0; i < have->n && have->v[i].type == KOBJ_LINK; i++)
+		if (is_on_tunnel(&have->v[i]) && !is_our_tunnel(&have->v[i].link)) {
+			have->v[i].foreign = 1;
+			taken = true;
+		}
+	if (taken && !k->tunnel_taken)
+		log_error("link " ROUTE_VXLAN_DEV " is somebody else's: no tunnel to other nodes "
+			  "while it is there");
+	k->tunnel_taken = taken;
+}
+
+static size_t spare_others_tunnel(const struct agent_kernel *k, struct kop *ops, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!k->tunnel_taken || !is_on_tunnel(ops[i].obj) ||
+		    (ops[i].verb == KOP_DELETE && ops[i].obj->type != KOBJ_LINK))
+			ops[kept++] = ops[i];
+	return kept;
+}
+
+/* ---- */
+
 static const char *const verb_names[] = { "add", "change", "delete" };
 
 static void report_failures(struct agent_kernel *k, const struct kop *ops, const int *codes,
@@ -121,6 +181,7 @@ int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
 	for (size_t i = 0; i < k->n_ops; i++)
 		if (!is_pod_link(&k->ops[i]) || k->ops[i].verb == KOP_CHANGE)
 			k->ops[n++] = k->ops[i];
+	n = spare_others_tunnel(k, k->ops, n);
 	codes = arena_array(&k->arena, n, sizeof(*codes));
 	if (!codes) {
 		forget_ops(k);
@@ -143,8 +204,7 @@ int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
 static bool is_our_link(const struct klink *l)
 {
 	return (l->kind == KLINK_VETH && agent_is_host_link(l->name)) ||
-	       (l->kind == KLINK_BRIDGE && !strncmp(l->name, "br-fl", 5)) ||
-	       (l->kind == KLINK_VXLAN && !strcmp(l->name, ROUTE_VXLAN_DEV));
+	       (l->kind == KLINK_BRIDGE && !strncmp(l->name, "br-fl", 5)) || is_our_tunnel(l);
 }
 
 static bool is_ours(void *arg, const struct kobj *have)
@@ -159,7 +219,7 @@ static bool is_ours(void *arg, const struct kobj *have)
 		       (have->link.kind != KLINK_VETH ||
 			!agent_ipam_keeps_link(k->agent, have->link.name));
 	case KOBJ_FDB:
-		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV);
+		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV) && !k->tunnel_taken;
 	case KOBJ_ADDR:
 	case KOBJ_ROUTE:
 	case KOBJ_NEIGH:
@@ -261,6 +321,7 @@ static int observe(struct agent_kernel *k, struct klist *have, struct arena *ar,
 
 	if (rc)
 		return rc;
+	find_tunnel(k, have);
 	remember_others(k, have);
 	*want = desired_all(k->desired, ar, n_want);
 	if (!*want)
@@ -325,6 +386,7 @@ static int audit(struct agent_kernel *k, bool first, struct err *e)
 	if (!rc && diff_kobjs((struct kobjs){ want, n_want }, (struct kobjs){ have.v, have.n },
 			      is_ours, k, &ar, &d))
 		rc = err_set(e, -ENOMEM, "no memory");
+	d.n = spare_others_tunnel(k, d.ops, d.n);
 	codes = arena_array(&ar, d.n, sizeof(*codes));
 	if (!rc && codes) {
 		log_findings(first ? LOG_DEBUG : LOG_WARN, &d);

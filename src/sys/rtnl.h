@@ -37,8 +37,9 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
 
 /* Does the operations, in their order, pipelined. codes[i] (if not NULL) becomes 0 or -errno.
  * All are tried; returns the first failure with its object and the kernel's words in `e`.
- *  - ADD makes a new object. A route whose key somebody else's route has is -EEXIST and left
- *    alone; all else that exists is brought into the wanted state.
+ *  - ADD makes a new object. A route whose key somebody else's route has, and a vxlan device
+ *    with another VNI or port, are -EEXIST and left alone; all else that exists is brought into
+ *    the wanted state.
  *  - CHANGE replaces in place; a link whose fixed attributes differ (vxlan: VNI, port, local;
  *    ifb: MAC) is made anew, and with it goes all that hung on it.
  *  - DELETE of what is gone already is success. A sysctl's DELETE does nothing.

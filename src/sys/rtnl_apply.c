@@ -217,7 +217,14 @@ static int set_link(struct applying *ap, const struct klink *l, const struct kli
 	return run(ap, &b, e);
 }
 
-static int want_link(struct applying *ap, const struct klink *l, struct err *e)
+/* Those are fixed from its birth on; where an ADD finds others, somebody else made it. */
+static bool others_vxlan(const struct klink *want, const struct klink *have)
+{
+	return want->kind == KLINK_VXLAN &&
+	       (want->vni != have->vni || want->vxlan_port != have->vxlan_port);
+}
+
+static int want_link(struct applying *ap, enum kop_verb verb, const struct klink *l, struct err *e)
 {
 	struct klink have = { 0 };
 	struct nl_batch b = { 0 };
@@ -226,6 +233,8 @@ static int want_link(struct applying *ap, const struct klink *l, struct err *e)
 	rc = rtnl_get_link(ap->nl, l->name, 0, &have, &index, e);
 	if (!rc && l->kind != KLINK_ANY && l->kind != have.kind)
 		return err_set(e, -EEXIST, "a device of another kind has this name");
+	if (!rc && verb == KOP_ADD && others_vxlan(l, &have))
+		return err_set(e, -EEXIST, "somebody else's vxlan device has this name");
 	if (!rc && reborn(l, &have)) {
 		rc = rtnl_put_link_del(&b, index) ? err_sys(e, -ENOMEM, "link") : run(ap, &b, e);
 		if (rc && !gone(rc))
@@ -354,7 +363,7 @@ static int apply_op(struct applying *ap, size_t i)
 		doom(ap, i);
 	} else if (link) {
 		forget(ap, op->obj->link.name);
-		rc = want_link(ap, &op->obj->link, &why);
+		rc = want_link(ap, op->verb, &op->obj->link, &why);
 	} else if (op->verb != KOP_DELETE) {
 		rc = sysctl_write(op->obj->sysctl.path, op->obj->sysctl.value, &why);
 	}

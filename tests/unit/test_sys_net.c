@@ -251,6 +251,22 @@ static void test_vxlan(void **state)
 	must(KOP_DELETE, o);
 }
 
+/* Who adds does not know that somebody has the name. */
+static void test_vxlan_of_others(void **state)
+{
+	struct kobj o = vxlan_obj("vx0", 4096);
+	struct err e;
+
+	sh("ip link add vx0 type vxlan id 42 dstport 4789");
+	assert_int_equal(apply1(KOP_ADD, &o, &e), -EEXIST);
+	assert_non_null(strstr(e.text, "somebody else"));
+	sh("ip link del vx0");
+	sh("ip link add vx0 type vxlan id 4096 dstport 8472");
+	assert_int_equal(apply1(KOP_ADD, &o, &e), -EEXIST);
+	shows("ip -d link show vx0", "vxlan id 4096 srcport 0 0 dstport 8472");
+	must(KOP_DELETE, o);
+}
+
 static void test_bridge_and_port(void **state)
 {
 	struct kobj br = link_obj("br0", KLINK_BRIDGE), port = link_obj("t0", KLINK_VETH), other;
@@ -1018,12 +1034,16 @@ static void test_pod_cost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_vxlan),           TEST(test_bridge_and_port), TEST(test_ifb),
-		TEST(test_addrs),           TEST(test_routes),          TEST(test_foreign_routes),
-		TEST(test_neighs_and_fdb),  TEST(test_sysctls),         TEST(test_batch),
-		TEST(test_ordered),         TEST(test_many_links),      TEST(test_monitor),
-		TEST(test_monitor_overrun), TEST(test_netns),           TEST(test_pod),
-		TEST(test_pod_conflicts),   TEST(test_pod_on_bridge),   TEST(test_pod_cost),
+		TEST(test_vxlan),           TEST(test_vxlan_of_others),
+		TEST(test_bridge_and_port), TEST(test_ifb),
+		TEST(test_addrs),           TEST(test_routes),
+		TEST(test_foreign_routes),  TEST(test_neighs_and_fdb),
+		TEST(test_sysctls),         TEST(test_batch),
+		TEST(test_ordered),         TEST(test_many_links),
+		TEST(test_monitor),         TEST(test_monitor_overrun),
+		TEST(test_netns),           TEST(test_pod),
+		TEST(test_pod_conflicts),   TEST(test_pod_on_bridge),
+		TEST(test_pod_cost),
 	};
 
 	if (getuid() != 0) {

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines that had a life before fairlead: what others made there is neither used nor touched."""
+from agent_world import pools, wait_ping, world
+from harness import wait_for
+
+
+def vxlan(node):
+    """What an administrator would miss: the device, its addresses, routes and entries."""
+    return (node.ns.run("ip", "-d", "-o", "link", "show", "vxlan0").stdout.split("vxlan id ")[1].split()[0],
+            node.ns.run("ip", "-o", "addr", "show", "dev", "vxlan0", "scope", "global").stdout,
+            node.ns.run("ip", "route", "show", "dev", "vxlan0").stdout,
+            node.ns.run("bridge", "fdb", "show", "dev", "vxlan0").stdout)
+
+
+def make_vxlan(node):
+    node.ns.run("ip", "link", "add", "vxlan0", "type", "vxlan", "id", "42", "dstport", "8472", "dev", "eth0", "nolearning")
+    node.ns.run("ip", "addr", "add", "198.51.100.1/24", "dev", "vxlan0")
+    node.ns.run("ip", "link", "set", "vxlan0", "up")
+    node.ns.run("bridge", "fdb", "append", "00:00:00:00:00:00", "dev", "vxlan0", "dst", "192.0.2.9")
+    return vxlan(node)
+
+
+def test_vxlan0_of_somebody_else(world):
+    """Neither removed where no tunnel is wanted, nor taken over where one is."""
+    world.store.apply(*pools("Direct"))
+    a, b = world.add_node("n1"), world.add_node("n2")
+    before = make_vxlan(a)
+    world.store.apply(a.object(), b.object())
+    for n in (a, b):
+        n.wait_serving()
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    wait_ping(p.ns, q.ip(4))
+    assert vxlan(a) == before
+    world.store.apply(*pools("VXLAN"))
+    a.keeper.program.wait_log("link vxlan0 is somebody else's")
+    wait_for(lambda: "vxlan0" in b.ns.run("ip", "link").stdout, 5)
+    assert vxlan(a) == before
+    world.store.apply(*pools("Direct"))
+    wait_for(lambda: "vxlan0" not in b.ns.run("ip", "link").stdout, 5)
+    wait_ping(p.ns, q.ip(4))
+    world.store.apply(*pools("VXLAN"))
+    a.restart_agent()
+    assert vxlan(a) == before
+    # Once it is out of the way, the tunnel is made.
+    a.ns.run("ip", "link", "del", "vxlan0")
+    wait_for(lambda: "id 4096" in a.ns.run("ip", "-d", "link", "show", "vxlan0", check=False).stdout, 10)
+    for f in (4, 6):
+        wait_ping(p.ns, q.ip(f), timeout=10)
