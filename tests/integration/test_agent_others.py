@@ -46,3 +46,16 @@ def test_vxlan0_of_somebody_else(world):
     wait_for(lambda: "id 4096" in a.ns.run("ip", "-d", "link", "show", "vxlan0", check=False).stdout, 10)
     for f in (4, 6):
         wait_ping(p.ns, q.ip(f), timeout=10)
+
+
+def test_node_address_on_lo(world):
+    """A node that announces its address by a routing protocol has it on lo; packets leave elsewhere."""
+    world.store.apply(*pools("Direct"))
+    a = world.add_node("n1")
+    a.ns.run("ip", "addr", "add", "192.0.2.7/32", "dev", "lo")
+    o = a.object()
+    o["status"]["addresses"] = [{"type": "InternalIP", "address": "192.0.2.7"}]
+    world.store.apply(o)
+    a.wait_serving()
+    p = world.pod(a, "p")
+    assert p.ns.ip("link", "show", "dev", "eth0")[0]["mtu"] == 1500

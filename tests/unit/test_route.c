@@ -426,6 +426,7 @@ static void test_uplink(void **state)
 		link_of("lo", 65536),
 		link_of("eth0", 1500),
 		link_of("eth1", 9000),
+		addr_of("lo", "192.0.2.7/32"),
 		addr_of("eth0", "10.0.2.15/24"),
 		addr_of("eth1", "192.168.10.11/24"),
 		addr_of("eth1", "fe80::5/64"),
@@ -437,7 +438,8 @@ static void test_uplink(void **state)
 		route_of("192.168.10.0/24", "eth1", NULL, 0, RTPROT_KERNEL),
 	};
 	const size_t n = sizeof(have) / sizeof(have[0]);
-	const struct ipaddr own = ip("192.168.10.11"), gone = ip("172.16.0.1");
+	const struct ipaddr own = ip("192.168.10.11"), gone = ip("172.16.0.1"),
+			    announced = ip("192.0.2.7");
 	struct uplink u;
 	char text[PREFIX_TEXT];
 
@@ -453,6 +455,8 @@ static void test_uplink(void **state)
 	assert_true(uplink_find(have, n, NULL, &gone, 1, &u));
 	assert_string_equal(u.name, "eth0"); /* the lower metric */
 	assert_int_equal(u.ra_routes, 0);
+	assert_true(uplink_find(have, n, NULL, &announced, 1, &u));
+	assert_string_equal(u.name, "eth0");
 	assert_true(uplink_find(have, n, "eth1", &gone, 1, &u));
 	assert_string_equal(u.name, "eth1");
 	assert_false(uplink_find(have, n, "eth7", NULL, 0, &u));

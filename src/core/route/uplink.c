@@ -6,10 +6,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* The interface that has the address; not lo, where a node has one that it announces. */
 static const char *holder(const struct kobj *have, size_t n, const struct ipaddr *ip)
 {
 	for (size_t i = 0; i < n; i++)
-		if (have[i].type == KOBJ_ADDR && addr_eq(&have[i].addr.addr.addr, ip))
+		if (have[i].type == KOBJ_ADDR && addr_eq(&have[i].addr.addr.addr, ip) &&
+		    strcmp(have[i].addr.ifname, "lo") != 0)
 			return have[i].addr.ifname;
 	return NULL;
 }

@@ -12,7 +12,7 @@ struct uplink {
 };
 
 /* `have[0..n)`: links, addresses and routes of the node, any order. The uplink is `forced`,
- * else the interface that holds one of the Node's own addresses, else that of the default
+ * else the interface (not lo) that holds one of the Node's own addresses, else that of the default
  * route (the lowest metric; IPv4 before IPv6). False, and *out all zero: there is none. */
 bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 		 const struct ipaddr *node_ips, size_t n_ips, struct uplink *out);
