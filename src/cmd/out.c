@@ -61,6 +61,10 @@ void table_cell(struct table *t, const char *fmt, ...)
 		free(text);
 		text = must(strdup("-"));
 	}
+	/* What others wrote must not reach the terminal as a command. */
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = '?';
 	if (t->n == t->cap) {
 		t->cap = t->cap ? 2 * t->cap : 64;
 		t->cells = must(reallocarray(t->cells, t->cap, sizeof(*t->cells)));

@@ -31,7 +31,8 @@ uint64_t json_revision(const json_t *j)
 		return 0;
 	errno = 0;
 	rev = strtoull(s, &end, 10);
-	return errno || *end ? 0 : rev;
+	/* Records carry it as a signed number, and there must always be a next one. */
+	return errno || *end || rev > INT64_MAX / 2 ? 0 : rev;
 }
 
 int json_set_revision(json_t *j, uint64_t rev)

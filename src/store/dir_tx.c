@@ -131,6 +131,7 @@ static void clean_kind(const struct dir_store *d, const struct kind *k)
 static int recover(struct dir_store *d, struct dir_tx *tx, struct err *e)
 {
 	struct recovery r = { d, tx->revs.reserved };
+	int rc = 0;
 
 	for (unsigned i = 0; i < KIND_COUNT; i++) {
 		const struct kind *k = kind_by_id(i);
@@ -138,16 +139,19 @@ static int recover(struct dir_store *d, struct dir_tx *tx, struct err *e)
 		if (!k)
 			continue;
 		clean_kind(d, k);
-		if (!tx->revs.reserved && dir_walk(d, k, NULL, note_revision, &r, e))
-			return -EIO;
+		if (!tx->revs.reserved)
+			rc = dir_walk(d, k, NULL, note_revision, &r, e);
+		if (rc)
+			return rc;
 	}
 	remove_temporary(d->root);
 	if (tx->revs.committed > r.highest)
 		r.highest = tx->revs.committed;
 	if (r.highest != tx->revs.reserved) {
 		tx->revs.reserved = r.highest - 1;
-		if (dir_reserve(d, tx, e))
-			return -EIO;
+		rc = dir_reserve(d, tx, e);
+		if (rc)
+			return rc;
 	}
 	tx->revs.committed = tx->revs.reserved;
 	/* Whatever was in flight may have been a change that nodes have to follow. */

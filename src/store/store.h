@@ -89,5 +89,6 @@ void store_write(struct store *s, const struct rec_write *w, struct rec_written 
 int store_watch(struct store *s, const struct store_events *ev, void *arg, struct err *e);
 /* Readable when store_process() has something to do. */
 int store_fd(const struct store *s);
-/* Tells what changed; never waits. */
+/* Tells what changed. Waits for nothing but another writer's lock, and for that only where a
+ * person's file has to get a revision. */
 int store_process(struct store *s, struct err *e);
