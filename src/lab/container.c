@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* container: the processes of a pod. A container with a command runs it, from the machine's
+/* container: the processes of a pod. Init containers with a command run first, one after the
+ * other; one without has nothing to do. Then all others run side by side. A container with a command runs it, from the machine's
  * files, in the pod's namespaces; all containers without one share a responder that serves
  * every declared port. Restart follows the pod's restartPolicy, with a delay that doubles. */
 #include "base/log.h"
@@ -51,6 +52,8 @@ static bool wants_restart(const struct crun *r)
 	const struct pod *pod = r->pod->obj ? r->pod->obj->body : NULL;
 	const char *policy = pod ? pod->spec.restartPolicy : NULL;
 
+	if (r->init)
+		return r->code && (!policy || strcmp(policy, "Never") != 0);
 	if (!policy || !strcmp(policy, "Always") || !r->c)
 		return true;
 	return !strcmp(policy, "OnFailure") && r->code;
@@ -83,6 +86,24 @@ static void unready(struct crun *r)
 	close(r->ready.fd);
 }
 
+/* The next init container, or all others. */
+static void start_next(struct podrun *p)
+{
+	for (size_t i = 0; i < p->n_runs; i++)
+		if (p->runs[i].init && !p->runs[i].ended) {
+			start(&p->runs[i]);
+			return;
+		}
+	for (size_t i = 0; i < p->n_runs; i++)
+		if (!p->runs[i].init)
+			start(&p->runs[i]);
+	if (p->state == RUN_STARTING) {
+		podrun_record(p, SANDBOX_RUNNING);
+		if (containers_ready(p))
+			podrun_ready(p);
+	}
+}
+
 static void ended(struct crun *r, int code)
 {
 	struct podrun *p = r->pod;
@@ -106,9 +127,14 @@ static void ended(struct crun *r, int code)
 		return;
 	}
 	r->ended = true;
+	if (r->init && !r->code) {
+		p->why[0] = '\0';
+		start_next(p);
+		return;
+	}
 	for (size_t i = 0; i < p->n_runs; i++)
-		all = all && p->runs[i].ended;
-	if (all)
+		all = all && (p->runs[i].ended || p->runs[i].init);
+	if (all || r->init)
 		podrun_finished(p);
 	else
 		podstatus_write(p);
@@ -301,9 +327,18 @@ static int list(struct podrun *p)
 	size_t n = 0;
 	bool ports = false;
 
-	p->runs = calloc(pod->spec.containers.n + 1u, sizeof(*p->runs));
+	p->runs =
+		calloc(pod->spec.initContainers.n + pod->spec.containers.n + 1u, sizeof(*p->runs));
 	if (!p->runs)
 		return -ENOMEM;
+	for (uint32_t i = 0; i < pod->spec.initContainers.n; i++) {
+		const struct container *c = &pod->spec.initContainers.v[i];
+
+		if (c->command.n)
+			p->runs[n++] = (struct crun){
+				.pod = p, .c = c, .name = strdup(c->name), .init = true
+			};
+	}
 	for (uint32_t i = 0; i < pod->spec.containers.n; i++) {
 		const struct container *c = &pod->spec.containers.v[i];
 
@@ -322,15 +357,24 @@ int containers_start(struct podrun *p, struct err *e)
 {
 	if (list(p))
 		return err_set(e, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < p->n_runs; i++)
-		start(&p->runs[i]);
+	start_next(p);
 	return 0;
+}
+
+bool containers_begun(const struct podrun *p)
+{
+	for (size_t i = 0; i < p->n_runs; i++)
+		if (p->runs[i].init && !p->runs[i].ended)
+			return false;
+	return true;
 }
 
 bool containers_ready(const struct podrun *p)
 {
+	if (!containers_begun(p))
+		return false;
 	for (size_t i = 0; i < p->n_runs; i++)
-		if (!p->runs[i].proc.pid || ev_is_active(&p->runs[i].ready))
+		if (!p->runs[i].init && (!p->runs[i].proc.pid || ev_is_active(&p->runs[i].ready)))
 			return false;
 	return true;
 }
@@ -387,6 +431,9 @@ static const struct container *by_name(const struct pod *pod, const char *name)
 	for (uint32_t i = 0; i < pod->spec.containers.n; i++)
 		if (*name && !strcmp(pod->spec.containers.v[i].name, name))
 			return &pod->spec.containers.v[i];
+	for (uint32_t i = 0; i < pod->spec.initContainers.n; i++)
+		if (*name && !strcmp(pod->spec.initContainers.v[i].name, name))
+			return &pod->spec.initContainers.v[i];
 	return NULL;
 }
 

@@ -45,6 +45,7 @@ struct crun {
 	ev_io ready;               /* the responder's answer */
 	ev_timer again;
 	double backoff;
+	bool init;  /* an init container: its end is awaited before the next starts */
 	bool ended; /* for good */
 	int code;   /* exit code, or 128 + signal */
 };
@@ -113,6 +114,7 @@ void podrun_stopped(struct podrun *p); /* while ENDING: no process is left */
 
 /* container.c */
 int containers_start(struct podrun *p, struct err *e);
+bool containers_begun(const struct podrun *p); /* past the init containers */
 void containers_adopt(struct podrun *p, const struct sandbox *s);
 void containers_resume(struct podrun *p); /* after adoption, once the object is known */
 void containers_refer(struct podrun *p);  /* to a newer object of the same pod */

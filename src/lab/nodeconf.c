@@ -31,8 +31,6 @@ void nodeconf_conflist(const struct lab_spec *s, struct buf *out)
 		 "  \"plugins\": [\n"
 		 "    { \"type\": \"fairlead-cni\", \"attachment\": ");
 	buf_json_str(out, name_of(&lab_attachment_names, s->attachment));
-	if (s->mtu)
-		buf_printf(out, ", \"mtu\": %u", s->mtu);
 	buf_puts(out, " }\n  ]\n}\n");
 }
 

@@ -59,8 +59,9 @@ void podrun_record(struct podrun *p, enum sandbox_phase phase)
 	s.ips.n = (uint32_t)p->n_ips;
 	s.containers.v = c;
 	for (size_t i = 0; c && i < p->n_runs; i++)
-		c[s.containers.n++] =
-			(struct sandbox_container){ p->runs[i].name, p->runs[i].proc };
+		if (!p->runs[i].init)
+			c[s.containers.n++] =
+				(struct sandbox_container){ p->runs[i].name, p->runs[i].proc };
 	if (sandbox_write(&s, p->dir, &e))
 		log_error("Pod %s: %s", p->key, e.text);
 	free(c);
@@ -151,10 +152,6 @@ static void start_containers(struct podrun *p)
 	podrun_set(p, RUN_STARTING);
 	if (containers_start(p, &e))
 		podrun_fail(p, &e);
-	else if (containers_ready(p))
-		podrun_ready(p);
-	else
-		podrun_record(p, SANDBOX_RUNNING);
 }
 
 static void save_result(const struct podrun *p, const json_t *list, const json_t *result)

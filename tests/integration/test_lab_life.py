@@ -40,7 +40,8 @@ def members(name):
 
 
 def machine():
-    """What this network and mount namespace look like, for a comparison afterwards."""
+    """What this network and mount namespace look like, for a comparison afterwards. (Cgroups are the whole
+    machine's, where other tests make theirs: the comparison around all tests, tools/root-state, has them.)"""
     def say(*argv):
         return subprocess.run(argv, capture_output=True, text=True).stdout
 
@@ -54,15 +55,13 @@ def machine():
         "nft": say("nft", "list", "ruleset"),
         "netns": say("ip", "netns"),
         "mounts": Path("/proc/self/mounts").read_text(),
-        "cgroups": sorted(str(p) for p in Path("/sys/fs/cgroup").rglob("*") if p.is_dir()),
         "forward": Path("/proc/sys/net/ipv4/ip_forward").read_text(),
         "etc": tree("/etc/cni") + tree("/etc/fairlead"), "opt": tree("/opt"), "run": tree("/run/fairlead-lab"),
         "lib": tree("/var/lib/cni") + tree("/var/lib/fairlead"),
     }
 
 
-def same_but_for_others(before, after):
-    """Other labs of this worker come and go only in tests of the same process, one at a time."""
+def same(before, after):
     for key in before:
         assert before[key] == after[key], key
 
@@ -75,7 +74,7 @@ def test_leaves_nothing(name):
     down = fairlead("lab", "down", "--name", name)
     assert down.returncode == 0, down.stderr
     assert members(name) == {}
-    same_but_for_others(before, machine())
+    same(before, machine())
     again = fairlead("lab", "down", "--name", name)
     assert again.returncode == 1 and "no lab" in again.stderr
 
@@ -128,7 +127,7 @@ def test_cleans_up_when_it_cannot_be_built(name, scratch):
                        timeout=60)
     assert r.returncode == 1 and "lab-pause" in r.stderr
     assert members(name) == {} and not (RUN / name).exists()
-    same_but_for_others(before, machine())
+    same(before, machine())
 
 
 def test_supervisor_killed(name):

@@ -151,6 +151,22 @@ def test_restart_policies(lab, manifest):
     assert record(a, "done") is None and record(a, "tries")
 
 
+def test_init_containers(lab, manifest, tmp_path):
+    """One after the other, each until it ends well, before anything else of the pod runs."""
+    log = tmp_path / "log"
+    say = ["sh", "-c", f"echo $0 >>{log}; sleep 0.2; echo end of $0 >>{log}"]
+    a = lab("--nodes", 1, "--racks", 1, manifests=[manifest(
+        pod("p", "n1", [{"name": "c", "command": ["sh", "-c", f"echo main >>{log}; exec sleep 1000000"]}],
+            initContainers=[{"name": "i1", "command": say, "args": ["one"]}, {"name": "image-only"},
+                            {"name": "i2", "command": ["sh", "-c", f"test -e {log}.x || {{ touch {log}.x; exit 1; }};"
+                                                       f" echo two >>{log}"]}]))])
+    wait_for(lambda: "main" in log.read_text(), 5, "the container runs")
+    assert log.read_text().splitlines() == ["one", "end of one", "two", "main"]
+    apply(a, manifest(pod("never", "n1", restartPolicy="Never",
+                          initContainers=[{"name": "i", "command": ["false"]}])), "--wait=0")
+    wait_for(lambda: get_pod(a, "never")["status"].get("phase") == "Failed", 10, "the pod has failed")
+
+
 def test_host_network(lab, manifest):
     a = lab("--nodes", 2, "--racks", 1, manifests=[manifest(pod("host", "n2", hostNetwork=True), pod("web", "n1"))])
     node = a.status()["nodes"][1]
