@@ -497,6 +497,12 @@ static void bad_contradiction(struct nft_table *t, struct nft_rule *r)
 	nft_match(r, NFT_SEL(NFK_TCP_DPORT), NFC_EQ, nft_be16(80));
 }
 
+static void bad_again(struct nft_table *t, struct nft_rule *r)
+{
+	nft_match(r, NFT_SEL(NFK_IP_TTL), NFC_EQ, nft_u8(1));
+	nft_match(r, NFT_SEL(NFK_META_NFPROTO), NFC_EQ, nft_u8(NFPROTO_IPV6));
+}
+
 static void bad_set(struct nft_table *t, struct nft_rule *r)
 {
 	nft_match_set(r, NFT_SELS(NFT_SEL(NFK_IP_SADDR)), "nobody");
@@ -558,6 +564,7 @@ static void test_check(void **state)
 		  bad_redundant },
 		{ "chain c, rule 1: statement 2: no such header in this table or rule",
 		  bad_contradiction },
+		{ "chain c, rule 1: statement 2: the rule knows that protocol by then", bad_again },
 		{ "chain c, rule 1: statement 1: no set nobody", bad_set },
 		{ "chain c, rule 1: statement 1: part 1 does not fit set s", bad_parts },
 		{ "chain c, rule 1: statement 1: no chain nowhere", bad_chain },

@@ -300,6 +300,8 @@ static int check_rule(const struct place *p, const struct nft_rule *r, struct er
 			rc = check_names(&k, &r->v[i], e);
 		if (!rc && pkt_redundant(r, p->t->family, i))
 			rc = err_set(e, -EINVAL, "a later statement implies this one");
+		if (!rc && pkt_known(&k, &r->v[i]))
+			rc = err_set(e, -EINVAL, "the rule knows that protocol by then");
 		pkt_learn(&k, &r->v[i]);
 		if (rc)
 			return err_wrap(e, "statement %u", i + 1);

@@ -257,18 +257,28 @@ void pkt_init(struct pkt *k, uint8_t family)
 		k->l3 = L3_ARP;
 }
 
+static uint8_t l3_of_ethertype(unsigned value)
+{
+	switch (value) {
+	case ETHERTYPE_IP:
+		return L3_IP;
+	case ETHERTYPE_IPV6:
+		return L3_IP6;
+	case ETHERTYPE_ARP:
+		return L3_ARP;
+	}
+	return L3_OTHER;
+}
+
 static void learn(struct pkt *k, unsigned key, unsigned value)
 {
 	switch (key) {
 	case NFK_META_NFPROTO:
-		k->l3 = value == NFPROTO_IPV4 ? L3_IP : value == NFPROTO_IPV6 ? L3_IP6 : k->l3;
+		k->l3 = value == NFPROTO_IPV4 ? L3_IP : value == NFPROTO_IPV6 ? L3_IP6 : L3_OTHER;
 		break;
 	case NFK_META_PROTOCOL:
 	case NFK_ETHER_TYPE:
-		k->l3 = value == ETHERTYPE_IP     ? L3_IP
-			: value == ETHERTYPE_IPV6 ? L3_IP6
-			: value == ETHERTYPE_ARP  ? L3_ARP
-						  : k->l3;
+		k->l3 = l3_of_ethertype(value);
 		break;
 	case NFK_META_L4PROTO:
 		k->l4 = value;
@@ -293,6 +303,17 @@ static bool says_protocol(const struct nft_stmt *s, struct dep *d)
 		return true;
 	}
 	return false;
+}
+
+bool pkt_known(const struct pkt *k, const struct nft_stmt *s)
+{
+	struct pkt said = { 0 };
+	struct dep d;
+
+	if (!says_protocol(s, &d))
+		return false;
+	learn(&said, d.key, d.value);
+	return (said.l3 && k->l3) || (said.l4 && k->l4);
 }
 
 void pkt_learn(struct pkt *k, const struct nft_stmt *s)

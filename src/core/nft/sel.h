@@ -18,7 +18,7 @@ unsigned type_by_number(unsigned number); /* NFTY_NONE if unknown */
 enum sel_load { LOAD_META, LOAD_PAYLOAD, LOAD_CT, LOAD_FIB, LOAD_RT, LOAD_NUMGEN, LOAD_HASH };
 
 /* Protocols that a header selector implies; as numbers of struct sel_info. */
-enum sel_l3 { L3_ANY, L3_IP, L3_IP6, L3_ARP, L3_ETHER /* bridge tables have it */ };
+enum sel_l3 { L3_ANY, L3_IP, L3_IP6, L3_ARP, L3_ETHER /* bridge tables have it */, L3_OTHER };
 
 struct sel_info {
 	const char *text;
@@ -68,6 +68,8 @@ void pkt_learn(struct pkt *k, const struct nft_stmt *s);
 /* Writes the deps (header first) that `s` needs beyond what is known, and learns them. Returns
  * how many, or -EINVAL where the family or the rule cannot have such a header. */
 int pkt_need(struct pkt *k, const struct nft_stmt *s, struct dep out[2]);
+/* `s` says a protocol of a header whose protocol is known: the same again, or a contradiction. */
+bool pkt_known(const struct pkt *k, const struct nft_stmt *s);
 /* Statement `i` of the rule says only what later ones imply. */
 bool pkt_redundant(const struct nft_rule *r, uint8_t family, uint32_t i);
 
