@@ -21,8 +21,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(os.environ.get("FAIRLEAD_BUILD") or ROOT / "build/release/out").resolve()
-SESSION_ENV = "FAIRLEAD_TEST_SESSION"  # PID:START of pytest, controller when there are workers
-WORKER_ENV = "FAIRLEAD_TEST_WORKER"    # PID:START of the process that runs the test
+SESSION_ENV = "FAIRLEAD_TEST_SESSION"  # stamp of pytest, of the controller when there are workers
+WORKER_ENV = "FAIRLEAD_TEST_WORKER"    # stamp of the process that runs the test
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 PR_SET_PDEATHSIG = 1
@@ -78,11 +78,15 @@ def suites_dir():
 
 # ---- processes
 
+PID_NAMESPACE = os.stat("/proc/self/ns/pid").st_ino
+
+
 def stamp(pid):
-    """PID:START, which no later process repeats; None where there is no such process."""
+    """PID:START:NAMESPACE, which no later process repeats; None where there is no such process. A
+    process of another pid namespace, a container beside us, has a number that means nothing here."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-        return f"{pid}:{stat.rpartition(')')[2].split()[19]}"
+        return f"{pid}:{stat.rpartition(')')[2].split()[19]}:{PID_NAMESPACE}"
     except OSError:
         return None
 
@@ -117,7 +121,10 @@ def kill_all(pids, sig=signal.SIGKILL):
 
 def sweep_leftovers():
     """Ends what a killed earlier session left running. Its namespaces and mounts go with it."""
-    dead = [pid for pid, _ in processes_where(SESSION_ENV, lambda v: stamp(v.split(":")[0]) != v)]
+    def is_dead(session):
+        pid, _, rest = session.partition(":")
+        return rest.endswith(f":{PID_NAMESPACE}") and stamp(pid) != session
+    dead = [pid for pid, _ in processes_where(SESSION_ENV, is_dead)]
     kill_all(dead)
     return len(dead)
 

@@ -87,3 +87,19 @@ def test_killed_session_is_swept(tmp_path):
     assert mine()
     assert harness.sweep_leftovers() >= 1
     wait_for(lambda: not mine(), timeout=5, what="swept")
+
+
+def test_sessions_of_other_pid_namespaces_are_left_alone(tmp_path):
+    """Their process numbers are of another world: a container's tests run on beside ours."""
+    p = subprocess.Popen(["unshare", "-p", "-f", "--kill-child", "sh", "-c",
+                          "FAIRLEAD_TEST_SESSION=2:1:4026 sleep 4444"])
+    try:
+        def there():
+            return [pid for pid, c in harness.processes_where(
+                harness.SESSION_ENV, lambda v: v == "2:1:4026") if "sleep 4444" in c]
+        wait_for(there)
+        harness.sweep_leftovers()
+        assert there()
+    finally:
+        p.kill()
+        p.wait()
