@@ -14,6 +14,7 @@
 #include "daemon/agent_peers.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 
 #include <errno.h>
 #include <net/ethernet.h>
@@ -441,6 +442,7 @@ void agent_plan_pod_objs(const struct agent *a, const struct ipam_attachment *at
 	if (at->attach == CNI_BRIDGE && agent_ipam_bridge(a, at->network, bridge))
 		ep.bridge = bridge;
 	route_out_reset(out);
+	out->no_ipv6 = a->plan->out.no_ipv6;
 	route_plan_endpoint(&ep, out);
 }
 
@@ -541,6 +543,9 @@ int agent_plan_open(struct agent *a, struct err *e)
 	if (!p)
 		return err_set(e, -ENOMEM, "no memory");
 	p->agent = a;
+	p->out.no_ipv6 = !sysctl_exists("net/ipv6/conf"); /* booted with ipv6.disable=1 */
+	if (p->out.no_ipv6)
+		log_info("this kernel runs without IPv6");
 	p->peers = peers_new();
 	p->owners = owners_new();
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);

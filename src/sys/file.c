@@ -320,3 +320,12 @@ int sysctl_write(const char *path, const char *value, struct err *e)
 	close(fd);
 	return rc;
 }
+
+bool sysctl_exists(const char *path)
+{
+	int fd = sysctl_open(path, O_PATH, NULL);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}

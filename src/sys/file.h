@@ -38,3 +38,4 @@ int dir_remove(const char *path, struct err *e);
  * Read trims the newline; a value that does not fit is -E2BIG. */
 int sysctl_read(const char *path, char *value, size_t n, struct err *e);
 int sysctl_write(const char *path, const char *value, struct err *e);
+bool sysctl_exists(const char *path); /* or a folder of them: "net/ipv6/conf" */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines that had a life before fairlead: what others made there is neither used nor touched."""
-from agent_world import pools, wait_ping, world
-from harness import wait_for
+from agent_world import POOL4, pool, pools, wait_ping, world
+from harness import built, wait_for
 
 
 def vxlan(node):
@@ -59,3 +59,21 @@ def test_node_address_on_lo(world):
     a.wait_serving()
     p = world.pod(a, "p")
     assert p.ns.ip("link", "show", "dev", "eth0")[0]["mtu"] == 1500
+
+
+def test_kernel_without_ipv6(world):
+    """As booted with ipv6.disable=1, as far as a namespace can show it: the knobs are not there."""
+    world.store.apply(pool("pool4", POOL4, "VXLAN"))
+    a = world.add_node("n1")
+    world.store.apply(a.object())
+    a.wait_serving()
+    a.keeper.stop()
+    a.keeper.program = world.start(
+        ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc/sys/net/ipv6 && exec "$0" "$@"',
+         built("bin/fairleadd"), "--config", a.keeper.conf], ns=a.ns)
+    a.wait_serving()
+    p = world.pod(a, "p")
+    wait_ping(p.ns, a.ip4)
+    assert "without IPv6" in a.keeper.program.log() and " warn " not in a.keeper.program.log()
+    assert "fe80::1/" not in a.ns.run("ip", "-6", "addr", "show", "dev", p.host_if).stdout
+    assert p.check() == (0, None) and p.delete() == (0, None)

@@ -378,6 +378,38 @@ static void test_endpoint(void **state)
 	     "neigh 10.244.1.5 dev br-fl1 mac 02:00:00:00:00:05");
 }
 
+/* Booted with ipv6.disable=1: no knob, no address and no route of IPv6 exists or can be made. */
+static void test_without_ipv6(void **state)
+{
+	struct ipaddr ips[] = { ip("10.244.1.5"), ip("fd00:244:1::5") };
+	struct route_endpoint ep = {
+		.host_if = "fl0", .mac = { { 2, 0, 0, 0, 0, 5 } }, .ips = ips, .n_ips = 2
+	};
+	struct route_bridge br = { .name = "br-fl1", .gateways = ips, .n_gateways = 2 };
+	struct route_self self = node_a();
+	struct route_out out = { .no_ipv6 = true };
+
+	self.ra_routes = 1;
+	self.vxlan = false;
+	route_plan_self(&self, &out);
+	WANT(&out, "sysctl net/ipv4/ip_forward=1", "addr 169.254.1.1/32 dev lo scope 253");
+
+	out.no_ipv6 = true;
+	route_plan_endpoint(&ep, &out);
+	WANT(&out, "link fl0 kind 1 mtu 0 mac 00:00:00:00:00:00 master -",
+	     "sysctl net/ipv4/conf/fl0/proxy_arp=0",
+	     "route 10.244.1.5/32 via - dev fl0 src - metric 0",
+	     "neigh 10.244.1.5 dev fl0 mac 02:00:00:00:00:05");
+
+	out.no_ipv6 = true;
+	route_plan_bridge(&br, &out);
+	WANT(&out, "link br-fl1 kind 2 mtu 0 mac 00:00:00:00:00:00 master -",
+	     "sysctl net/ipv4/conf/br-fl1/proxy_arp=1",
+	     "sysctl net/ipv4/conf/br-fl1/proxy_arp_pvlan=1",
+	     "sysctl net/ipv4/neigh/br-fl1/proxy_delay=0",
+	     "addr 10.244.1.5/32 dev br-fl1 scope 253");
+}
+
 static void test_mtu(void **state)
 {
 	struct ippool direct = pool("10.0.0.0/16", POOL_DIRECT, false);
@@ -475,12 +507,13 @@ static void test_uplink(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_direct),   cmocka_unit_test(test_direct_gateway),
-		cmocka_unit_test(test_vxlan),    cmocka_unit_test(test_cross_subnet),
-		cmocka_unit_test(test_peer),     cmocka_unit_test(test_own_block_and_borrowed),
-		cmocka_unit_test(test_self),     cmocka_unit_test(test_no_way_is_said),
-		cmocka_unit_test(test_endpoint), cmocka_unit_test(test_vxlan_mac),
-		cmocka_unit_test(test_mtu),      cmocka_unit_test(test_uplink),
+		cmocka_unit_test(test_direct),       cmocka_unit_test(test_direct_gateway),
+		cmocka_unit_test(test_vxlan),        cmocka_unit_test(test_cross_subnet),
+		cmocka_unit_test(test_peer),         cmocka_unit_test(test_own_block_and_borrowed),
+		cmocka_unit_test(test_self),         cmocka_unit_test(test_no_way_is_said),
+		cmocka_unit_test(test_endpoint),     cmocka_unit_test(test_vxlan_mac),
+		cmocka_unit_test(test_without_ipv6), cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_uplink),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,9 +23,12 @@ void route_out_fini(struct route_out *o)
 	*o = (struct route_out){ 0 };
 }
 
-static struct kobj *want(struct route_out *o, enum kobj_type type)
+/* `family` 0: of both. */
+static struct kobj *want(struct route_out *o, enum kobj_type type, uint8_t family)
 {
-	if (o->n == o->cap && !o->failed) {
+	bool drop = o->no_ipv6 && family == AF_INET6;
+
+	if (o->n == o->cap && !o->failed && !drop) {
 		size_t cap = o->cap ? 2 * o->cap : 16;
 		struct kobj *v = realloc(o->v, cap * sizeof(*v));
 
@@ -37,7 +40,7 @@ static struct kobj *want(struct route_out *o, enum kobj_type type)
 		}
 	}
 
-	struct kobj *k = o->failed ? &o->spare : &o->v[o->n++];
+	struct kobj *k = o->failed || drop ? &o->spare : &o->v[o->n++];
 
 	*k = (struct kobj){ .type = type };
 	return k;
@@ -50,7 +53,8 @@ static void set_name(char to[IFNAME_LEN], const char *name)
 
 static void want_sysctl(struct route_out *o, const char *value, const char *fmt, const char *dev)
 {
-	struct ksysctl *s = &want(o, KOBJ_SYSCTL)->sysctl;
+	uint8_t family = strncmp(fmt, "net/ipv6/", 9) ? AF_INET : AF_INET6;
+	struct ksysctl *s = &want(o, KOBJ_SYSCTL, family)->sysctl;
 
 	snprintf(s->path, sizeof(s->path), fmt, dev);
 	snprintf(s->value, sizeof(s->value), "%s", value);
@@ -59,7 +63,7 @@ static void want_sysctl(struct route_out *o, const char *value, const char *fmt,
 static struct kaddr *want_addr(struct route_out *o, const char *dev, const struct prefix *p,
 			       uint8_t scope)
 {
-	struct kaddr *a = &want(o, KOBJ_ADDR)->addr;
+	struct kaddr *a = &want(o, KOBJ_ADDR, p->addr.family)->addr;
 
 	set_name(a->ifname, dev);
 	a->addr = *p;
@@ -72,7 +76,7 @@ static struct kaddr *want_addr(struct route_out *o, const char *dev, const struc
 static void want_neigh(struct route_out *o, const char *dev, const struct ipaddr *addr,
 		       const struct macaddr *mac)
 {
-	struct kneigh *n = &want(o, KOBJ_NEIGH)->neigh;
+	struct kneigh *n = &want(o, KOBJ_NEIGH, addr->family)->neigh;
 
 	set_name(n->ifname, dev);
 	n->addr = *addr;
@@ -82,7 +86,7 @@ static void want_neigh(struct route_out *o, const char *dev, const struct ipaddr
 static struct kroute *want_route(struct route_out *o, const struct prefix *dst,
 				 enum kroute_type type)
 {
-	struct kroute *r = &want(o, KOBJ_ROUTE)->route;
+	struct kroute *r = &want(o, KOBJ_ROUTE, dst->addr.family)->route;
 
 	r->dst = prefix_mask(dst);
 	r->type = type;
@@ -159,7 +163,7 @@ enum route_way route_way(const struct route_self *self, const struct route_peer 
 static void plan_vxlan(const struct route_self *self, struct route_out *out)
 {
 	uint8_t under = route_underlay(self);
-	struct klink *l = &want(out, KOBJ_LINK)->link;
+	struct klink *l = &want(out, KOBJ_LINK, 0)->link;
 
 	set_name(l->name, ROUTE_VXLAN_DEV);
 	l->kind = KLINK_VXLAN;
@@ -220,7 +224,7 @@ void route_plan_peer(const struct route_self *self, const struct route_peer *pee
 	if (!used[ROUTE_V4] && !used[ROUTE_V6])
 		return;
 
-	struct kfdb *fdb = &want(out, KOBJ_FDB)->fdb;
+	struct kfdb *fdb = &want(out, KOBJ_FDB, 0)->fdb;
 
 	set_name(fdb->ifname, ROUTE_VXLAN_DEV);
 	fdb->mac = mac;
@@ -296,7 +300,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 
 void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out)
 {
-	struct klink *l = &want(out, KOBJ_LINK)->link;
+	struct klink *l = &want(out, KOBJ_LINK, 0)->link;
 	const char *dev = ep->bridge ? ep->bridge : ep->host_if;
 
 	set_name(l->name, ep->host_if);
@@ -328,7 +332,7 @@ void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out)
 
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
 {
-	struct klink *l = &want(out, KOBJ_LINK)->link;
+	struct klink *l = &want(out, KOBJ_LINK, 0)->link;
 
 	set_name(l->name, br->name);
 	l->kind = KLINK_BRIDGE;

@@ -97,6 +97,7 @@ struct route_out {
 	struct kobj *v;
 	size_t n, cap;
 	bool failed;
+	bool no_ipv6;      /* set by the owner: this kernel runs without, want nothing of it */
 	char problem[160]; /* why something is missing, in words; empty: nothing is */
 	struct kobj spare; /* written to instead, once `failed` */
 };
