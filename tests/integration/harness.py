@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(os.environ.get("FAIRLEAD_BUILD") or ROOT / "build/release/out").resolve()
-SESSION_ENV = "FAIRLEAD_TEST_SESSION"  # stamp of pytest, of the controller when there are workers
+SESSION_ENV = "FAIRLEAD_SESSION"  # stamp of pytest, of the controller when there are workers
 WORKER_ENV = "FAIRLEAD_TEST_WORKER"    # stamp of the process that runs the test
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000

@@ -92,7 +92,7 @@ def test_killed_session_is_swept(tmp_path):
 def test_sessions_of_other_pid_namespaces_are_left_alone(tmp_path):
     """Their process numbers are of another world: a container's tests run on beside ours."""
     p = subprocess.Popen(["unshare", "-p", "-f", "--kill-child", "sh", "-c",
-                          "FAIRLEAD_TEST_SESSION=2:1:4026 sleep 4444"])
+                          "FAIRLEAD_SESSION=2:1:4026 sleep 4444"])
     try:
         def there():
             return [pid for pid, c in harness.processes_where(
