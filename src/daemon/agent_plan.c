@@ -228,19 +228,37 @@ static void ips_of_uplink(const struct uplink *u, struct ipaddr ips[ROUTE_FAMILI
 	}
 }
 
+static bool same_peer(const struct route_peer *x, const struct route_peer *y)
+{
+	for (int f = 0; f < ROUTE_FAMILIES; f++)
+		if (!addr_eq(&x->ip[f], &y->ip[f]) || !addr_eq(&x->tunnel[f], &y->tunnel[f]))
+			return false;
+	return true;
+}
+
+static bool same_self(const struct route_self *x, const struct route_self *y)
+{
+	if (!same_peer(&x->node, &y->node) || strcmp(x->uplink, y->uplink) != 0 ||
+	    x->uplink_mtu != y->uplink_mtu || x->vxlan != y->vxlan ||
+	    x->ra_routes != y->ra_routes || x->n_subnets != y->n_subnets)
+		return false;
+	for (size_t i = 0; i < x->n_subnets; i++)
+		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
+			return false;
+	return true;
+}
+
 static void find_self(struct agent_plan *p)
 {
 	const struct agent *a = p->agent;
 	const struct uplink *u = agent_kernel_uplink(a);
 	const struct object *const *pools;
-	struct route_self now;
+	struct route_self now = { .node.name = a->role->cfg.node,
+				  .uplink_mtu = u->mtu ? u->mtu : ETHERMTU,
+				  .n_subnets = u->n_subnets,
+				  .ra_routes = u->ra_routes };
 	size_t n;
 
-	memset(&now, 0, sizeof(now)); /* padding too: compared as bytes below */
-	now.node.name = a->role->cfg.node;
-	now.uplink_mtu = u->mtu ? u->mtu : ETHERMTU;
-	now.n_subnets = u->n_subnets;
-	now.ra_routes = u->ra_routes;
 	memcpy(now.uplink, u->name, sizeof(now.uplink));
 	memcpy(now.subnets, u->subnets, sizeof(now.subnets));
 	agent_plan_node_ips(a, now.node.ip);
@@ -251,9 +269,9 @@ static void find_self(struct agent_plan *p)
 	for (size_t i = 0; i < n; i++)
 		now.vxlan |= route_pool_tunnelled(pools[i]->body);
 	p->self_due = false;
-	if (!memcmp(&now, &p->self, sizeof(now)))
+	if (same_self(&now, &p->self))
 		return;
-	memcpy(&p->self, &now, sizeof(now));
+	p->self = now;
 	peers_find_gateways(p->peers, NULL, gateway_of, p->agent, way_moved, p);
 	mark_cluster(p);
 }

@@ -36,6 +36,18 @@ struct gateway {
 	struct macaddr mac; /* of the node's end, or of the bridge */
 };
 
+/* One ADD on its way. */
+struct wiring {
+	struct agent *a;
+	const struct ipam_attachment *at;
+	const struct ipam_answer *grants;
+	const struct pod_call *call;
+	const char *bridge; /* NULL: routed */
+	char bridge_name[IFNAME_LEN];
+	uint32_t mtu;
+	struct pod_links links;
+};
+
 /* ---- what the pod's namespace gets */
 
 static struct kobj *inside_add(struct inside *in, enum kobj_type type)
@@ -105,17 +117,16 @@ static uint8_t pod_prefix_len(const struct ipam_grant *g, const char *bridge)
 	return addr_bits(&g->address);
 }
 
-static void plan_inside(struct agent *a, const struct ipam_attachment *at,
-			const struct ipam_answer *grants, const char *bridge, uint32_t metric,
-			struct inside *in)
+static void plan_inside(const struct wiring *w, uint32_t metric, struct inside *in)
 {
+	const struct ipam_answer *grants = w->grants;
 	bool done[2] = { false };
 
 	in->n = 0;
 	for (uint32_t i = 0; i < grants->grants.n; i++) {
 		const struct ipam_grant *g = &grants->grants.v[i];
 
-		inside_addr(in, &g->address, pod_prefix_len(g, bridge));
+		inside_addr(in, &g->address, pod_prefix_len(g, w->bridge));
 	}
 	for (uint32_t i = 0; i < grants->grants.n; i++) {
 		const struct ipam_grant *g = &grants->grants.v[i];
@@ -125,17 +136,17 @@ static void plan_inside(struct agent *a, const struct ipam_attachment *at,
 		if (done[f])
 			continue;
 		done[f] = true;
-		gw = gateway_for(a, at, g, bridge);
+		gw = gateway_for(w->a, w->at, g, w->bridge);
 		inside_gateway(in, &gw, metric);
 	}
 }
 
 /* ---- the result */
 
-static void result_ips(struct agent *a, const struct ipam_attachment *at,
-		       const struct ipam_answer *grants, const char *bridge, int64_t interface,
-		       struct arena *ar, struct cni_result *res)
+static void result_ips(const struct wiring *w, int64_t interface, struct cni_result *res)
 {
+	const struct ipam_answer *grants = w->grants;
+	struct arena *ar = w->call->arena;
 	struct prefix any[2] = { { .addr.family = AF_INET }, { .addr.family = AF_INET6 } };
 	bool done[2] = { false };
 
@@ -146,10 +157,10 @@ static void result_ips(struct agent *a, const struct ipam_attachment *at,
 	for (uint32_t i = 0; i < grants->grants.n; i++) {
 		const struct ipam_grant *g = &grants->grants.v[i];
 		enum route_family f = route_family(&g->address);
-		struct ipaddr gw = gateway_for(a, at, g, bridge).ip;
+		struct ipaddr gw = gateway_for(w->a, w->at, g, w->bridge).ip;
 		struct cni_ip *ip = &res->ips.v[res->ips.n++];
 
-		ip->address = (struct prefix){ g->address, pod_prefix_len(g, bridge) };
+		ip->address = (struct prefix){ g->address, pod_prefix_len(g, w->bridge) };
 		ip->gateway = gw;
 		ip->interface = (struct opt_i64){ 1, interface };
 		if (done[f])
@@ -159,31 +170,30 @@ static void result_ips(struct agent *a, const struct ipam_attachment *at,
 	}
 }
 
-static int make_result(struct agent *a, const struct ipam_attachment *at,
-		       const struct ipam_answer *grants, const struct pod_call *call,
-		       const char *bridge, uint32_t mtu, struct cni_result *res, struct err *e)
+static int make_result(const struct wiring *w, struct cni_result *res, struct err *e)
 {
-	struct arena *ar = call->arena;
+	const struct ipam_attachment *at = w->at;
+	struct arena *ar = w->call->arena;
 	struct cni_interface *v = arena_array(ar, 3, sizeof(*v));
 	uint32_t n = 0;
 
 	*res = (struct cni_result){ 0 };
 	if (!v)
 		return err_set(e, -ENOMEM, "no memory");
-	if (bridge)
-		v[n++] = (struct cni_interface){ .name = arena_strdup(ar, bridge),
-						 .mac = agent_bridge_mac(bridge),
-						 .mtu = mtu };
+	if (w->bridge)
+		v[n++] = (struct cni_interface){ .name = arena_strdup(ar, w->bridge),
+						 .mac = agent_bridge_mac(w->bridge),
+						 .mtu = w->mtu };
 	v[n++] = (struct cni_interface){ .name = arena_strdup(ar, at->hostif),
 					 .mac = agent_host_mac(at),
-					 .mtu = mtu };
+					 .mtu = w->mtu };
 	v[n] = (struct cni_interface){ .name = arena_strdup(ar, at->ifname),
 				       .mac = at->mac,
-				       .mtu = mtu,
-				       .sandbox = arena_strdup(ar, call->netns_path) };
+				       .mtu = w->mtu,
+				       .sandbox = arena_strdup(ar, w->call->netns_path) };
 	res->interfaces.v = v;
 	res->interfaces.n = n + 1;
-	result_ips(a, at, grants, bridge, n, ar, res);
+	result_ips(w, n, res);
 	return ar->failed ? err_set(e, -ENOMEM, "no memory") : 0;
 }
 
@@ -236,33 +246,33 @@ static bool pod_has(int netns, const char *ifname)
 	return rc != -ENODEV;
 }
 
-static int make_link(struct agent *a, const struct ipam_attachment *at,
-		     const struct ipam_answer *grants, const struct pod_call *call,
-		     const char *bridge, uint32_t mtu, struct pod_links *links, struct err *e)
+static int make_link(struct wiring *w, struct err *e)
 {
-	uint32_t metric = METRIC_STEP * other_interfaces(a, at);
+	const struct ipam_attachment *at = w->at;
+	uint32_t metric = METRIC_STEP * other_interfaces(w->a, at);
+	struct nl *nl = agent_kernel_nl(w->a);
 	struct inside in;
 	struct pod_if p = {
 		.host = at->hostif,
 		.name = at->ifname,
 		.host_mac = agent_host_mac(at),
 		.mac = at->mac,
-		.mtu = mtu,
-		.master = bridge,
-		.isolated = bridge != NULL,
+		.mtu = w->mtu,
+		.master = w->bridge,
+		.isolated = w->bridge != NULL,
 		.objs = in.v,
 	};
 	int rc;
 
-	plan_inside(a, at, grants, bridge, metric, &in);
+	plan_inside(w, metric, &in);
 	p.nobjs = in.n;
-	rc = pod_create(agent_kernel_nl(a), call->netns, &p, links, e);
-	if (rc != -EEXIST || metric || pod_has(call->netns, at->ifname))
+	rc = pod_create(nl, w->call->netns, &p, &w->links, e);
+	if (rc != -EEXIST || metric || pod_has(w->call->netns, at->ifname))
 		return rc;
 	/* Another plugin's interface has a default route already: ours stands behind it. */
-	plan_inside(a, at, grants, bridge, METRIC_STEP, &in);
+	plan_inside(w, METRIC_STEP, &in);
 	p.nobjs = in.n;
-	return pod_create(agent_kernel_nl(a), call->netns, &p, links, e);
+	return pod_create(nl, w->call->netns, &p, &w->links, e);
 }
 
 /* A router that routes back into the link where a packet came from says so by redirects; the
@@ -286,14 +296,14 @@ static int refuse_redirects(void *arg, struct err *e)
 	return 0;
 }
 
-static void undo_link(struct agent *a, const struct ipam_attachment *at,
-		      const struct pod_call *call, const struct pod_links *links)
+static void undo_link(const struct wiring *w)
 {
+	const struct ipam_attachment *at = w->at;
 	struct err e;
 
-	agent_plan_pod_gone(a, at);
-	if (pod_retire(call->netns, at->ifname, links->pod, &e) ||
-	    pod_reap(agent_kernel_nl(a), &links->host, 1, &e))
+	agent_plan_pod_gone(w->a, at);
+	if (pod_retire(w->call->netns, at->ifname, w->links.pod, &e) ||
+	    pod_reap(agent_kernel_nl(w->a), &w->links.host, 1, &e))
 		log_error("link %s of a failed ADD: %s", at->hostif, e.text);
 }
 
@@ -329,74 +339,88 @@ static int free_name(struct agent *a, const struct ipam_attachment *at, struct e
 	return 0;
 }
 
+static int join_bridge(struct wiring *w, struct err *e)
+{
+	const char *network = w->at->network;
+	int rc;
+
+	if (w->at->attach != CNI_BRIDGE)
+		return 0;
+	w->bridge = w->bridge_name;
+	if (agent_ipam_bridge(w->a, network, w->bridge_name))
+		; /* a network keeps the bridge that it began with */
+	else if (w->call->bridge)
+		snprintf(w->bridge_name, IFNAME_LEN, "%s", w->call->bridge);
+	else
+		agent_bridge_name(network, w->bridge_name);
+	rc = agent_bridge_gateways(w->a, network, w->bridge, w->grants, e);
+	return rc ? rc : agent_bridge_make(w->a, network, w->bridge, e);
+}
+
 int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 		  const struct ipam_answer *grants, const struct pod_call *call,
 		  struct cni_result *res, struct err *e)
 {
-	uint32_t mtu = call->mtu ? call->mtu : agent_plan_mtu(a);
-	char name[IFNAME_LEN];
-	const char *bridge = NULL;
-	struct pod_links links;
+	struct wiring w = { .a = a,
+			    .at = at,
+			    .grants = grants,
+			    .call = call,
+			    .mtu = call->mtu ? call->mtu : agent_plan_mtu(a) };
 	int rc = free_name(a, at, e);
 
+	if (!rc)
+		rc = join_bridge(&w, e);
+	if (!rc)
+		rc = make_link(&w, e);
 	if (rc)
 		return rc;
-	if (at->attach == CNI_BRIDGE) {
-		if (agent_ipam_bridge(a, at->network, name))
-			; /* a network keeps the bridge that it began with */
-		else if (call->bridge)
-			snprintf(name, sizeof(name), "%s", call->bridge);
-		else
-			agent_bridge_name(at->network, name);
-		bridge = name;
-		rc = agent_bridge_gateways(a, at->network, bridge, grants, e);
-		if (!rc)
-			rc = agent_bridge_make(a, at->network, bridge, e);
-		if (rc)
-			return rc;
-	}
-	rc = make_link(a, at, grants, call, bridge, mtu, &links, e);
-	if (rc)
-		return rc;
-	rc = bridge ? netns_do(call->netns, refuse_redirects, (void *)at, e) : 0;
+	if (w.bridge)
+		rc = netns_do(call->netns, refuse_redirects, (void *)at, e);
 	if (!rc)
 		rc = join_node(a, at, e);
 	if (!rc) {
-		rc = make_result(a, at, grants, call, bridge, mtu, res, e);
+		rc = make_result(&w, res, e);
 		if (rc)
 			agent_nft_pod_del(a, at);
 	}
 	if (rc)
-		undo_link(a, at, call, &links);
+		undo_link(&w);
 	return rc;
 }
 
 /* ---- DEL */
 
-static void retire(const struct ipam_attachment *at, int netns)
+/* Is what has this name in there the end that we made? Told by the MAC that we gave it. */
+static bool is_our_end(const struct ipam_attachment *at, int netns)
 {
-	int own = -1;
+	struct klist have = { 0 };
+	bool ours = false;
 	struct err e;
 
-	if (netns < 0 && at->netns)
-		netns = own = netns_open(at->netns, &e);
-	/* The namespace may have gone, and its path may be another's by now: the renamed end
-	 * is only taken for ours by the MAC that we gave it. */
-	if (netns >= 0) {
-		struct klist have = { 0 };
+	if (!pod_read(netns, at->ifname, &have, &e))
+		for (size_t i = 0; i < have.n; i++)
+			ours |= have.v[i].type == KOBJ_LINK &&
+				!memcmp(&have.v[i].link.mac, &at->mac, sizeof(at->mac));
+	klist_fini(&have);
+	return ours;
+}
 
-		if (!pod_read(netns, at->ifname, &have, &e))
-			for (size_t i = 0; i < have.n; i++)
-				if (have.v[i].type == KOBJ_LINK &&
-				    !strcmp(have.v[i].link.name, at->ifname) &&
-				    !memcmp(&have.v[i].link.mac, &at->mac, sizeof(at->mac)) &&
-				    pod_retire(netns, at->ifname, 0, &e))
-					log_warn("container %s, %s: %s", at->container, at->ifname,
-						 e.text);
-		klist_fini(&have);
-	}
-	if (own >= 0)
-		close(own);
+/* The runtime's own descriptor is believed as long as the link lives; the path in the book may be
+ * another pod's by now. */
+static void retire(const struct ipam_attachment *at, int netns, bool link_lives)
+{
+	bool given = netns >= 0;
+	struct err e;
+
+	if (!given && at->netns)
+		netns = netns_open(at->netns, &e);
+	if (netns < 0)
+		return;
+	if (((given && link_lives) || is_our_end(at, netns)) &&
+	    pod_retire(netns, at->ifname, 0, &e))
+		log_warn("container %s, %s: %s", at->container, at->ifname, e.text);
+	if (!given)
+		close(netns);
 }
 
 int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, struct err *e)
@@ -409,7 +433,7 @@ int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, 
 		ifindex = rtnl_ifindex(agent_kernel_nl(a), at->hostif, &none);
 		agent_nft_pod_del(a, at);
 		agent_plan_pod_gone(a, at);
-		retire(at, netns);
+		retire(at, netns, ifindex > 0);
 	}
 	rc = agent_ipam_dying(a, at->id, ifindex > 0 ? ifindex : 0, e);
 	agent_reap_soon(a);

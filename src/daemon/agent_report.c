@@ -153,10 +153,11 @@ static void write_endpoint(struct agent *a, const struct ipam_attachment *at, st
 
 static void endpoint_written(struct agent *a, void *arg, int code, uint64_t rev, const char *text)
 {
-	uint64_t id = (uint64_t)(uintptr_t)arg;
+	uint64_t id = *(uint64_t *)arg;
 	const struct ipam_attachment *at = ipam_by_id(agent_ipam_book(a), id);
 	struct endpoint *ep = endpoint_get(a->report, id, false);
 
+	free(arg);
 	if (!ep)
 		return;
 	if (ep->state == EP_DELETING) {
@@ -191,14 +192,20 @@ static void write_endpoint(struct agent *a, const struct ipam_attachment *at, st
 	struct rec_write ask = {
 		.op = op, .kind = KIND_WORKLOADENDPOINT, .ns = w.meta.namespace, .name = name
 	};
+	uint64_t *id = malloc(sizeof(*id)); /* the attachment may be gone when the answer comes */
 	struct err e;
 
 	endpoint_name(at, name, sizeof(name));
 	for (uint32_t i = 0; i < at->addrs.n && i < IPAM_MAX_WANTED; i++)
 		ips[w.spec.ips.n++] = prefix_host(&at->addrs.v[i]);
 	ep->state = state;
-	if (agent_store_write(a, &ask, op == WRITE_DELETE ? NULL : &w, endpoint_written,
-			      (void *)(uintptr_t)at->id, &e)) {
+	if (id)
+		*id = at->id;
+	else
+		err_set(&e, -ENOMEM, "no memory");
+	if (!id ||
+	    agent_store_write(a, &ask, op == WRITE_DELETE ? NULL : &w, endpoint_written, id, &e)) {
+		free(id);
 		ep->state = EP_DUE;
 		log_debug("WorkloadEndpoint %s/%s: %s", w.meta.namespace, name, e.text);
 	}
