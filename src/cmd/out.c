@@ -116,7 +116,7 @@ void table_fini(struct table *t)
 
 void out_json(const json_t *j, FILE *to)
 {
-	json_dumpf(j, to, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	json_dumpf(j, to, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
 	fputc('\n', to);
 }
 
