@@ -25,6 +25,7 @@ struct agent_ipam {
 	size_t size;
 	struct buf pending; /* journal bytes of the call in progress */
 	bool lost;          /* there was no journal, or it was damaged */
+	bool torn;          /* the file does not go on where the book does: no append */
 	ev_timer house;
 };
 
@@ -56,6 +57,9 @@ static int rewrite(struct agent_ipam *m, struct err *e)
 			ipam_synced(m->book);
 		}
 	}
+	/* A snapshot counts anew: what is appended to another file would be taken for its torn
+	 * tail by the next replay, and be lost. */
+	m->torn = rc != 0;
 	buf_fini(&b);
 	return rc;
 }
@@ -65,20 +69,21 @@ static int commit(struct agent_ipam *m, uint64_t id, struct err *e)
 {
 	struct err again;
 	size_t n = m->pending.n;
+	bool torn = m->torn;
 	int rc = 0;
 
 	if (m->pending.failed)
 		rc = err_set(e, -ENOMEM, "no memory for the journal");
 	else if (n)
-		rc = file_append(m->fd, m->pending.v, n, e);
+		rc = torn ? rewrite(m, e) : file_append(m->fd, m->pending.v, n, e);
 	buf_clear(&m->pending);
 	if (rc) {
 		ipam_undo(m->book, id);
-		if (rewrite(m, &again))
+		if (!torn && rewrite(m, &again))
 			log_error("%s: %s", m->path, again.text);
 		return rc;
 	}
-	if (!n)
+	if (!n || torn)
 		return 0;
 	ipam_synced(m->book);
 	m->size += n;
@@ -253,7 +258,10 @@ static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct agent_ipam *m = w->data;
 	struct agent *a = m->agent;
+	struct err why;
 
+	if (m->torn && !rewrite(m, &why))
+		log_info("%s: is whole again", m->path);
 	for (int i = 0; i < HOUSE_MAX && agent_store_live(a); i++) {
 		struct ipam_answer out = { 0 };
 		struct ipam_turn t;

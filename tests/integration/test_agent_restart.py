@@ -212,3 +212,37 @@ def test_store_away(world):
     finally:
         os.kill(n1.keeper.pid("watch"), signal.SIGCONT)
     wait_for(lambda: [w["spec"]["containerID"] for w in world.store.get("workloadendpoints")] == ["p"], 10)
+
+
+def test_full_disk_loses_no_answer(world, request):
+    """What is answered after the disk was full outlives a crash as what was answered before."""
+    n1, = world.up(10)
+    state = n1.keeper.state_dir
+    n1.keeper.stop()
+    old = state.rename(state.with_name("state.old"))
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", state], check=True)
+    request.addfinalizer(lambda: subprocess.run(["umount", "-l", state], check=True))
+    subprocess.run(["cp", "-a", f"{old}/.", state], check=True)
+    world.restart(n1)
+    n1.wait_serving()
+    held = world.pod(n1, "held")
+
+    with pytest.raises(OSError), open(state / "filler", "wb", buffering=0) as f:
+        while True:
+            f.write(bytes(4096))
+    ns = world.netns("full")
+    for i in range(60):
+        if n1.cni("ADD", f"full{i}", ns.path)[0] or n1.cni("DEL", f"full{i}", ns.path)[0]:
+            break
+    else:
+        pytest.fail("the disk was never full")
+    (state / "filler").unlink()
+
+    pods = [held] + [world.pod(n1, f"after{i}") for i in range(3)]
+    n1.restart_agent()
+    assert not list(state.glob("*.damaged"))
+    for p in pods:
+        assert p.check() == (0, None)
+    new = world.pod(n1, "new")
+    assert not {i for p in pods for i in p.ips} & set(new.ips), "no address is given out twice"
