@@ -25,6 +25,7 @@ struct agent_ipam {
 	size_t size;
 	struct buf pending; /* journal bytes of the call in progress */
 	bool lost;          /* there was no journal, or it was damaged */
+	bool rebuilt;       /* the kernel was asked for what a lost one held */
 	bool torn;          /* the file does not go on where the book does: no append */
 	ev_timer house;
 };
@@ -159,6 +160,12 @@ static void never_sent(struct agent_ipam *m, const struct ipam_action *action)
 
 /* ---- requests */
 
+/* Pods of a lost journal may live behind links: their addresses look free until then. */
+static bool is_blank(const struct agent_ipam *m)
+{
+	return m->lost && !m->rebuilt;
+}
+
 static int take_turn(struct agent *a, const struct ipam_request *q, struct arena *ar,
 		     struct ipam_answer *out, struct err *e)
 {
@@ -198,6 +205,10 @@ int agent_ipam_take(struct agent *a, const struct ipam_request *q, struct arena 
 	struct arena mine; /* an action outlives the call, a grant does not */
 	int rc;
 
+	if (is_blank(a->ipam))
+		return err_set(e, -EAGAIN,
+			       "there was no address book: it is made from the kernel once the "
+			       "store is in sync");
 	arena_init(&mine, 0);
 	rc = take_turn(a, q, &mine, out, e);
 	if (!rc && out->verdict == IPAM_TAKEN)
@@ -262,6 +273,8 @@ static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 
 	if (m->torn && !rewrite(m, &why))
 		log_info("%s: is whole again", m->path);
+	if (is_blank(m))
+		return; /* its blocks only look empty */
 	for (int i = 0; i < HOUSE_MAX && agent_store_live(a); i++) {
 		struct ipam_answer out = { 0 };
 		struct ipam_turn t;
@@ -301,6 +314,8 @@ void agent_ipam_adopt(struct agent *a)
 {
 	if (a->ipam->lost)
 		agent_rebuild(a);
+	a->ipam->rebuilt = true;
+	ev_feed_event(a->role->loop, &a->ipam->house, EV_TIMER);
 }
 
 bool agent_ipam_keeps_link(const struct agent *a, const char *hostif)
