@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DELAY 0.3 /* seconds: collects a burst of DELs, and stays well below one */
 #define RETRY 5.0
@@ -20,6 +21,18 @@ struct agent_reap {
 	bool again; /* some wait for the store */
 };
 
+static bool has_heir(struct agent *a, const char *hostif)
+{
+	const struct ipam_attachment *const *v;
+	size_t n;
+
+	v = ipam_all(agent_ipam_book(a), &n);
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->state == IPAM_LIVE && v[i]->hostif && !strcmp(v[i]->hostif, hostif))
+			return true;
+	return false;
+}
+
 /* The index that was noted at DEL, if the link that has it is still that pod's: an index is not
  * used twice while the machine is up, but the journal may be of an earlier boot. */
 static int dying_index(struct agent *a, const struct ipam_attachment *at)
@@ -28,6 +41,9 @@ static int dying_index(struct agent *a, const struct ipam_attachment *at)
 	int now;
 
 	if (at->ipam_only || !at->hostif)
+		return 0;
+	/* None was noted where the link had gone before: one of that name now is its heir's. */
+	if (!at->ifindex && has_heir(a, at->hostif))
 		return 0;
 	now = rtnl_ifindex(agent_kernel_nl(a), at->hostif, &none);
 	return now > 0 && (!at->ifindex || now == at->ifindex) ? now : 0;
