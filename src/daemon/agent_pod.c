@@ -446,8 +446,10 @@ static bool finished(struct agent *a, const struct ipam_attachment *at)
 {
 	char alias[LINK_ALIAS];
 	struct err e;
+	int rc = link_get_alias(agent_kernel_nl(a), at->hostif, alias, &e);
 
-	return !link_get_alias(agent_kernel_nl(a), at->hostif, alias, &e) && alias[0];
+	/* Only a kernel that says so makes a link gone; no memory at that moment does not. */
+	return rc ? rc != -ENODEV : alias[0] != 0;
 }
 
 static void restore_one(struct agent *a, const struct ipam_attachment *at)
