@@ -149,7 +149,7 @@ void agent_bridge_prune(struct agent *a)
 		if (gw->hostif)
 			agent_plan_bridge_gone(a, gw->hostif);
 		if (agent_ipam_release(a, gw->id, &e)) {
-			log_error("gateway of network %s: %s", gw->network, e.text);
+			log_error("gateway of a network: %s", e.text); /* gw may be gone */
 			return;
 		}
 	}
