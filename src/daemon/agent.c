@@ -97,17 +97,18 @@ static void join(struct role *r, const char *peer, int fd)
 		close(fd);
 }
 
-/* In the reverse order of start(); the kernel keeps everything. */
+/* In the reverse order of start(), but that the store's writes under way are answered (with an
+ * error) while those who asked are there; the kernel keeps everything. */
 static void stop(struct role *r)
 {
 	struct agent *a = r->state;
 
 	agent_ctl_close(a);
 	agent_cni_close(a);
+	agent_store_close(a);
 	agent_report_close(a);
 	agent_reap_close(a);
 	agent_plan_close(a);
-	agent_store_close(a);
 	agent_ipam_close(a);
 	agent_nft_close(a);
 	agent_kernel_close(a);
