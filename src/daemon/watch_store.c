@@ -123,8 +123,10 @@ static void on_put(void *arg, struct object *o, const json_t *json)
 	struct err e;
 
 	(void)json;
-	if (watch_log_put(&w->log, o, &e) < 0)
+	if (watch_log_put(&w->log, o, &e) < 0) {
+		w->doubtful = true; /* or the end of this list would take it for deleted */
 		log_error("%s %s: %s", o->kind->name, o->meta->name, e.text);
+	}
 	object_free(o);
 }
 
