@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "store/backend.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <sys/types.h>
 
@@ -65,6 +66,8 @@ void dir_committed(const struct dir_store *d, struct dir_revs *revs);
 typedef int dir_file_fn(void *arg, const struct store_key *key, struct err *e);
 int dir_walk(const struct dir_store *d, const struct kind *k, const char *ns, dir_file_fn *file,
 	     void *arg, struct err *e);
+/* NULL with errno 0 at the end: a folder that cannot be read to its end is no shorter list. */
+struct dirent *dir_next(DIR *dir);
 /* "web.json" to "web" in `name`; false for every other file. */
 bool dir_object_name(const char *file, char name[NAME_MAX + 1]);
 

@@ -148,6 +148,12 @@ int dir_write(const struct dir_store *d, const struct store_key *key, const json
 	return rc;
 }
 
+struct dirent *dir_next(DIR *dir)
+{
+	errno = 0;
+	return readdir(dir);
+}
+
 static int walk_namespace(const struct dir_store *d, const struct kind *k, const char *ns,
 			  dir_file_fn *file, void *arg, struct err *e)
 {
@@ -162,9 +168,11 @@ static int walk_namespace(const struct dir_store *d, const struct kind *k, const
 	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, -errno, "%s", path);
-	while (!rc && (de = readdir(dir)))
+	while (!rc && (de = dir_next(dir)))
 		if (dir_object_name(de->d_name, name))
 			rc = file(arg, &key, e);
+	if (!rc && errno)
+		rc = err_sys(e, -errno, "%s", path);
 	closedir(dir);
 	return rc;
 }
@@ -185,9 +193,11 @@ int dir_walk(const struct dir_store *d, const struct kind *k, const char *ns, di
 	dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "%s", path);
-	while (!rc && (de = readdir(dir)))
+	while (!rc && (de = dir_next(dir)))
 		if (is_dns_label(de->d_name))
 			rc = walk_namespace(d, k, de->d_name, file, arg, e);
+	if (!rc && errno)
+		rc = err_sys(e, -errno, "%s", path);
 	closedir(dir);
 	return rc;
 }

@@ -115,11 +115,14 @@ static int enter_kind(struct dir_watch *w, const struct kind *k, struct err *e)
 	if (dir_folder(w->d, path, k->name, NULL, e))
 		return -ENAMETOOLONG;
 	dir = opendir(path);
-	while (!rc && dir && (de = readdir(dir)))
+	if (!dir)
+		return errno == ENOENT || errno == ENOTDIR ? 0 : err_sys(e, -errno, "%s", path);
+	while (!rc && (de = dir_next(dir)))
 		if (de->d_name[0] != '.')
 			rc = enter_namespace(w, k, de->d_name, e);
-	if (dir)
-		closedir(dir);
+	if (!rc && errno)
+		rc = err_sys(e, -errno, "%s", path);
+	closedir(dir);
 	return rc;
 }
 
