@@ -60,7 +60,7 @@ static int publish(const struct dir_store *d, const struct dir_revs *r, struct e
 
 	if (root_path(d, path, DIR_COMMITTED, e) || root_path(d, tmp, "." DIR_COMMITTED ".tmp", e))
 		return -ENAMETOOLONG;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_sys(e, -errno, "%s", tmp);
 	if (write(fd, text, (size_t)n) != n || rename(tmp, path) < 0) {

@@ -178,7 +178,7 @@ int file_append(int fd, const void *p, size_t n, struct err *e)
 
 int file_lock(const char *path, bool wait, struct err *e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), rc;
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), rc;
 
 	if (fd < 0)
 		return err_sys(e, -errno, "%s: lock", path);
