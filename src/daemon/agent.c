@@ -75,7 +75,9 @@ static int start(struct role *r, struct err *e)
 	if (rc)
 		return rc;
 
-	/* What the journal tells is in force before anybody can ask for more. */
+	/* What the journal tells is in force before anybody can ask for more; and what others made
+	 * is known before anything is changed. */
+	agent_kernel_look(a);
 	agent_pod_restore(a);
 	agent_plan_start(a);
 	agent_kernel_start(a);

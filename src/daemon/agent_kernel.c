@@ -256,8 +256,8 @@ static bool drop_lost_pods(struct agent_kernel *k, const struct kobj *want, size
 
 static bool same_uplink(const struct uplink *x, const struct uplink *y)
 {
-	if (strcmp(x->name, y->name) || x->mtu != y->mtu || x->ra_routes != y->ra_routes ||
-	    x->n_subnets != y->n_subnets)
+	if (strcmp(x->name, y->name) || x->mtu != y->mtu || x->n_subnets != y->n_subnets ||
+	    x->n_ra != y->n_ra || memcmp(x->ra, y->ra, sizeof(x->ra)))
 		return false;
 	for (size_t i = 0; i < x->n_subnets; i++)
 		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
@@ -414,6 +414,20 @@ static void run_audit(struct agent_kernel *k, bool first)
 void agent_kernel_audit(struct agent *a)
 {
 	run_audit(a->kernel, false);
+}
+
+void agent_kernel_look(struct agent *a)
+{
+	struct klist have = { 0 };
+	struct err e = { 0 };
+
+	if (rtnl_dump(a->kernel->nl, ALL_TYPES, &have, &e)) {
+		log_error("%s", e.text);
+	} else {
+		find_tunnel(a->kernel, &have);
+		remember_others(a->kernel, &have);
+	}
+	klist_fini(&have);
 }
 
 void agent_kernel_start(struct agent *a)

@@ -16,6 +16,8 @@ struct nl;
 int agent_kernel_open(struct agent *a, struct err *e);
 void agent_kernel_close(struct agent *a);
 
+/* Learns what others made: the uplink, who lives by router advertisements. Changes nothing. */
+void agent_kernel_look(struct agent *a);
 /* Once everything that is known without the store is wanted: brings it, deletes nothing. */
 void agent_kernel_start(struct agent *a);
 

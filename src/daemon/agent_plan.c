@@ -239,13 +239,26 @@ static bool same_peer(const struct route_peer *x, const struct route_peer *y)
 static bool same_self(const struct route_self *x, const struct route_self *y)
 {
 	if (!same_peer(&x->node, &y->node) || strcmp(x->uplink, y->uplink) != 0 ||
-	    x->uplink_mtu != y->uplink_mtu || x->vxlan != y->vxlan ||
-	    x->ra_routes != y->ra_routes || x->n_subnets != y->n_subnets)
+	    x->uplink_mtu != y->uplink_mtu || x->vxlan != y->vxlan || x->n_ra != y->n_ra ||
+	    memcmp(x->ra, y->ra, sizeof(x->ra)) != 0 || x->n_subnets != y->n_subnets)
 		return false;
 	for (size_t i = 0; i < x->n_subnets; i++)
 		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
 			return false;
 	return true;
+}
+
+/* Where accept_ra is 0 somebody else, such as systemd-networkd, takes advertisements and sets
+ * the routes; those stay, and the kernel must not begin to. */
+static void find_ra(const struct uplink *u, struct route_self *self)
+{
+	for (size_t i = 0; i < u->n_ra; i++) {
+		char path[SYSCTL_PATH], value[16];
+
+		snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", u->ra[i]);
+		if (!sysctl_read(path, value, sizeof(value), NULL) && strcmp(value, "0"))
+			memcpy(self->ra[self->n_ra++], u->ra[i], IFNAME_LEN);
+	}
 }
 
 static void find_self(struct agent_plan *p)
@@ -255,10 +268,10 @@ static void find_self(struct agent_plan *p)
 	const struct object *const *pools;
 	struct route_self now = { .node.name = a->role->cfg.node,
 				  .uplink_mtu = u->mtu ? u->mtu : ETHERMTU,
-				  .n_subnets = u->n_subnets,
-				  .ra_routes = u->ra_routes };
+				  .n_subnets = u->n_subnets };
 	size_t n;
 
+	find_ra(u, &now);
 	memcpy(now.uplink, u->name, sizeof(now.uplink));
 	memcpy(now.subnets, u->subnets, sizeof(now.subnets));
 	agent_plan_node_ips(a, now.node.ip);

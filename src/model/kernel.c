@@ -29,6 +29,17 @@ static int neigh_cmp(const struct kneigh *a, const struct kneigh *b)
 	return c ? c : addr_cmp(&a->addr, &b->addr);
 }
 
+/* By the last word first: accept_ra comes before forwarding, which takes routes away where the
+ * other is not set. */
+static int sysctl_cmp(const struct ksysctl *a, const struct ksysctl *b)
+{
+	const char *x = memrchr(a->path, '/', strnlen(a->path, SYSCTL_PATH));
+	const char *y = memrchr(b->path, '/', strnlen(b->path, SYSCTL_PATH));
+	int c = strncmp(x ? x : a->path, y ? y : b->path, SYSCTL_PATH);
+
+	return c ? c : strncmp(a->path, b->path, SYSCTL_PATH);
+}
+
 int kobj_cmp(const struct kobj *a, const struct kobj *b)
 {
 	int c = cmp_u32(a->type, b->type);
@@ -39,7 +50,7 @@ int kobj_cmp(const struct kobj *a, const struct kobj *b)
 	case KOBJ_NONE:
 		return 0;
 	case KOBJ_SYSCTL:
-		return strncmp(a->sysctl.path, b->sysctl.path, SYSCTL_PATH);
+		return sysctl_cmp(&a->sysctl, &b->sysctl);
 	case KOBJ_LINK:
 		return strncmp(a->link.name, b->link.name, IFNAME_LEN);
 	case KOBJ_ADDR:

@@ -36,9 +36,13 @@ int klist_add(struct klist *l, const struct kobj *o)
 	return 0;
 }
 
+/* Then routes by device: the kernel has routes of one key on several. */
 static int by_key(const void *a, const void *b)
 {
-	return kobj_cmp(a, b);
+	const struct kobj *x = a, *y = b;
+	int c = kobj_cmp(x, y);
+
+	return c || x->type != KOBJ_ROUTE ? c : strncmp(x->route.oif, y->route.oif, IFNAME_LEN);
 }
 
 void klist_sort(struct klist *l)
@@ -47,15 +51,24 @@ void klist_sort(struct klist *l)
 		qsort(l->v, l->n, sizeof(*l->v), by_key);
 }
 
-/* Of several with one key (fe80::/64 of each device) ours stays, else any. */
+static bool is_by_ra(const struct kobj *o)
+{
+	return o->type == KOBJ_ROUTE && o->foreign && o->route.protocol == RTPROT_RA;
+}
+
+/* Of several with one key (fe80::/64 of each device) ours stays, else any, but of routes by
+ * router advertisement, which nobody wants, all do: each names a device that lives by it. */
 static void unique(struct klist *l)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < l->n; i++) {
-		if (!n || kobj_cmp(&l->v[n - 1], &l->v[i]))
+		const struct kobj *last = n ? &l->v[n - 1] : NULL;
+
+		if (!n || kobj_cmp(last, &l->v[i]) ||
+		    (is_by_ra(&l->v[i]) && by_key(last, &l->v[i])))
 			l->v[n++] = l->v[i];
-		else if (l->v[n - 1].foreign && !l->v[i].foreign)
+		else if (last->foreign && !l->v[i].foreign)
 			l->v[n - 1] = l->v[i];
 	}
 	l->n = n;

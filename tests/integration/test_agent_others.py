@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Machines that had a life before fairlead: what others made there is neither used nor touched."""
+import pytest
+
 from agent_world import POOL4, pool, pools, wait_ping, world
-from harness import built, wait_for
+from harness import built, veth, wait_for
 
 
 def vxlan(node):
@@ -77,3 +79,53 @@ def test_kernel_without_ipv6(world):
     assert "without IPv6" in a.keeper.program.log() and " warn " not in a.keeper.program.log()
     assert "fe80::1/" not in a.ns.run("ip", "-6", "addr", "show", "dev", p.host_if).stdout
     assert p.check() == (0, None) and p.delete() == (0, None)
+
+
+ADVERTISE = """
+from scapy.all import Ether, ICMPv6ND_RA, ICMPv6NDOptPrefixInfo, ICMPv6NDOptSrcLLAddr, IPv6, get_if_hwaddr, sendp
+import sys
+dev, prefix = sys.argv[1:]
+mac = get_if_hwaddr(dev)
+sendp(Ether(src=mac, dst="33:33:00:00:00:01") / IPv6(src="fe80::77", dst="ff02::1", hlim=255) / ICMPv6ND_RA(routerlifetime=1800)
+      / ICMPv6NDOptSrcLLAddr(lladdr=mac) / ICMPv6NDOptPrefixInfo(prefix=prefix, prefixlen=64), iface=dev, verbose=False)
+"""
+
+
+def ra_routes(node):
+    return sorted((r["dev"], r["gateway"]) for r in node.ns.ip("-6", "route", "show", "default") if r["protocol"] == "ra")
+
+
+@pytest.mark.parametrize("devs", [["eth0"], ["eth1"], ["eth0", "eth1"]], ids=" ".join)
+def test_routes_by_router_advertisement_stay(world, devs):
+    """A host that forwards takes no router advertisement and drops what it has, unless told so first."""
+    def before(node):
+        node.ns.run("ip", "-6", "route", "del", "default")
+        far = world.netns("mgmt")
+        veth(far, "eth1", node.ns, "eth1", [], [])
+        for dev in devs:
+            node.ns.sysctl(f"net.ipv6.conf.{dev}.accept_ra", 1)
+            ns, at = (world.router, node.uplink_port) if dev == "eth0" else (far, "eth1")
+            wait_for(lambda: (ns.run("/usr/bin/python3", "-c", ADVERTISE, at, f"fd00:{dev[3]}a::"),
+                              dev in dict(ra_routes(node)))[1], 10, f"a default route by RA on {dev}")
+        had.extend(ra_routes(node))
+    had = []
+    world.store.apply(*pools("Direct"))
+    a = world.add_node("n1", before=before)
+    assert [dev for dev, _ in had] == devs
+    world.store.apply(a.object())
+    a.wait_serving()
+    assert a.ns.run("sysctl", "-n", "net.ipv6.conf.all.forwarding").stdout.strip() == "1"
+    assert ra_routes(a) == had
+
+
+def test_advertisements_that_somebody_else_takes(world):
+    """systemd-networkd and NetworkManager turn the kernel's accept_ra off and set the routes themselves."""
+    def before(node):
+        node.ns.run("ip", "-6", "route", "del", "default")
+        node.ns.sysctl("net.ipv6.conf.eth0.accept_ra", 0)
+        node.ns.run("ip", "-6", "route", "add", "default", "via", "fe80::77", "dev", "eth0", "proto", "ra", "metric", "100")
+    a = world.add_node("n1", before=before)
+    world.store.apply(*pools("Direct"), a.object())
+    a.wait_serving()
+    assert ra_routes(a) == [("eth0", "fe80::77")]
+    assert a.ns.run("sysctl", "-n", "net.ipv6.conf.eth0.accept_ra").stdout.strip() == "0"

@@ -321,21 +321,23 @@ static void test_self(void **state)
 
 	snprintf(link, sizeof(link), "link vxlan0 kind 3 mtu 1450 mac %s master -",
 		 mac_str(&m, mac));
-	self.ra_routes = 1;
+	strcpy(self.ra[self.n_ra++], "eth0");
+	strcpy(self.ra[self.n_ra++], "mgmt0");
 	route_plan_self(&self, &out);
-	assert_int_equal(out.n, 9);
-	assert_int_equal(out.v[4].link.vni, 4096);
-	assert_int_equal(out.v[4].link.vxlan_port, 4789);
-	assert_true(addr_eq(&out.v[4].link.vxlan_local, &self.node.ip[ROUTE_V4]));
+	assert_int_equal(out.n, 10);
+	assert_int_equal(out.v[5].link.vni, 4096);
+	assert_int_equal(out.v[5].link.vxlan_port, 4789);
+	assert_true(addr_eq(&out.v[5].link.vxlan_local, &self.node.ip[ROUTE_V4]));
 	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
-	     "sysctl net/ipv6/conf/eth0/accept_ra=2", "addr 169.254.1.1/32 dev lo scope 253", link,
+	     "sysctl net/ipv6/conf/eth0/accept_ra=2", "sysctl net/ipv6/conf/mgmt0/accept_ra=2",
+	     "addr 169.254.1.1/32 dev lo scope 253", link,
 	     "sysctl net/ipv6/conf/vxlan0/accept_ra=0",
 	     "sysctl net/ipv6/conf/vxlan0/disable_ipv6=0", "addr 10.244.1.0/32 dev vxlan0 scope 0",
 	     "addr fd00:244:1::/128 dev vxlan0 scope 0");
 
 	/* An IPv6-only underlay costs 20 bytes more. */
 	self.node.ip[ROUTE_V4] = (struct ipaddr){ 0 };
-	self.ra_routes = 0;
+	self.n_ra = 0;
 	route_plan_self(&self, &out);
 	assert_int_equal(out.v[3].link.mtu, 1430);
 	assert_true(addr_eq(&out.v[3].link.vxlan_local, &self.node.ip[ROUTE_V6]));
@@ -389,7 +391,7 @@ static void test_without_ipv6(void **state)
 	struct route_self self = node_a();
 	struct route_out out = { .no_ipv6 = true };
 
-	self.ra_routes = 1;
+	strcpy(self.ra[self.n_ra++], "eth0");
 	self.vxlan = false;
 	route_plan_self(&self, &out);
 	WANT(&out, "sysctl net/ipv4/ip_forward=1", "addr 169.254.1.1/32 dev lo scope 253");
@@ -466,6 +468,8 @@ static void test_uplink(void **state)
 		route_of("0.0.0.0/0", "eth1", "192.168.10.1", 200, RTPROT_STATIC),
 		route_of("0.0.0.0/0", "eth0", "10.0.2.2", 100, RTPROT_DHCP),
 		route_of("::/0", "eth1", "fe80::1", 1024, RTPROT_RA),
+		route_of("::/0", "eth0", "fe80::2", 1024, RTPROT_RA),
+		route_of("2001:db8::/32", "eth1", "fe80::3", 1024, RTPROT_RA),
 		route_of("192.168.0.0/16", "eth1", "192.168.10.254", 0, RTPROT_STATIC),
 		route_of("192.168.10.0/24", "eth1", NULL, 0, RTPROT_KERNEL),
 	};
@@ -482,11 +486,12 @@ static void test_uplink(void **state)
 	assert_int_equal(u.n_subnets, 2);
 	assert_string_equal(prefix_str(&u.subnets[0], text), "192.168.10.11/24");
 	assert_string_equal(prefix_str(&u.subnets[1], text), "fd00:10::11/64");
-	assert_int_equal(u.ra_routes, 1);
+	assert_int_equal(u.n_ra, 2);
+	assert_string_equal(u.ra[0], "eth1");
+	assert_string_equal(u.ra[1], "eth0");
 
 	assert_true(uplink_find(have, n, NULL, &gone, 1, &u));
 	assert_string_equal(u.name, "eth0"); /* the lower metric */
-	assert_int_equal(u.ra_routes, 0);
 	assert_true(uplink_find(have, n, NULL, &announced, 1, &u));
 	assert_string_equal(u.name, "eth0");
 	assert_true(uplink_find(have, n, "eth1", &gone, 1, &u));

@@ -196,9 +196,9 @@ void route_plan_self(const struct route_self *self, struct route_out *out)
 	want_sysctl(out, "1", "net/ipv4/ip_forward%s", "");
 	want_sysctl(out, "1", "net/ipv6/conf/all/forwarding%s", "");
 	/* A forwarding host takes no router advertisements unless told so (kernel's
-	 * ip-sysctl, accept_ra): the node would lose its own default route. */
-	if (self->ra_routes)
-		want_sysctl(out, "2", "net/ipv6/conf/%s/accept_ra", self->uplink);
+	 * ip-sysctl, accept_ra), and loses at once what it has by them: its default route. */
+	for (size_t i = 0; i < self->n_ra; i++)
+		want_sysctl(out, "2", "net/ipv6/conf/%s/accept_ra", self->ra[i]);
 
 	/* Answers pods' ARP for their gateway; scope link, so that it is never the source
 	 * of the node's own packets. */

@@ -35,6 +35,7 @@
 #define ROUTE_GATEWAY6   "fe80::1"     /* on every host link and bridge */
 
 #define ROUTE_SUBNETS 16
+#define ROUTE_RA      8
 
 enum route_family { ROUTE_V4, ROUTE_V6, ROUTE_FAMILIES };
 
@@ -58,8 +59,9 @@ struct route_self {
 	uint32_t uplink_mtu;                  /* bytes */
 	struct prefix subnets[ROUTE_SUBNETS]; /* addresses with length, as on the uplink */
 	size_t n_subnets;
-	bool vxlan;        /* some pool is tunnelled: vxlan0 is wanted */
-	uint8_t ra_routes; /* IPv6 default route on the uplink came by router advertisement */
+	bool vxlan;                    /* some pool is tunnelled: vxlan0 is wanted */
+	char ra[ROUTE_RA][IFNAME_LEN]; /* devices that live by router advertisements */
+	size_t n_ra;
 };
 
 struct route_endpoint {

@@ -49,6 +49,17 @@ static const char *choose(const struct kobj *have, size_t n, const char *forced,
 	return dev ? dev : default_dev(have, n, AF_INET6);
 }
 
+static void note_ra(struct uplink *u, const struct kobj *o)
+{
+	if (o->type != KOBJ_ROUTE || o->route.protocol != RTPROT_RA || !o->route.oif[0] ||
+	    u->n_ra == ROUTE_RA)
+		return;
+	for (size_t i = 0; i < u->n_ra; i++)
+		if (!strncmp(u->ra[i], o->route.oif, IFNAME_LEN))
+			return;
+	memcpy(u->ra[u->n_ra++], o->route.oif, IFNAME_LEN);
+}
+
 bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 		 const struct ipaddr *node_ips, size_t n_ips, struct uplink *out)
 {
@@ -56,6 +67,8 @@ bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 	bool found = false;
 
 	*out = (struct uplink){ 0 };
+	for (size_t i = 0; i < n; i++)
+		note_ra(out, &have[i]);
 	if (!dev)
 		return false;
 	for (size_t i = 0; i < n; i++) {
@@ -68,13 +81,10 @@ bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 			   !addr_is_link_local(&o->addr.addr.addr) &&
 			   out->n_subnets < ROUTE_SUBNETS) {
 			out->subnets[out->n_subnets++] = o->addr.addr;
-		} else if (is_default(o) && !strcmp(o->route.oif, dev) &&
-			   o->route.protocol == RTPROT_RA) {
-			out->ra_routes = 1;
 		}
 	}
 	if (!found) {
-		*out = (struct uplink){ 0 };
+		out->n_subnets = 0;
 		return false;
 	}
 	snprintf(out->name, sizeof(out->name), "%s", dev);

@@ -8,12 +8,15 @@ struct uplink {
 	uint32_t mtu;          /* bytes */
 	struct prefix subnets[ROUTE_SUBNETS];
 	size_t n_subnets;
-	uint8_t ra_routes; /* its IPv6 default route came by router advertisement (RFC 4861) */
+	/* Of any device: it has IPv6 routes that came by router advertisement (RFC 4861). */
+	char ra[ROUTE_RA][IFNAME_LEN];
+	size_t n_ra;
 };
 
 /* `have[0..n)`: links, addresses and routes of the node, any order. The uplink is `forced`,
  * else the interface (not lo) that holds one of the Node's own addresses, else that of the default
- * route (the lowest metric; IPv4 before IPv6). False, and *out all zero: there is none. */
+ * route (the lowest metric; IPv4 before IPv6). False: there is none, and only out->ra
+ * says something. */
 bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 		 const struct ipaddr *node_ips, size_t n_ips, struct uplink *out);
 
