@@ -208,7 +208,7 @@ int agent_ipam_take(struct agent *a, const struct ipam_request *q, struct arena 
 	if (is_blank(a->ipam))
 		return err_set(e, -EAGAIN,
 			       "there was no address book: it is made from the kernel once the "
-			       "store is in sync");
+			       "store was heard");
 	arena_init(&mine, 0);
 	rc = take_turn(a, q, &mine, out, e);
 	if (!rc && out->verdict == IPAM_TAKEN)
@@ -312,6 +312,8 @@ int agent_ipam_sync(struct agent *a, struct err *e)
 
 void agent_ipam_adopt(struct agent *a)
 {
+	if (a->ipam->rebuilt)
+		return;
 	if (a->ipam->lost)
 		agent_rebuild(a);
 	a->ipam->rebuilt = true;

@@ -18,7 +18,7 @@ const struct ipam *agent_ipam_book(const struct agent *a);
 
 /* Tells the book what the store says now. */
 int agent_ipam_sync(struct agent *a, struct err *e);
-/* Once, when the kernel was compared with the store: takes over what a lost journal held. */
+/* When the store was heard, in sync or stale: takes over what a lost journal held, once. */
 void agent_ipam_adopt(struct agent *a);
 /* Is this host link, which nobody wants, to be left alone: the reaper has it, or the journal was
  * lost and a living pod that nobody recognised may be behind it? */

@@ -44,11 +44,11 @@ static void in_kernel(struct agent *a)
 {
 	struct agent_store *s = a->store;
 
+	agent_ipam_adopt(a); /* first: what is not in the book goes in what follows */
 	if (!s->adopted && !s->live) {
 		agent_kernel_start(a); /* adds, and deletes nothing */
 	} else if (!s->adopted) {
 		s->adopted = true;
-		agent_ipam_adopt(a); /* first: what is not in the book goes in the next two */
 		agent_kernel_adopt(a);
 		agent_nft_adopt(a);
 	}

@@ -246,3 +246,15 @@ def test_full_disk_loses_no_answer(world, request):
         assert p.check() == (0, None)
     new = world.pod(n1, "new")
     assert not {i for p in pods for i in p.ips} & set(new.ips), "no address is given out twice"
+
+
+def test_unreadable_object_does_not_stop_a_new_node(world):
+    """Its list is never whole, so nothing is taken away; pods still come."""
+    world.store.apply(*pools(), pod_object("bad", "n1"))
+    bad, = world.store.path.glob("**/bad.json")
+    bad.write_text("{")
+    node = world.add_node("n1", 10)
+    world.store.apply(node.object())
+    node.wait_serving()
+    p = world.pod(node, "p")
+    assert p.check() == (0, None)
