@@ -63,33 +63,47 @@ def racks(plain):
     return {line.split()[1]: int(line.split()[2]) for line in state.splitlines() if line.startswith(("rack", "router"))}
 
 
+# Prints every frame that any device of its namespace receives or sends.
+CAPTURE = """
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
+print("ready", flush=True)
+while True:
+    print(s.recv(65536).hex(), flush=True)
+"""
+
+
 def seen_on_the_wire(plain, where, source, target, port, out):
     """How the packets of a probe in each family look in a switch: "plain", "vxlan", both or neither."""
+    from scapy.all import TCP, UDP, Ether
+    from scapy.layers.vxlan import VXLAN
+
+    def segments():
+        for line in out.read_text().splitlines()[1:]:
+            frame, look = Ether(bytes.fromhex(line)), "plain"
+            if UDP in frame and frame[UDP].dport == 4789:
+                frame, look = VXLAN(bytes(frame[UDP].payload)), "vxlan"
+            if TCP in frame and port in (frame[TCP].sport, frame[TCP].dport):
+                yield look, frame[TCP]
+
+    def whole():
+        """Both connections were closed, so their ends are the last to come: twice two FINs, in and out."""
+        found = list(segments())
+        assert sum("F" in str(t.flags) or "R" in str(t.flags) for _, t in found) >= 8, found
+        return True
     with open(out, "w") as f:
-        p = subprocess.Popen(["nsenter", "-n", "-t", str(racks(plain)[where]), "tcpdump", "-i", "any", "-nn", "-l",
-                              "--immediate-mode", "udp", "port", "4789", "or", "port", str(port)],
-                             stdout=f, stderr=subprocess.PIPE, text=True)
+        p = subprocess.Popen(["nsenter", "-n", "-t", str(racks(plain)[where]), "/usr/bin/python3", "-c", CAPTURE],
+                             stdout=f)
     try:
-        while "listening" not in p.stderr.readline():
-            assert p.poll() is None
+        wait_for(lambda: out.read_text().startswith("ready"), 10, "the capture runs")
         for family in (4, 6):
             assert plain.probe(source, f"{target}:{port}", "--family", family)["code"] == 0
-
-        def whole():
-            """Both connections were closed, so their ends are the last to come."""
-            text = out.read_text()
-            assert len(re.findall(r"Flags \[[FR]", text)) >= 4, text
-            return True
         wait_for(whole, 5, "the capture holds both connections")
     finally:
-        p.terminate()
+        p.kill()
         p.wait()
-    looks = set()
-    lines = out.read_text().splitlines()
-    for before, line in zip([""] + lines, lines):
-        if f".{port}: Flags" in line or f".{port} > " in line:  # of VXLAN the outer packet is on the line before
-            looks.add("vxlan" if "VXLAN" in before + line else "plain")
-    return looks
+    return {look for look, _ in segments()}
 
 
 def pair(plain, same_rack):
