@@ -20,11 +20,16 @@ static const char *value_in(const struct klist *have, const char *path)
 
 static bool is_nodes(struct agent *a, const struct ksysctl *s)
 {
-	char uplink[SYSCTL_PATH];
+	const struct route_self *self = agent_plan_self(a);
+	char path[SYSCTL_PATH];
 
-	snprintf(uplink, sizeof(uplink), "net/ipv6/conf/%s/accept_ra", agent_plan_self(a)->uplink);
+	for (size_t i = 0; i < self->n_ra; i++) {
+		snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", self->ra[i]);
+		if (!strcmp(s->path, path))
+			return true;
+	}
 	return !strcmp(s->path, "net/ipv4/ip_forward") ||
-	       !strcmp(s->path, "net/ipv6/conf/all/forwarding") || !strcmp(s->path, uplink);
+	       !strcmp(s->path, "net/ipv6/conf/all/forwarding");
 }
 
 static bool noted(const struct buf *b, const char *path)

@@ -116,6 +116,8 @@ def test_routes_by_router_advertisement_stay(world, devs):
     a.wait_serving()
     assert a.ns.run("sysctl", "-n", "net.ipv6.conf.all.forwarding").stdout.strip() == "1"
     assert ra_routes(a) == had
+    saved = (a.keeper.state_dir / "sysctl.saved").read_text().splitlines()
+    assert sorted(x for x in saved if "accept_ra" in x) == [f"net/ipv6/conf/{dev}/accept_ra 1" for dev in devs]
 
 
 def test_advertisements_that_somebody_else_takes(world):
