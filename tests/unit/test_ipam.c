@@ -395,6 +395,34 @@ static void owner_decides(void **state)
 	buf_fini(&j);
 }
 
+/* An entry that no journal can hold, by whatever wrote it, is refused; the others are answered. */
+static void endless_handle(void **state)
+{
+	struct sim *m = *state;
+	size_t b = sim_host(m, "b");
+	struct object *o;
+	struct ipblock *block;
+	char *handle;
+
+	sim_pool(m, "10.1.0.0/26", 26);
+	sim_sync(m);
+	assert_int_equal(want(m, b, "b1", "10.1.0.1"), 0);
+	o = cluster_take(m->store, KIND_IPBLOCK, NULL, "10-1-0-0-26");
+	block = o->body;
+	handle = arena_alloc(&o->arena, 20000);
+	memset(handle, 'x', 19999);
+	block->spec.borrowed.v = arena_array(&o->arena, 2, sizeof(*block->spec.borrowed.v));
+	block->spec.borrowed.v[0] = (struct block_borrow){ .node = "a", .handle = handle };
+	block->spec.borrowed.v[1] = (struct block_borrow){ .node = "a", .handle = "h" };
+	block->spec.borrowed.n = 2;
+	sim_put(m, o);
+	sim_sync(m);
+	sim_keep(m, b);
+	block = cluster_get(m->store, KIND_IPBLOCK, NULL, "10-1-0-0-26")->body;
+	assert_int_equal(block->spec.borrowed.v[0].state, BORROW_REFUSED);
+	assert_int_equal(block->spec.borrowed.v[1].state, BORROW_GRANTED);
+}
+
 static void borrow_when_full(void **state)
 {
 	struct sim *m = *state;
@@ -906,6 +934,7 @@ int main(void)
 		T(fixed_address),
 		T(fixed_in_foreign_block),
 		T(owner_decides),
+		T(endless_handle),
 		T(borrow_when_full),
 		T(nobody_to_borrow_from),
 		T(subnets_on_a_link),

@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LOST_MS   5000  /* the view had time enough to show who was faster */
-#define FORGET_MS 60000 /* an unknown write that gives nothing up may be forgotten */
+#define LOST_MS   5000              /* the view had time enough to show who was faster */
+#define FORGET_MS 60000             /* an unknown write that gives nothing up may be forgotten */
+#define NAMES_MAX (JOURNAL_MAX / 2) /* of a borrower: what a loan's entry has room for */
 
 struct keeping {
 	struct ipam *s;
@@ -81,7 +82,8 @@ static bool can_lend(const struct keeping *k, const struct view_block *b,
 	const struct suitable fresh = { .now = k->t->now };
 	const struct suitable any = { .now = k->t->now, .cooling = true };
 
-	if (!p || p->p->spec.strictAffinity || !block_usable(k->s, b))
+	if (!p || p->p->spec.strictAffinity || !block_usable(k->s, b) ||
+	    strlen(w->node) + strlen(w->handle) > NAMES_MAX)
 		return false;
 	if (!w->address.family)
 		return free_address(k->s, b, &fresh, a) || free_address(k->s, b, &any, a);
