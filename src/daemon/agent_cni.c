@@ -114,6 +114,14 @@ void agent_cni_wake(struct agent *a)
 	s->waking = false;
 }
 
+bool agent_cni_waits(const struct agent *a)
+{
+	for (const struct cni_call *c = a->cni ? a->cni->calls : NULL; c; c = c->next)
+		if (c->waiting)
+			return true;
+	return false;
+}
+
 struct cni_call *cni_waiting(struct agent *a, const struct cni_request *q)
 {
 	for (struct cni_call *c = a->cni->calls; c; c = c->next)

@@ -9,3 +9,5 @@ int agent_cni_open(struct agent *a, struct err *e); /* asks the keeper for the s
 void agent_cni_close(struct agent *a);
 /* Something that a waiting ADD may wait for has changed. */
 void agent_cni_wake(struct agent *a);
+/* Does an ADD wait for anything? */
+bool agent_cni_waits(const struct agent *a);

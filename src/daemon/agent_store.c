@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_store: see agent_store.h. */
 #include "daemon/agent_store.h"
+#include "daemon/agent_cni.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -16,10 +17,18 @@
 static const uint8_t kinds[] = { KIND_NODE, KIND_POD, KIND_IPPOOL, KIND_IPBLOCK,
 				 KIND_IPRESERVATION };
 
+/* Taking in the view of all blocks costs the address book what the cluster is large. What other
+ * nodes do among themselves it may learn a little later, and of many changes at once. */
+#define OTHERS_LATER 0.1 /* seconds */
+
+enum ipam_due { IPAM_KNOWS, IPAM_LATER, IPAM_NOW };
+
 struct agent_store {
+	struct agent *agent;
 	struct mirror *mirror;
 	bool live, stale, adopted;
-	bool ipam_due; /* something that core/ipam reads changed */
+	uint8_t ipam_due; /* enum ipam_due: something that core/ipam reads changed */
+	ev_timer later;
 	int64_t revision, observed;
 };
 
@@ -30,13 +39,66 @@ struct asked {
 	void *arg;
 };
 
+/* Ours, or lent to us. */
+static bool is_our_block(const struct agent *a, const struct object *o)
+{
+	const char *self = a->role->cfg.node;
+	const struct ipblock *b = o ? o->body : NULL;
+
+	if (!b)
+		return false;
+	if (b->spec.node && !strcmp(b->spec.node, self))
+		return true;
+	for (uint32_t i = 0; i < b->spec.borrowed.n; i++)
+		if (b->spec.borrowed.v[i].node && !strcmp(b->spec.borrowed.v[i].node, self))
+			return true;
+	return false;
+}
+
+static enum ipam_due due_of(const struct agent *a, const struct object *old,
+			    const struct object *now)
+{
+	const struct object *any = now ? now : old;
+
+	switch (any->kind->id) {
+	case KIND_POD:
+		return IPAM_KNOWS;
+	case KIND_NODE:
+		return strcmp(any->meta->name, a->role->cfg.node) ? IPAM_LATER : IPAM_NOW;
+	case KIND_IPBLOCK:
+		return is_our_block(a, old) || is_our_block(a, now) ? IPAM_NOW : IPAM_LATER;
+	}
+	return IPAM_NOW;
+}
+
 static void on_changed(void *arg, const struct object *old, const struct object *now)
 {
 	struct agent *a = arg;
+	enum ipam_due due = due_of(a, old, now);
 
-	if ((now ? now : old)->kind->id != KIND_POD)
-		a->store->ipam_due = true;
+	if (due > a->store->ipam_due)
+		a->store->ipam_due = due;
 	agent_plan_changed(a, old, now);
+}
+
+static void tell_ipam(struct agent *a)
+{
+	struct agent_store *s = a->store;
+	struct err e;
+
+	ev_timer_stop(a->role->loop, &s->later);
+	s->ipam_due = IPAM_KNOWS;
+	if (agent_ipam_sync(a, &e))
+		log_error("address book: %s", e.text);
+	agent_plan_tunnel_changed(a);
+}
+
+static void on_later(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_store *s = w->data;
+
+	tell_ipam(s->agent);
+	agent_wake(s->agent);
 }
 
 /* The kernel holds everything up to the last sync. */
@@ -63,21 +125,23 @@ static void on_synced(void *arg, const struct rec_sync *y)
 	struct agent_store *s = a->store;
 	/* A list with gaps is no reason to take anything away. */
 	bool live = y->in_sync && !y->stale && !mirror_incomplete(s->mirror);
-	struct err e;
 
 	if (y->stale && !s->stale)
 		log_warn("the store is out of reach (%s); going on with what was last seen",
 			 y->text ? y->text : "no reason given");
 	if (live && !s->live)
 		log_info("in sync with the store at revision %lld", (long long)y->revision);
-	s->ipam_due |= live != s->live;
+	if (live != s->live || agent_cni_waits(a))
+		s->ipam_due = IPAM_NOW;
 	s->stale = y->stale;
 	s->live = live;
 	s->revision = y->revision;
-	if (s->ipam_due && agent_ipam_sync(a, &e))
-		log_error("address book: %s", e.text);
-	s->ipam_due = false;
-	agent_plan_tunnel_changed(a);
+	if (s->ipam_due == IPAM_NOW) {
+		tell_ipam(a);
+	} else if (s->ipam_due == IPAM_LATER && !ev_is_active(&s->later)) {
+		ev_timer_set(&s->later, OTHERS_LATER, 0.);
+		ev_timer_start(a->role->loop, &s->later);
+	}
 	agent_plan_flush(a, in_kernel);
 }
 
@@ -116,6 +180,9 @@ int agent_store_open(struct agent *a, struct err *e)
 	a->store = calloc(1, sizeof(*a->store));
 	if (!a->store)
 		return err_set(e, -ENOMEM, "no memory");
+	a->store->agent = a;
+	ev_timer_init(&a->store->later, on_later, OTHERS_LATER, 0.);
+	a->store->later.data = a->store;
 	a->store->mirror = mirror_new(a->role, kinds, sizeof(kinds), &ops, a, e);
 	return a->store->mirror ? 0 : e->code;
 }
@@ -124,6 +191,7 @@ void agent_store_close(struct agent *a)
 {
 	if (!a->store)
 		return;
+	ev_timer_stop(a->role->loop, &a->store->later);
 	mirror_free(a->store->mirror);
 	free(a->store);
 	a->store = NULL;

@@ -2,6 +2,8 @@
 """Nodes in two racks: pods reach each other in every mode and family, and the wire carries VXLAN
 where it must and nowhere else."""
 import ipaddress
+import subprocess
+import time
 
 import pytest
 
@@ -114,7 +116,6 @@ def test_mode_change_while_running(world, capture):
     p, q = world.pod(a, "p"), world.pod(b, "q")
     wait_ping(p.ns, q.ip(4))
     flow = p.ns.argv("ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", "60", q.ip(4))
-    import subprocess
     running = subprocess.Popen(flow, stdout=subprocess.PIPE, text=True)
     world.store.apply(*pools("Direct"))
 
@@ -162,3 +163,41 @@ def test_borrowed_addresses_are_host_routes(world):
     wait_ping(p.ns, q.ip(4))
     assert p.delete() == (0, None)
     wait_for(lambda: wanted not in b.routes(), 10, "the loan ends with the pod")
+
+
+def test_one_changed_block_touches_one_route(world):
+    """In a cluster of 300 nodes with 4 blocks each; `ip monitor` sees what is written."""
+    objects = [pool("pool4", "10.0.0.0/8")]
+    for i in range(300):
+        ip = f"172.20.{i // 250}.{i % 250 + 1}"
+        objects.append({"apiVersion": "v1", "kind": "Node", "metadata": {"name": f"peer{i}"},
+                        "status": {"addresses": [{"type": "InternalIP", "address": ip}]}})
+        for b in range(4):
+            objects.append(block(f"10.{100 + i // 256}.{i % 256}.{b * 64}", f"peer{i}", tunnel=b == 0))
+    world.store.apply(*objects)
+    n1 = world.add_node("n1")
+    world.store.apply(n1.object())
+    n1.wait_serving()
+    wait_for(lambda: sum(r.get("dev") == "vxlan0" for r in n1.routes().values()) == 1200, 20)
+    assert n1.ns.sh("bridge fdb show dev vxlan0 | grep -c dst").stdout.strip() == "300"
+
+    monitor = subprocess.Popen(n1.ns.argv("ip", "monitor", "route", "neigh", "link", "address"),
+                               stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: "ip" in open(f"/proc/{monitor.pid}/comm").read(), 5)
+    time.sleep(0.3)
+    world.store.apply(block("10.200.0.0", "peer7"))
+    wait_for(lambda: "10.200.0.0/26" in n1.routes(), 5)
+    world.store.delete(block("10.200.0.0", "peer7"))
+    wait_for(lambda: "10.200.0.0/26" not in n1.routes(), 5)
+    time.sleep(0.3)
+    monitor.terminate()
+    lines = monitor.communicate()[0].splitlines()
+    assert [l.split(" via")[0] for l in lines] == ["10.200.0.0/26", "Deleted 10.200.0.0/26"], lines
+
+
+def block(first, node, tunnel=False):
+    spec = {"cidr": f"{first}/26", "pool": "pool4", "node": node}
+    if tunnel:
+        spec["tunnelAddress"] = first
+    return {"apiVersion": "fairlead.io/v1", "kind": "IPBlock",
+            "metadata": {"name": first.replace(".", "-") + "-26"}, "spec": spec}
