@@ -178,7 +178,8 @@ def test_one_changed_block_touches_one_route(world):
     n1 = world.add_node("n1")
     world.store.apply(n1.object())
     n1.wait_serving()
-    wait_for(lambda: sum(r.get("dev") == "vxlan0" for r in n1.routes().values()) == 1200, 20)
+    # with the node's own tunnel address, which it claims first
+    wait_for(lambda: sum("prefsrc" in r for r in n1.routes().values()) == 1200, 20)
     assert n1.ns.sh("bridge fdb show dev vxlan0 | grep -c dst").stdout.strip() == "300"
 
     monitor = subprocess.Popen(n1.ns.argv("ip", "monitor", "route", "neigh", "link", "address"),
