@@ -199,7 +199,7 @@ static json_t *crd_of(const struct kind *k)
 	size_t n = 0;
 	json_t *j;
 
-	for (; k->name[n] && n < sizeof(singular) - 1; n++)
+	for (; n < sizeof(singular) - 1 && k->name[n]; n++)
 		singular[n] = (char)tolower((unsigned char)k->name[n]);
 	singular[n] = 0;
 	j = json_pack("{s:s, s:s, s:{s:s+}, s:{s:s, s:s, s:{s:s, s:s+, s:s, s:s}, s:[o]}}",
