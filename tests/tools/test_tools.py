@@ -3,6 +3,7 @@
 import importlib.machinery
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -133,6 +134,26 @@ def test_root_state_compares():
     assert "+sysctl: net/a = 1" in compare(before, ["network: lo", "sysctl: net/a = 1", "sysctl: net/b = 1"])
     assert "+network: eth9" in compare(before, ["network: eth9", *before])
     assert "-network: lo" in compare(before, before[1:])
+    assert compare(["cgroups: /gone", "ebpf: prog 7"], []) == []
+    assert "+ebpf: prog 8" in compare(["ebpf: prog 7"], ["ebpf: prog 7", "ebpf: prog 8"])
+
+
+@pytest.mark.alone
+def test_root_state_of_cgroups():
+    """A new empty cgroup is ours to explain, one in which others live is not."""
+    compare = load("root-state").compare
+    top = next(p for p in (Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup")) if (p / "cgroup.procs").exists())
+    group = top / f"fltest{os.getpid()}"
+    group.mkdir()
+    try:
+        assert f"+cgroups: {group}" in compare([], [f"cgroups: {group}"])
+        other = subprocess.Popen(["sleep", "30"], env={"PATH": os.environ["PATH"]})
+        (group / "cgroup.procs").write_text(str(other.pid))
+        assert compare([], [f"cgroups: {group}"]) == []
+        other.kill()
+        other.wait()
+    finally:
+        group.rmdir()
 
 
 @pytest.mark.alone
