@@ -68,7 +68,8 @@ struct podrun {
 	size_t n_ips;
 	struct crun *runs;
 	size_t n_runs;
-	ev_timer timer; /* of the state: BACKOFF, ENDING's grace */
+	ev_timer timer; /* of the state: BACKOFF, ENDING's grace, DELETING's next try */
+	int del_tries;
 	double backoff;
 	bool dirty;         /* the status is not in the store yet */
 	char why[ERR_TEXT]; /* what failed last */
@@ -103,14 +104,27 @@ void podrun_adopt(struct podrun *p, const struct sandbox *s);
 /* Starts waiting pods as far as there is room. */
 void podrun_next(struct kubelet *k);
 bool podrun_child(struct podrun *p, pid_t pid, int status);
-/* A step failed: undo, and try again later. */
-void podrun_fail(struct podrun *p, const struct err *e);
 void podrun_set(struct podrun *p, enum podrun_state state);
 void podrun_record(struct podrun *p, enum sandbox_phase phase);
-/* From container.c: all run and are ready; or all ended for good. */
+int podrun_watch_pause(struct podrun *p); /* its death is a failure of the pod */
+
+/* podup.c */
+void podrun_begin(struct podrun *p);
+/* From container.c: all run and are ready. */
 void podrun_ready(struct podrun *p);
+/* For ADD and DEL alike; the texts are written into the caller's memory. */
+void podrun_cni_args(const struct podrun *p, struct cnirun_args *a, char *args, size_t n,
+		     char *netns, size_t m);
+
+/* poddown.c */
+void podrun_down(struct podrun *p);
+void podrun_gone(struct podrun *p);    /* nothing is left but the pause process and the folder */
+void podrun_release(struct podrun *p); /* forgets it; the Pod that waits for its name begins */
+/* A step failed: undo, and try again later. */
+void podrun_fail(struct podrun *p, const struct err *e);
+/* From container.c: all ended for good; while ENDING: no process is left. */
 void podrun_finished(struct podrun *p);
-void podrun_stopped(struct podrun *p); /* while ENDING: no process is left */
+void podrun_stopped(struct podrun *p);
 
 /* container.c */
 int containers_start(struct podrun *p, struct err *e);

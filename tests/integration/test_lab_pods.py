@@ -190,6 +190,22 @@ def test_network_that_fails_is_told_and_tried_again(lab, manifest):
     assert a.probe("n1", "default/late:80")["code"] == 0
 
 
+def test_del_is_repeated_until_it_works(lab, manifest):
+    """A pod deleted while nobody answers on the agent's socket: nothing of it is left in the end."""
+    path = manifest(pod("web", "n1"))
+    a = lab("--nodes", 1, "--racks", 1, manifests=[path])
+    sock = Path(a.status()["nodes"][0]["run"]) / "cni.sock"
+    pods = Path(f"/run/fairlead-lab/{a.name}/nodes/n1/pods")
+    away = sock.rename(sock.with_suffix(".away"))
+    a.store("delete", "--wait=0", "-f", path)
+    log = Path(f"/run/fairlead-lab/{a.name}/nodes/n1/log/lab-node.log")
+    wait_for(lambda: log.read_text().count("CNI DEL") > 1, 10, "DEL is tried again")
+    assert list(pods.iterdir())
+    away.rename(sock)
+    wait_for(lambda: not list(pods.iterdir()), 10, "the pod is gone")
+    wait_for(lambda: "web" not in a.store("get", "workloadendpoints", "-A").stdout, 10, "the agent has forgotten it")
+
+
 def test_a_killed_lab_node_takes_over(lab, manifest):
     """Deleted while nobody looks, half made while killed: both are put right by the next one."""
     path = manifest(*[pod(f"p{i}", "n1") for i in range(6)])
