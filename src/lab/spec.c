@@ -6,6 +6,7 @@
 
 #include "base/names.h"
 #include "lab/words.h"
+#include "model/validate.h"
 #include "sys/file.h"
 
 #include <ctype.h>
@@ -185,6 +186,9 @@ int lab_spec_finish(struct lab_spec *s, unsigned n, const struct object *const *
 		return err_set(e, -EINVAL, "nodes: must be 1 to %d", LAB_NODES_MAX);
 	if (s->racks < 1 || s->racks > LAB_RACKS_MAX)
 		return err_set(e, -EINVAL, "racks: must be 1 to %d", LAB_RACKS_MAX);
+	if (s->cluster_domain && !is_dns_subdomain(s->cluster_domain))
+		return err_set(e, -EINVAL, "cluster-domain: \"%.64s\" is no domain name",
+			       s->cluster_domain);
 	if (s->racks > n)
 		s->racks = n;
 	if (!s->own_pools && default_cidrs(&s->pod_cidrs.v, &s->pod_cidrs.n, "10.244.0.0/16",

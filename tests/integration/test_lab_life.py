@@ -100,6 +100,7 @@ def test_side_by_side(lab):
 @pytest.mark.parametrize("args, why", [
     (["--mode", "ipip"], "ipip"), (["--routes", "bgp"], "bgp"), (["--lab-store", "etcd"], "etcd"),
     (["--mode", "direct", "--cross-subnet"], "cross-subnet"), (["--nodes", "0"], "nodes"),
+    (["--cluster-domain", "a b"], "cluster-domain"),
     (["--pod-cidr", "10.0.0.0"], "pod-cidr"), (["--name", "a/b"], "name"), (["--family", "5"], "family"),
     (["-f", "/nonexistent.yaml"], "nonexistent")])
 def test_refused(args, why):
