@@ -338,7 +338,7 @@ static void make_maps(struct nft_ruleset *rs)
 	m->counter = 1;
 	len = nft_key_put(key, 0, nft_u8(6).b, 1);
 	len = nft_key_addr(key, len, &a);
-	len = nft_key_put(key, len, nft_be16(80).b, 2);
+	nft_key_put(key, len, nft_be16(80).b, 2);
 	nft_elem_add(m, &(struct nft_elem){ .key = key,
 					    .verdict = { NFT_GOTO, "lb-2" },
 					    .comment = "default/web:http" });
