@@ -131,7 +131,7 @@ def test_cleanup_leaves_nothing(world, how):
     n.wait_serving()
     br = Cni(n.ns, n.keeper.cni_sock, network="brnet", attachment="bridge", bridge="cnibr0")
     p, q = world.pod(n, "p"), world.pod(n, "q", cni=br)
-    assert ping(p.ns, q.ip(4))
+    wait_ping(p.ns, q.ip(4))
     assert machine(n.ns) != before
     r = fairlead(n, "node", "cleanup", "--config", n.keeper.conf, code=1)
     assert "running" in r.stderr
