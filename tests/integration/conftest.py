@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,16 @@ def no_process_left():
 
     def left():
         return list(harness.processes_where(harness.WORKER_ENV, lambda v: v == me))
+
+    def none_left():
+        """Looks twice: a process in the middle of exec has no environment to be known by."""
+        if left():
+            return False
+        time.sleep(0.1)
+        return not left()
+
     try:
-        wait_for(lambda: not left(), timeout=5, what="all processes of the tests have ended")
+        wait_for(none_left, timeout=5, what="all processes of the tests have ended")
     except BaseException:
         found = left()
         harness.kill_all(pid for pid, _ in found)
