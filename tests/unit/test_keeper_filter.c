@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ static void act_int80(void)
 {
 	long rc;
 
+	signal(SIGSEGV, SIG_DFL); /* cmocka's handler would make an exit out of it */
 	__asm__ volatile("int $0x80" : "=a"(rc) : "a"(20) : "memory", "r8", "r9", "r10", "r11");
 }
 
@@ -94,6 +96,23 @@ static void expect_killed(void (*act)(void))
 	assert_int_equal(WTERMSIG(status), SIGSYS);
 }
 
+#ifdef __x86_64__
+/* A kernel that runs without 32-bit calls faults on the instruction before any filter sees it. */
+static bool has_int80(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		act_int80();
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status);
+}
+#endif
+
 static void test_forbidden(void **state)
 {
 #ifndef __SANITIZE_ADDRESS__
@@ -102,7 +121,8 @@ static void test_forbidden(void **state)
 	expect_killed(act_module);
 	expect_killed(act_keyctl);
 #ifdef __x86_64__
-	expect_killed(act_int80);
+	if (has_int80())
+		expect_killed(act_int80);
 	expect_killed(act_x32);
 #endif
 }
