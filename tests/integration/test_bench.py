@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benches still run: each in its smallest form, its figures in the last line."""
+import json
+import subprocess
+
+import pytest
+
+from harness import ROOT, needs
+
+SMALLEST = {
+    "cni": (["--rounds", 1, "--pods", 4], ["ratio.add", "ratio.del.at_once_16", "floor.add.median"]),
+    "path": (["--rounds", 1, "--requests", 100, "--streams", 0],
+             ["ratio.same.tcp.bridge", "ratio.direct.udp.hand", "ratio.vxlan.connect.bare"]),
+    "memory": (["--objects", "50"], ["pods_30.all.pss", "pods_30.objects_50.agent.pss"]),
+}
+
+
+@needs("iperf3", "/usr/lib/cni/bridge")
+@pytest.mark.slow("each builds worlds of its own, for figures that nobody reads")
+@pytest.mark.parametrize("name", SMALLEST)
+def test_figures(name):
+    args, expected = SMALLEST[name]
+    r = subprocess.run([ROOT / "tests/bench" / name, *map(str, args)], capture_output=True, text=True,
+                       timeout=300, stdin=subprocess.DEVNULL)
+    assert not r.returncode, r.stderr
+    figures = json.loads(r.stdout.splitlines()[-1])
+    assert figures["bench"] == name
+    assert all(figures[k] > 0 for k in expected)
