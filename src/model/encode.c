@@ -144,50 +144,12 @@ static int put_list(struct buf *out, const struct field *f, const struct list_an
 	return 0;
 }
 
-/* Absent by itself; an embedded object is absent when it encodes to nothing. */
-static bool is_absent(const struct field *f, const void *p)
-{
-	static const struct macaddr no_mac;
-
-	if (f->flags & FF_LIST)
-		return !((const struct list_any *)p)->v;
-	switch ((enum ftype)f->type) {
-	case F_BOOL:
-	case F_OPT_BOOL:
-	case F_ENUM:
-		return !*(const uint8_t *)p;
-	case F_I64:
-	case F_TIME:
-		return !*(const int64_t *)p;
-	case F_OPT_I64:
-		return !((const struct opt_i64 *)p)->set;
-	case F_STR:
-	case F_PTR:
-		return !*(const void *const *)p;
-	case F_ADDR:
-		return !((const struct ipaddr *)p)->family;
-	case F_PREFIX:
-		return !((const struct prefix *)p)->addr.family;
-	case F_MAC:
-		return !memcmp(p, &no_mac, sizeof(no_mac));
-	case F_INTSTR:
-		return !((const struct intstr *)p)->type;
-	case F_MAP:
-		return !((const struct strmap *)p)->n;
-	case F_BLOB:
-		return !((const struct blob *)p)->v;
-	case F_OBJ:
-		return false;
-	}
-	return false;
-}
-
 static int put_field(struct buf *out, const struct field *f, const void *p, struct err *e)
 {
 	size_t before = out->n, start;
 	int rc;
 
-	if (is_absent(f, p))
+	if (field_absent(f, p))
 		return 0;
 	put_varint(out, (uint64_t)f->id << 1 | !codec_is_varint(f));
 	if (codec_is_varint(f))

@@ -221,3 +221,23 @@ const char *kobj_str(const struct kobj *o, char *buf, size_t n)
 	}
 	return buf;
 }
+
+const char *kobj_device(const struct kobj *o)
+{
+	switch ((enum kobj_type)o->type) {
+	case KOBJ_LINK:
+		return o->link.name;
+	case KOBJ_ADDR:
+		return o->addr.ifname;
+	case KOBJ_ROUTE:
+		return o->route.oif;
+	case KOBJ_NEIGH:
+		return o->neigh.ifname;
+	case KOBJ_FDB:
+		return o->fdb.ifname;
+	case KOBJ_NONE:
+	case KOBJ_SYSCTL:
+		break;
+	}
+	return "";
+}

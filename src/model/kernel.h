@@ -92,6 +92,8 @@ int kobj_cmp(const struct kobj *a, const struct kobj *b);
 bool kobj_same(const struct kobj *want, const struct kobj *have);
 /* One line as `ip` would say it, for logs and verdicts: "route 10.244.1.0/26 via … dev …". */
 const char *kobj_str(const struct kobj *o, char *buf, size_t n);
+/* The link that it is, or is a part of; "" for a sysctl. */
+const char *kobj_device(const struct kobj *o);
 
 enum kop_verb { KOP_ADD, KOP_CHANGE, KOP_DELETE };
 

@@ -96,3 +96,40 @@ size_t field_size(const struct field *f)
 	}
 	return 0;
 }
+
+bool field_absent(const struct field *f, const void *p)
+{
+	static const struct macaddr no_mac;
+
+	if (f->flags & FF_LIST)
+		return !((const struct list_any *)p)->v;
+	switch ((enum ftype)f->type) {
+	case F_BOOL:
+	case F_OPT_BOOL:
+	case F_ENUM:
+		return !*(const uint8_t *)p;
+	case F_I64:
+	case F_TIME:
+		return !*(const int64_t *)p;
+	case F_OPT_I64:
+		return !((const struct opt_i64 *)p)->set;
+	case F_STR:
+	case F_PTR:
+		return !*(const void *const *)p;
+	case F_ADDR:
+		return !((const struct ipaddr *)p)->family;
+	case F_PREFIX:
+		return !((const struct prefix *)p)->addr.family;
+	case F_MAC:
+		return !memcmp(p, &no_mac, sizeof(no_mac));
+	case F_INTSTR:
+		return !((const struct intstr *)p)->type;
+	case F_MAP:
+		return !((const struct strmap *)p)->n;
+	case F_BLOB:
+		return !((const struct blob *)p)->v;
+	case F_OBJ:
+		return false;
+	}
+	return false;
+}

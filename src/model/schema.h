@@ -128,3 +128,6 @@ struct schema {
 
 /* The size of one element of a list of this field's type (or of the field itself). */
 size_t field_size(const struct field *f);
+/* Is the field's value in its struct, at `p`, the absent one? An embedded object never is by
+ * itself: it is absent where all of its own fields are. */
+bool field_absent(const struct field *f, const void *p);

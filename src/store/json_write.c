@@ -7,43 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-static bool is_absent(const struct field *f, const void *p)
-{
-	static const struct macaddr no_mac;
-
-	if (f->flags & FF_LIST)
-		return !((const struct list_any *)p)->v;
-	switch ((enum ftype)f->type) {
-	case F_STR:
-	case F_PTR:
-		return !*(const void *const *)p;
-	case F_BOOL:
-	case F_OPT_BOOL:
-	case F_ENUM:
-		return !*(const uint8_t *)p;
-	case F_I64:
-	case F_TIME:
-		return !*(const int64_t *)p;
-	case F_OPT_I64:
-		return !((const struct opt_i64 *)p)->set;
-	case F_ADDR:
-		return !((const struct ipaddr *)p)->family;
-	case F_PREFIX:
-		return !((const struct prefix *)p)->addr.family;
-	case F_MAC:
-		return !memcmp(p, &no_mac, sizeof(no_mac));
-	case F_INTSTR:
-		return !((const struct intstr *)p)->type;
-	case F_MAP:
-		return !((const struct strmap *)p)->n;
-	case F_BLOB:
-		return true;
-	case F_OBJ:
-		return false; /* decided by whether it comes out empty */
-	}
-	return true;
-}
-
 static json_t *time_json(int64_t t)
 {
 	char text[32];
@@ -122,7 +85,8 @@ static json_t *field_json(const struct field *f, const void *p, bool *absent)
 {
 	json_t *j;
 
-	*absent = is_absent(f, p);
+	/* Bytes have no JSON form. */
+	*absent = f->type == F_BLOB || field_absent(f, p);
 	if (*absent)
 		return NULL;
 	j = f->flags & FF_LIST ? list_json(f, p) : value_json(f, p);

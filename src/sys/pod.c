@@ -237,26 +237,6 @@ int pod_create(struct nl *host, int netns, const struct pod_if *p, struct pod_li
 
 /* ---- reading back */
 
-static const char *device(const struct kobj *o)
-{
-	switch ((enum kobj_type)o->type) {
-	case KOBJ_LINK:
-		return o->link.name;
-	case KOBJ_ADDR:
-		return o->addr.ifname;
-	case KOBJ_ROUTE:
-		return o->route.oif;
-	case KOBJ_NEIGH:
-		return o->neigh.ifname;
-	case KOBJ_FDB:
-		return o->fdb.ifname;
-	case KOBJ_NONE:
-	case KOBJ_SYSCTL:
-		break;
-	}
-	return "";
-}
-
 int pod_read(int netns, const char *name, struct klist *out, struct err *e)
 {
 	struct nl *nl = nl_open_in(netns, NETLINK_ROUTE, e);
@@ -270,7 +250,7 @@ int pod_read(int netns, const char *name, struct klist *out, struct err *e)
 		       &all, e);
 	nl_close(nl);
 	for (size_t i = 0; !rc && i < all.n; i++) {
-		if (name && strncmp(device(&all.v[i]), name, IFNAME_LEN) != 0)
+		if (name && strncmp(kobj_device(&all.v[i]), name, IFNAME_LEN) != 0)
 			continue;
 		found |= all.v[i].type == KOBJ_LINK;
 		if (klist_add(out, &all.v[i]))

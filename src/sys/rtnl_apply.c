@@ -277,25 +277,6 @@ static void bury(struct applying *ap)
 
 /* ---- the rest */
 
-static const char *device_of(const struct kobj *o)
-{
-	switch ((enum kobj_type)o->type) {
-	case KOBJ_ADDR:
-		return o->addr.ifname;
-	case KOBJ_ROUTE:
-		return o->route.oif;
-	case KOBJ_NEIGH:
-		return o->neigh.ifname;
-	case KOBJ_FDB:
-		return o->fdb.ifname;
-	case KOBJ_NONE:
-	case KOBJ_SYSCTL:
-	case KOBJ_LINK:
-		break;
-	}
-	return "";
-}
-
 static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, int index)
 {
 	switch ((enum kobj_type)o->type) {
@@ -318,7 +299,7 @@ static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, 
 static void queue(struct applying *ap, size_t i, enum kop_verb verb)
 {
 	const struct kobj *o = ap->ops[i].obj;
-	const char *dev = device_of(o);
+	const char *dev = kobj_device(o);
 	struct err why;
 	int index = 0, rc;
 
