@@ -3,6 +3,7 @@
  * that calls the bad one durable makes it damage. To find one the reader looks for the mark at
  * every byte; the checksum makes a mark inside of a string harmless. */
 #include "core/ipam/journal.h"
+#include "base/crc.h"
 #include "model/record.h"
 #include "model/table.h"
 
@@ -53,24 +54,6 @@ static const struct field entry_fields[] = {
 };
 static const SCHEMA(entry_schema, "journal entry", struct journal_entry, entry_fields);
 
-/* CRC-32 as in IEEE 802.3, by nibbles. */
-static uint32_t crc32(const uint8_t *p, size_t n)
-{
-	static const uint32_t table[16] = {
-		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-	};
-	uint32_t c = ~0u;
-
-	while (n--) {
-		c ^= *p++;
-		c = c >> 4 ^ table[c & 15];
-		c = c >> 4 ^ table[c & 15];
-	}
-	return ~c;
-}
-
 static void poke_u32(char *p, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)
@@ -104,7 +87,7 @@ int journal_put(struct buf *out, struct journal_end *end, const struct journal_e
 		return r;
 	}
 	poke_u32(out->v + start + 4, (uint32_t)rest);
-	poke_u32(out->v + start + 8, crc32((uint8_t *)out->v + start + HEAD, rest));
+	poke_u32(out->v + start + 8, crc32_add(0, out->v + start + HEAD, rest));
 	end->seq++;
 	return 0;
 }
@@ -127,7 +110,7 @@ static size_t frame_at(const struct journal_reader *r, size_t pos, struct journa
 	crc = wire_u32(w);
 	if (w->bad || len < FIXED || len > JOURNAL_MAX || wire_left(w) < len)
 		return 0;
-	if (crc32(w->p, len) != crc)
+	if (crc32_add(0, w->p, len) != crc)
 		return 0;
 	*w = wire_sub(w, len);
 	end->seq = wire_u64(w);
