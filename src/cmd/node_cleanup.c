@@ -293,8 +293,10 @@ static void remove_stored(struct cmd_ctx *ctx, struct cleanup *c)
 
 static void remove_files(struct cleanup *c)
 {
-	static const char *const state[] = { "ipam.journal", "ipam.journal.damaged", "ipam.lock",
-					     "sysctl.saved", "watch.snapshot",       NULL };
+	static const char *const state[] = { "ipam.journal",   "ipam.journal.damaged",
+					     "ipam.lock",      "sysctl.saved",
+					     "watch/snapshot", "watch/snapshot.new",
+					     "watch",          NULL };
 	static const char *const run[] = {
 		"cni.sock",  "ctl.sock",   "fairleadd.conf", "fairleadd.pid", "agent.pid",
 		"watch.pid", "health.pid", "controller.pid", "roles.lock",    "fairleadd.lock",
@@ -310,7 +312,7 @@ static void remove_files(struct cleanup *c)
 			char path[512];
 
 			snprintf(path, sizeof(path), "%s/%s", places[i].dir, *name);
-			c->files += !unlink(path);
+			c->files += !remove(path);
 		}
 		c->files += !rmdir(places[i].dir);
 	}

@@ -184,7 +184,7 @@ static enum cni_code judge(struct cni_call *c, const char **msg, struct err *e)
 	size_t n, n_blocks, serving = 0;
 
 	*msg = "the store was not in sync yet";
-	if (!agent_store_was_synced(a))
+	if (!agent_store_known(a))
 		return CNI_ERR_UNAVAILABLE;
 	*msg = e->text;
 	if (ipam_usage(agent_ipam_book(a), agent_now_ms(a), &c->arena, &blocks, &n_blocks, e))

@@ -202,9 +202,9 @@ const struct cluster *agent_store_cluster(const struct agent *a)
 	return mirror_cluster(a->store->mirror);
 }
 
-bool agent_store_was_synced(const struct agent *a)
+bool agent_store_known(const struct agent *a)
 {
-	return mirror_in_sync(a->store->mirror);
+	return mirror_known(a->store->mirror);
 }
 
 bool agent_store_live(const struct agent *a)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* mirror: see mirror.h. While a stream lists, its objects collect in `fresh`; the in-sync mark
  * merges `fresh` into `seen`, kind by kind, both being sorted. From then on changes go straight
- * to `seen`. */
+ * to `seen`. A list that watch had on disk is treated so where there is nothing to compare. */
 #include "daemon/mirror.h"
 #include "daemon/stream.h"
 
@@ -28,7 +28,7 @@ struct mirror {
 	struct stream *stream;
 	ev_timer rejoin;
 	struct cluster *seen, *fresh; /* fresh: NULL unless a list is being taken */
-	bool in_sync, incomplete;
+	bool known, in_sync, incomplete;
 	struct pending *pending;
 	int64_t next_id;
 };
@@ -86,6 +86,19 @@ static bool copy_all(const struct cluster *c, unsigned kind, struct list *l)
 	return l->v != NULL;
 }
 
+static bool is_empty(const struct mirror *m, const struct cluster *c)
+{
+	size_t all = 0;
+
+	for (uint32_t i = 0; i < m->n_kinds; i++) {
+		size_t n;
+
+		cluster_all(c, (unsigned)m->kinds[i], &n);
+		all += n;
+	}
+	return !all;
+}
+
 static void take_over(struct mirror *m, const struct object *o)
 {
 	struct object *mine = cluster_take(m->fresh, o->kind->id, ns_of(o), o->meta->name);
@@ -94,7 +107,7 @@ static void take_over(struct mirror *m, const struct object *o)
 		put(m, mine);
 }
 
-static void merge_lists(struct mirror *m, const struct list *old, const struct list *now)
+static void merge_lists(struct mirror *m, const struct list *old, const struct list *now, bool keep)
 {
 	size_t i = 0, k = 0;
 
@@ -104,7 +117,7 @@ static void merge_lists(struct mirror *m, const struct list *old, const struct l
 		if (c < 0) {
 			const struct object *o = old->v[i++];
 
-			if (!m->incomplete)
+			if (!keep)
 				take(m, o->kind->id, ns_of(o), o->meta->name);
 			continue;
 		}
@@ -116,7 +129,8 @@ static void merge_lists(struct mirror *m, const struct list *old, const struct l
 	}
 }
 
-static bool merge(struct mirror *m)
+/* `keep`: that it is not in the list does not make an object gone. */
+static bool merge(struct mirror *m, bool keep)
 {
 	bool done = true;
 
@@ -126,7 +140,7 @@ static bool merge(struct mirror *m)
 		done = copy_all(m->seen, (unsigned)m->kinds[i], &old) &&
 		       copy_all(m->fresh, (unsigned)m->kinds[i], &now);
 		if (done)
-			merge_lists(m, &old, &now);
+			merge_lists(m, &old, &now, keep);
 		free(old.v);
 		free(now.v);
 	}
@@ -162,10 +176,17 @@ static void on_delete(struct mirror *m, const struct rec_delete *d)
 
 static int on_sync(struct mirror *m, const struct rec_sync *s, struct err *e)
 {
-	if (m->fresh && s->in_sync) {
-		m->incomplete = s->incomplete;
-		if (!merge(m))
+	/* What watch had on disk is of use where nothing is known; the store's list, when it comes,
+	 * is then told as changes of it. */
+	bool remembered = s->stale && !m->known && m->fresh && !is_empty(m, m->fresh);
+
+	if (m->fresh && (s->in_sync || remembered)) {
+		if (!merge(m, s->incomplete))
 			return err_set(e, -ENOMEM, "no memory");
+		m->known = true;
+	}
+	if (s->in_sync) {
+		m->incomplete = s->incomplete;
 		m->in_sync = true;
 	}
 	if (!m->fresh || s->stale)
@@ -338,6 +359,11 @@ void mirror_free(struct mirror *m)
 const struct cluster *mirror_cluster(const struct mirror *m)
 {
 	return m->seen;
+}
+
+bool mirror_known(const struct mirror *m)
+{
+	return m->known;
 }
 
 bool mirror_in_sync(const struct mirror *m)

@@ -27,6 +27,8 @@ void mirror_join(struct mirror *m, int fd);
 
 const struct cluster *mirror_cluster(const struct mirror *m);
 bool mirror_in_sync(const struct mirror *m); /* has the whole of the store been seen once? */
+/* …or, before, what watch had kept on disk of it? */
+bool mirror_known(const struct mirror *m);
 /* …but objects that could not be read may be missing: that one is not there means nothing. */
 bool mirror_incomplete(const struct mirror *m);
 

@@ -81,6 +81,10 @@ static void drop_laggards(struct watch *w)
 	while ((p = watch_log_laggard(&w->log, DELETIONS_MAX))) {
 		struct subscriber *s = w->subs;
 
+		if (p == &w->snapshot.pos) {
+			watch_snapshot_abandon(w);
+			continue;
+		}
 		while (&s->pos != p)
 			s = s->next;
 		log_warn("%s: is dropped, it reads too slowly", s->role);
@@ -249,6 +253,11 @@ static void fill(struct report *r, void *arg)
 		     w->in_sync);
 	report_value(r, "fairlead_store_stale", "gauge", "Is the store out of reach.", NULL, NULL,
 		     w->stale.code != 0);
+	report_value(r, "fairlead_store_snapshot_revision", "gauge",
+		     "Revision of the snapshot on disk that this process wrote.", NULL, NULL,
+		     w->snapshot.written);
+	report_value(r, "fairlead_store_snapshot_failures_total", "counter",
+		     "Snapshots that could not be written.", NULL, NULL, w->snapshot.n_failed);
 	report_value(r, "fairlead_store_bad_objects_total", "counter",
 		     "Times that an object could not be read.", NULL, NULL, w->n_bad);
 	report_value(r, "fairlead_store_writes_total", "counter",
@@ -265,6 +274,15 @@ static void fill(struct report *r, void *arg)
 
 /* ---- start and end */
 
+static int prepare(struct role *r, struct err *e)
+{
+	int rc = watch_store_prepare(r, e);
+
+	if (!rc)
+		watch_snapshot_prepare(r->state, r);
+	return rc;
+}
+
 static int start(struct role *r, struct err *e)
 {
 	struct watch *w = r->state;
@@ -273,6 +291,7 @@ static int start(struct role *r, struct err *e)
 	w->role = r;
 	w->state = 1;
 	report_init(&w->report, r, fill, w);
+	watch_snapshot_start(w);
 	watch_store_start(w);
 	role_ready(r);
 	return 0;
@@ -285,6 +304,7 @@ static void stop(struct role *r)
 	while (w->subs)
 		drop(w->subs);
 	report_fini(&w->report);
+	watch_snapshot_stop(w);
 	watch_store_stop(w);
 	watch_log_fini(&w->log);
 }
@@ -293,7 +313,7 @@ int main(int argc, char **argv)
 {
 	static const struct role_ops role_ops = { .name = "watch",
 						  .calls = watch_calls,
-						  .open = watch_store_prepare,
+						  .open = prepare,
 						  .start = start,
 						  .join = on_join,
 						  .stop = stop };

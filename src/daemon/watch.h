@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role watch in three parts: the store's side (watch_store.c), what is known (watch_log.c), the
- * subscribers' side (watch.c). One process, one loop; writes to the store are synchronous. */
+/* Role watch in four parts: the store's side (watch_store.c), what is known (watch_log.c) and
+ * was known (watch_snapshot.c), the subscribers' side (watch.c). One process, one loop; writes to the store are synchronous. */
 #pragma once
 #include "daemon/report.h"
 #include "daemon/role.h"
 #include "daemon/watch_log.h"
+#include "daemon/watch_snapshot.h"
 #include "store/store.h"
 
 struct subscriber;
@@ -12,6 +13,7 @@ struct subscriber;
 struct watch {
 	struct role *role;
 	struct watch_log log;
+	struct watch_snapshot snapshot;
 
 	struct store *store; /* NULL while it is out of reach */
 	ev_io store_io;
@@ -19,8 +21,9 @@ struct watch {
 	double retry_s;
 	bool listing;      /* opened, its first sync has not come */
 	bool doubtful;     /* the list had unreadable objects: nothing counts as deleted by it */
-	uint64_t revision; /* of the last sync; never goes back */
+	uint64_t revision; /* of the last sync, or of the snapshot until the first */
 	bool in_sync;      /* one whole list was seen in this process */
+	bool known;        /* …or was read from the snapshot */
 	bool incomplete;   /* …in which unreadable objects are missing */
 	struct err stale;  /* why the store is out of reach; code 0: it is not */
 	uint64_t state;    /* counts changes of the four above: a subscriber is due a REC_SYNC */

@@ -226,6 +226,13 @@ int watch_log_end(struct watch_log *l, struct err *e)
 	return 0;
 }
 
+uint64_t watch_log_rev(struct watch_log *l, const struct object *o)
+{
+	const struct watch_entry *n = find(l, o->kind->id, o->meta->namespace, o->meta->name);
+
+	return n ? n->rev : 0;
+}
+
 size_t watch_log_missing(const struct watch_log *l)
 {
 	size_t n = 0;

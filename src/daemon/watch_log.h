@@ -52,6 +52,8 @@ int watch_log_del(struct watch_log *l, const struct kind *k, const char *ns, con
 /* Around a whole list: what was not put between begin and end is deleted at the end. */
 void watch_log_begin(struct watch_log *l);
 int watch_log_end(struct watch_log *l, struct err *e);
+/* Of the object with this one's name; 0: there is none. */
+uint64_t watch_log_rev(struct watch_log *l, const struct object *o);
 /* How many objects watch_log_end() would delete. */
 size_t watch_log_missing(const struct watch_log *l);
 

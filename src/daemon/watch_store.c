@@ -11,6 +11,7 @@
  * Never to nothing. While the store is out of reach, subscribers keep what they have and are
  * told that it is stale. A store that holds nothing and was never written to (a file system
  * that is not mounted), and one whose revision is older than what was seen, are not believed.
+ * A watch that starts while the store is out of reach serves what the last one kept on disk.
  * A list with unreadable objects adds and changes, but what it misses stays until a later list
  * is whole; where it was the first of this process, subscribers are told that it is incomplete. */
 #include "daemon/watch.h"
@@ -185,6 +186,7 @@ static void on_sync(void *arg, uint64_t revision)
 	w->revision = revision;
 	w->retry_s = 0;
 	w->state++;
+	watch_snapshot_due(w);
 }
 
 static const struct store_events events = {
@@ -207,10 +209,14 @@ static void lost(struct watch *w, const struct err *e)
 	bool news = strcmp(w->stale.text, e->text) != 0 || !w->stale.code;
 
 	close_store(w);
+	if (!w->in_sync)
+		w->known |= watch_snapshot_load(w);
 	if (news) {
+		bool known = w->in_sync || w->known;
+
 		/* A store that nobody has filled yet is where every cluster begins. */
-		log_at(e->code == -ENODATA && !w->in_sync ? LOG_INFO : LOG_ERROR, "%s; %s", e->text,
-		       w->in_sync ? "the last state stays" : "nothing is known yet");
+		log_at(e->code == -ENODATA && !known ? LOG_INFO : LOG_ERROR, "%s; %s", e->text,
+		       known ? "the last state stays" : "nothing is known yet");
 		w->stale = *e;
 		w->state++;
 	}
@@ -279,7 +285,10 @@ static int probe(struct watch *w, struct store *s, struct err *e)
 	if (!p.revision && !p.objects)
 		return err_set(e, -ENODATA, "store %s: is empty, nothing was ever written to it",
 			       url);
-	if (p.revision < w->revision)
+	if (p.revision < w->revision && !w->in_sync)
+		log_warn("store %s: is older than the snapshot, at revision %llu after %llu", url,
+			 (unsigned long long)p.revision, (unsigned long long)w->revision);
+	if (p.revision < w->revision && w->in_sync)
 		return err_set(e, -ESTALE,
 			       "store %s: its revision went back from %llu to %llu; if that is "
 			       "meant, restart role watch",

@@ -338,6 +338,62 @@ static void test_mirror_relist(void **state)
 	assert_false(mirror_incomplete(w->m));
 }
 
+/* What watch had kept on disk is taken by a mirror that knows nothing; then the store's list comes
+ * as changes of it. */
+static void test_mirror_snapshot(void **state)
+{
+	struct world *w = *state;
+	struct rec_sync stale = { .revision = 3, .stale = 1, .text = "gone" };
+	struct rec_delete del = { .kind = KIND_NAMESPACE, .rev = 4, .name = "b" };
+
+	rejoin(w);
+	say(w, REC_SYNC, &stale); /* watch has nothing either */
+	expect(w, "=3! ");
+	assert_false(mirror_known(w->m));
+	say_put(w, "a", 1);
+	say_put(w, "b", 2);
+	expect(w, "");
+	say(w, REC_SYNC, &stale);
+	expect(w, "+a +b =3! ");
+	assert_true(mirror_known(w->m));
+	assert_false(mirror_in_sync(w->m));
+	say_put(w, "a", 4);
+	say(w, REC_DELETE, &del);
+	say_sync(w, 5, true, true);
+	expect(w, "~a -b =5 ");
+	assert_true(mirror_in_sync(w->m));
+	assert_true(mirror_incomplete(w->m));
+	say_sync(w, 5, true, false);
+	assert_false((turn(w->role.loop), mirror_incomplete(w->m)));
+}
+
+/* Who knows something does not go back to what another watch had on disk. */
+static void test_mirror_snapshot_is_old(void **state)
+{
+	struct world *w = *state;
+	struct rec_sync stale = { .revision = 3, .stale = 1, .text = "gone" };
+
+	rejoin(w);
+	say_put(w, "a", 1);
+	say_put(w, "b", 2);
+	say(w, REC_SYNC, &stale);
+	expect(w, "+a +b =3! ");
+	for (int i = 0; i < 2; i++) {
+		rejoin(w);
+		say_put(w, "a", 1);
+		say_put(w, "c", 3);
+		say(w, REC_SYNC, &stale);
+		expect(w, "=3! ");
+		if (i)
+			break;
+		say_sync(w, 4, true, false);
+		expect(w, "-b +c =4 ");
+	}
+	say_put(w, "d", 5);
+	say_sync(w, 5, true, false);
+	expect(w, "+d =5 ");
+}
+
 static void test_mirror_bad_records(void **state)
 {
 	struct rec_put unknown = { .kind = 99, .rev = 1 }, broken = {
@@ -387,6 +443,8 @@ int main(void)
 		cmocka_unit_test(test_stream_ends),
 		cmocka_unit_test_setup_teardown(test_mirror_list_and_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_relist, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mirror_snapshot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mirror_snapshot_is_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_bad_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_writes, setup, teardown),
 	};

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The pure parts of watch and controller: what a subscriber of the log sees, and who leads. */
 #include "daemon/lease.h"
+#include "daemon/snapshot.h"
 #include "daemon/watch_log.h"
 #include "model/record.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -225,6 +227,68 @@ static void test_random(void **state)
 	watch_log_fini(&l);
 }
 
+/* ---- snapshot */
+
+static void snapshot_of_two(struct buf *b)
+{
+	struct snapshot_head head = { .store = "dir:/s", .node = "n1", .time = 5 };
+	struct rec_join one = { .role = "one" }, two = { .role = "two" };
+	struct err e;
+
+	assert_int_equal(snapshot_begin(b, &head, &e), 0);
+	assert_int_equal(record_put(b, REC_READY, record_schema(REC_READY), &one, &e), 0);
+	assert_int_equal(record_put(b, REC_JOIN, record_schema(REC_JOIN), &two, &e), 0);
+	snapshot_end(b, 0, 77);
+	assert_false(b->failed);
+}
+
+static void snapshot_is_read_back(void **state)
+{
+	struct buf b = { .v = NULL };
+	struct snapshot s;
+	struct wire body;
+	struct arena a;
+	unsigned type;
+	struct err e;
+
+	arena_init(&a, 0);
+	snapshot_of_two(&b);
+	assert_int_equal(snapshot_open(&s, b.v, b.n, &a, &e), 0);
+	assert_string_equal(s.head.store, "dir:/s");
+	assert_string_equal(s.head.node, "n1");
+	assert_int_equal(s.head.time, 5);
+	assert_int_equal(s.revision, 77);
+	assert_int_equal(snapshot_next(&s, &type, &body, &e), 1);
+	assert_int_equal(type, REC_READY);
+	assert_int_equal(snapshot_next(&s, &type, &body, &e), 1);
+	assert_int_equal(type, REC_JOIN);
+	assert_int_equal(snapshot_next(&s, &type, &body, &e), 0);
+	arena_fini(&a);
+	buf_fini(&b);
+}
+
+/* Cut off at any byte, or with any bit turned, it is refused. */
+static void snapshot_that_is_damaged(void **state)
+{
+	struct buf b = { .v = NULL };
+	struct snapshot s;
+	struct arena a;
+	struct err e;
+
+	arena_init(&a, 0);
+	snapshot_of_two(&b);
+	for (size_t n = 0; n < b.n; n++)
+		assert_int_equal(snapshot_open(&s, b.v, n, &a, &e), -EBADMSG);
+	for (size_t bit = 0; bit < 8 * b.n; bit++) {
+		b.v[bit / 8] ^= (char)(1 << bit % 8);
+		assert_int_equal(snapshot_open(&s, b.v, b.n, &a, &e), -EBADMSG);
+		b.v[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	assert_int_equal(snapshot_open(&s, b.v, b.n, &a, &e), 0);
+	arena_fini(&a);
+	buf_fini(&b);
+}
+
 /* ---- lease */
 
 static struct lease held_by(const char *who)
@@ -313,9 +377,14 @@ static void test_lease_object(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_log),          cmocka_unit_test(test_relist),
-		cmocka_unit_test(test_laggard),      cmocka_unit_test(test_random),
-		cmocka_unit_test(test_lease_alone),  cmocka_unit_test(test_lease_other),
+		cmocka_unit_test(snapshot_is_read_back),
+		cmocka_unit_test(snapshot_that_is_damaged),
+		cmocka_unit_test(test_log),
+		cmocka_unit_test(test_relist),
+		cmocka_unit_test(test_laggard),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_lease_alone),
+		cmocka_unit_test(test_lease_other),
 		cmocka_unit_test(test_lease_object),
 	};
 
