@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* mirror: see mirror.h. While a stream lists, its objects collect in `fresh`; the in-sync mark
  * merges `fresh` into `seen`, kind by kind, both being sorted. From then on changes go straight
- * to `seen`. A list that watch had on disk is treated so where there is nothing to compare. */
+ * to `seen`. A list that watch had on disk is treated so where there is nothing to compare.
+ *
+ * A record that cannot be taken leaves the copy in doubt until another list: one that lacks an
+ * object for this reason takes nothing away. */
 #include "daemon/mirror.h"
 #include "daemon/stream.h"
 
@@ -11,6 +14,7 @@
 #include <unistd.h>
 
 #define REJOIN_S 0.5 /* after watch dropped a stream that it lives to serve */
+#define RELIST_S 3.  /* after a record that could not be taken: perhaps there is memory then */
 
 struct pending {
 	struct pending *next;
@@ -29,6 +33,7 @@ struct mirror {
 	ev_timer rejoin;
 	struct cluster *seen, *fresh; /* fresh: NULL unless a list is being taken */
 	bool known, in_sync, incomplete;
+	bool doubtful; /* a record of this stream could not be taken */
 	struct pending *pending;
 	int64_t next_id;
 };
@@ -181,12 +186,12 @@ static int on_sync(struct mirror *m, const struct rec_sync *s, struct err *e)
 	bool remembered = s->stale && !m->known && m->fresh && !is_empty(m, m->fresh);
 
 	if (m->fresh && (s->in_sync || remembered)) {
-		if (!merge(m, s->incomplete))
+		if (!merge(m, s->incomplete || m->doubtful))
 			return err_set(e, -ENOMEM, "no memory");
 		m->known = true;
 	}
 	if (s->in_sync) {
-		m->incomplete = s->incomplete;
+		m->incomplete = s->incomplete || m->doubtful;
 		m->in_sync = true;
 	}
 	if (!m->fresh || s->stale)
@@ -232,6 +237,22 @@ static int handle(struct mirror *m, unsigned type, const union body *b, struct e
 	return 0;
 }
 
+static void rejoin_in(struct mirror *m, double seconds)
+{
+	ev_timer_stop(m->role->loop, &m->rejoin);
+	ev_timer_set(&m->rejoin, seconds, 0.);
+	ev_timer_start(m->role->loop, &m->rejoin);
+}
+
+/* One bad record does not stop the others. */
+static void doubt(struct mirror *m, const struct err *e)
+{
+	log_error("watch: %s", e->text);
+	if (!m->doubtful)
+		rejoin_in(m, RELIST_S);
+	m->doubtful = true;
+}
+
 static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
 {
 	struct mirror *m = stream_arg(s);
@@ -248,9 +269,8 @@ static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
 	rc = record_decode(body, record_schema(type), &b, &a, &e);
 	if (!rc)
 		rc = handle(m, type, &b, &e);
-	/* One bad object does not stop the others. */
 	if (rc)
-		log_error("watch: %s", e.text);
+		doubt(m, &e);
 	arena_fini(&a);
 }
 
@@ -275,6 +295,7 @@ static void leave(struct mirror *m)
 	m->stream = NULL;
 	cluster_free(m->fresh);
 	m->fresh = NULL;
+	m->doubtful = false;
 	ev_timer_stop(m->role->loop, &m->rejoin);
 	answer_pending(m);
 }
@@ -287,8 +308,7 @@ static void on_closed(struct stream *s, const struct err *e)
 	if (e->code)
 		log_warn("watch: %s", e->text);
 	leave(m);
-	ev_timer_set(&m->rejoin, REJOIN_S, 0.);
-	ev_timer_start(m->role->loop, &m->rejoin);
+	rejoin_in(m, REJOIN_S);
 }
 
 static void on_rejoin(struct ev_loop *loop, ev_timer *w, int events)

@@ -4,6 +4,7 @@
 #include "daemon/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -409,6 +410,50 @@ static void test_mirror_bad_records(void **state)
 	expect(w, "+a =1 ");
 }
 
+static void on_keeper(struct ev_loop *loop, ev_io *io, int events)
+{
+}
+
+/* What a list lacks because it could not be taken is not gone, and another list is asked for. */
+static void test_mirror_list_with_bad_record(void **state)
+{
+	struct rec_put broken = { .kind = KIND_NAMESPACE,
+				  .rev = 3,
+				  .body = { (const uint8_t *)"\1\377", 2 } };
+	struct world *w = *state;
+	struct err e;
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(rstream_init(&w->role.keeper, fds[0], &e), 0);
+	rejoin(w);
+	say_put(w, "a", 1);
+	say_put(w, "b", 2);
+	say_sync(w, 2, true, false);
+	expect(w, "+a +b =2 ");
+	rejoin(w);
+	say_put(w, "a", 1);
+	say(w, REC_PUT, &broken); /* b, for all we know */
+	say_sync(w, 3, true, false);
+	expect(w, "=3 ");
+	assert_true(mirror_incomplete(w->m));
+	assert_non_null(cluster_get(mirror_cluster(w->m), KIND_NAMESPACE, NULL, "b"));
+	ev_init(&w->role.io, on_keeper);
+	for (int i = 0; i < 200 && !rstream_wants_write(&w->role.keeper); i++) {
+		turn(w->role.loop);
+		poll(NULL, 0, 50);
+	}
+	assert_true(rstream_wants_write(&w->role.keeper)); /* REC_JOIN */
+	ev_io_stop(w->role.loop, &w->role.io);
+	rejoin(w);
+	say_put(w, "a", 1);
+	say_sync(w, 4, true, false);
+	expect(w, "-b =4 ");
+	assert_false(mirror_incomplete(w->m));
+	rstream_fini(&w->role.keeper);
+	close(fds[1]);
+}
+
 static void test_mirror_writes(void **state)
 {
 	struct namespace_obj ns = { .meta = { .name = "n" } };
@@ -446,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_mirror_snapshot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_snapshot_is_old, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_bad_records, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_mirror_list_with_bad_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mirror_writes, setup, teardown),
 	};
 
