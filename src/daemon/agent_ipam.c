@@ -412,7 +412,7 @@ int agent_ipam_open(struct agent *a, struct err *e)
 	rc = dir_make(dir, 0755, e);
 	if (rc)
 		return rc;
-	m->lock = file_lock(lock, false, e);
+	m->lock = file_lock(lock, 0, e);
 	if (m->lock == -EWOULDBLOCK)
 		return err_set(e, m->lock, "%s: another agent uses this address book", lock);
 	if (m->lock < 0)

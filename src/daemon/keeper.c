@@ -178,7 +178,7 @@ static int lock_own(struct keeper *k, const char *run, struct err *e)
 
 	snprintf(path, sizeof(path), "%s/fairleadd.lock", run);
 	snprintf(pid, sizeof(pid), "%s/fairleadd.pid", run);
-	k->lock = file_lock(path, false, e);
+	k->lock = file_lock(path, 0, e);
 	if (k->lock == -EWOULDBLOCK)
 		return err_set(e, -EBUSY,
 			       "run directory %s is that of a running fairleadd, pid %ld", run,
@@ -194,7 +194,7 @@ static int lock_roles(struct keeper *k, const char *run, struct err *e)
 
 	snprintf(path, sizeof(path), "%s/roles.lock", run);
 	for (;;) {
-		k->roles_lock = file_lock(path, false, e);
+		k->roles_lock = file_lock(path, 0, e);
 		if (k->roles_lock != -EWOULDBLOCK)
 			return k->roles_lock < 0 ? k->roles_lock : 0;
 		if (keeper_now_ms() >= deadline)

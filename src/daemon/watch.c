@@ -40,6 +40,7 @@ static void drop(struct subscriber *s)
 			*p = s->next;
 			break;
 		}
+	watch_write_forget(w, s);
 	stream_free(s->stream);
 	free(s);
 }
@@ -128,38 +129,29 @@ static int on_hello(struct subscriber *s, const struct rec_hello *h, struct err 
 	return 0;
 }
 
-static int on_write(struct subscriber *s, const struct rec_write *ask, struct arena *a,
-		    struct err *e)
+/* A failure here is the stream's end, which on_closed() hears of. */
+void watch_answer(struct subscriber *s, const struct rec_written *answer)
 {
-	struct rec_written answer = { .id = ask->id };
-	struct watch *w = s->w;
+	struct err e;
 
-	if (w->store) {
-		store_write(w->store, ask, &answer, a);
-	} else {
-		answer.code = -EAGAIN;
-		answer.text = w->stale.code ? w->stale.text : "the store is being opened";
-	}
-	w->n_writes++;
-	w->n_refused += answer.code != 0;
-	return stream_send(s->stream, REC_WRITTEN, NULL, &answer, -1, e);
+	if (stream_send(s->stream, REC_WRITTEN, NULL, answer, -1, &e))
+		log_debug("%s: %s", s->role, e.text);
 }
 
 static int on_record(struct subscriber *s, unsigned type, struct wire *body, struct err *e)
 {
-	union {
-		struct rec_hello hello;
-		struct rec_write write;
-	} b = { 0 };
+	struct rec_hello hello = { 0 };
 	struct arena a;
 	int rc;
 
-	if (type != REC_HELLO && type != REC_WRITE)
+	if (type == REC_WRITE)
+		return watch_write_ask(s->w, s, body, e);
+	if (type != REC_HELLO)
 		return 0;
-	arena_init(&a, 8 * RECORD_MAX);
-	rc = record_decode(body, record_schema(type), &b, &a, e);
+	arena_init(&a, RECORD_MAX);
+	rc = record_decode(body, record_schema(type), &hello, &a, e);
 	if (!rc)
-		rc = type == REC_HELLO ? on_hello(s, &b.hello, e) : on_write(s, &b.write, &a, e);
+		rc = on_hello(s, &hello, e);
 	arena_fini(&a);
 	return rc;
 }
@@ -292,6 +284,7 @@ static int start(struct role *r, struct err *e)
 	w->state = 1;
 	report_init(&w->report, r, fill, w);
 	watch_snapshot_start(w);
+	watch_write_init(w);
 	watch_store_start(w);
 	role_ready(r);
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role watch in four parts: the store's side (watch_store.c), what is known (watch_log.c) and
- * was known (watch_snapshot.c), the subscribers' side (watch.c). One process, one loop; writes to the store are synchronous. */
+/* Role watch in five parts: the store's side (watch_store.c), what is known (watch_log.c) and was
+ * known (watch_snapshot.c), the subscribers' side (watch.c), what they write (watch_write.c). One
+ * process, one loop. */
 #pragma once
 #include "daemon/report.h"
 #include "daemon/role.h"
@@ -9,6 +10,7 @@
 #include "store/store.h"
 
 struct subscriber;
+struct watch_asked;
 
 struct watch {
 	struct role *role;
@@ -17,7 +19,7 @@ struct watch {
 
 	struct store *store; /* NULL while it is out of reach */
 	ev_io store_io;
-	ev_timer retry;
+	ev_timer retry, again;
 	double retry_s;
 	bool listing;      /* opened, its first sync has not come */
 	bool doubtful;     /* the list had unreadable objects: nothing counts as deleted by it */
@@ -27,6 +29,10 @@ struct watch {
 	bool incomplete;   /* …in which unreadable objects are missing */
 	struct err stale;  /* why the store is out of reach; code 0: it is not */
 	uint64_t state;    /* counts changes of the four above: a subscriber is due a REC_SYNC */
+
+	struct watch_asked *asked, **asked_end; /* writes, in the order that they came */
+	unsigned n_asked;
+	ev_timer write;
 
 	struct subscriber *subs;
 	struct report report;
@@ -44,7 +50,16 @@ int watch_store_prepare(struct role *r, struct err *e);
 void watch_store_start(struct watch *w);
 void watch_store_stop(struct watch *w);
 
+/* ---- watch_write.c */
+
+void watch_write_init(struct watch *w);
+/* Takes a REC_WRITE; watch_answer() follows, unless it was forgotten. */
+int watch_write_ask(struct watch *w, struct subscriber *by, const struct wire *body, struct err *e);
+void watch_write_forget(struct watch *w, const struct subscriber *by);
+
 /* ---- watch.c */
+
+void watch_answer(struct subscriber *s, const struct rec_written *answer);
 
 /* Sends every subscriber what lies behind its position. */
 void watch_pump(struct watch *w);

@@ -26,7 +26,8 @@
 
 #define RETRY_MIN_S 0.1
 #define RETRY_MAX_S 0.5
-#define RECHECK_S   5. /* after a list from which nothing could be taken for deleted */
+#define AGAIN_S     0.5 /* after a round that found another writer with the store's lock */
+#define RECHECK_S   5.  /* after a list from which nothing could be taken for deleted */
 
 static const char *folder(const struct role *r)
 {
@@ -200,6 +201,7 @@ static void close_store(struct watch *w)
 	if (!w->store)
 		return;
 	ev_io_stop(w->role->loop, &w->store_io);
+	ev_timer_stop(w->role->loop, &w->again);
 	store_close(w->store);
 	w->store = NULL;
 }
@@ -226,16 +228,32 @@ static void lost(struct watch *w, const struct err *e)
 	retry_in(w, w->retry_s);
 }
 
+static void process(struct watch *w)
+{
+	struct err e;
+	int rc = store_process(w->store, &e);
+
+	if (rc < 0)
+		lost(w, &e);
+	else if (rc > 0 && !ev_is_active(&w->again)) {
+		ev_timer_set(&w->again, AGAIN_S, 0.);
+		ev_timer_start(w->role->loop, &w->again);
+	}
+	watch_pump(w);
+}
+
 static void on_store(struct ev_loop *loop, ev_io *io, int revents)
 {
-	struct watch *w = io->data;
-	struct err e;
-
 	(void)loop;
 	(void)revents;
-	if (store_process(w->store, &e))
-		lost(w, &e);
-	watch_pump(w);
+	process(io->data);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int revents)
+{
+	(void)loop;
+	(void)revents;
+	process(timer->data);
 }
 
 struct probe {
@@ -302,7 +320,7 @@ static int open_store(struct watch *w, struct err *e)
 	struct store *s;
 	int rc;
 
-	rc = store_open(w->role->cfg.store, 0, &s, e);
+	rc = store_open(w->role->cfg.store, STORE_NOWAIT, &s, e);
 	if (rc)
 		return rc;
 	rc = probe(w, s, e);
@@ -354,7 +372,8 @@ void watch_store_start(struct watch *w)
 {
 	ev_io_init(&w->store_io, on_store, -1, EV_READ);
 	ev_timer_init(&w->retry, on_retry, 0., 0.);
-	w->store_io.data = w->retry.data = w;
+	ev_timer_init(&w->again, on_again, 0., 0.);
+	w->store_io.data = w->retry.data = w->again.data = w;
 	ev_timer_start(w->role->loop, &w->retry);
 }
 

@@ -292,7 +292,7 @@ static int claim(const char *name, struct err *e)
 
 	if (rc)
 		return rc;
-	fd = file_lock(lab_path(path, name, "lock"), false, e);
+	fd = file_lock(lab_path(path, name, "lock"), 0, e);
 	if (fd == -EWOULDBLOCK)
 		return err_set(e, -EEXIST, "lab \"%s\" is being made by another command", name);
 	if (fd < 0)

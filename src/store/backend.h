@@ -14,6 +14,8 @@ struct store_ops {
 		   struct err *e);
 	int (*change)(struct store *s, const struct change *c, uint64_t *rev, struct err *e);
 	int (*remove)(struct store *s, const struct store_key *key, uint64_t *rev, struct err *e);
+	int (*begin)(struct store *s, unsigned writes, struct err *e);
+	int (*end)(struct store *s, struct err *e);
 	int (*watch)(struct store *s, const struct store_events *ev, void *arg, struct err *e);
 	int (*fd)(const struct store *s);
 	int (*process)(struct store *s, struct err *e);

@@ -8,9 +8,10 @@
  *              how far they are and is made anew when it is lost or behind.
  *
  * A write is: lock, reserve a revision (synced), write the object (synced, renamed, folder
- * synced), commit, unlock. A writer that dies between these leaves `revision` ahead of
+ * synced), commit, unlock; a group of writes shares all but the object's own sync. A writer that dies between these leaves `revision` ahead of
  * `committed`; whoever takes the lock next knows by that, removes half-written files and
- * commits. The object is the old or the new one, never a part; a revision is used once.
+ * commits. The object is the old or the new one, never a part; a revision is used once,
+ * though not every one is used.
  * A file without a revision was put there by a person: watchers give it one (dir_watch.c). */
 #include "store/dir.h"
 
@@ -21,6 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define LOCK_MS 10000 /* for another writer; it holds the lock for milliseconds, if it runs */
 
 struct among {
 	struct dir_store *d;
@@ -52,10 +56,28 @@ static int commit_change(struct dir_store *d, struct dir_tx *tx, const struct ch
 	if (c->key.k->id == KIND_IPPOOL)
 		rc = dir_walk(d, c->key.k, NULL, check_other, &among, e);
 	if (!rc)
-		rc = dir_reserve(d, tx, e);
-	if (!rc && json_set_revision(j, tx->revs.reserved))
+		rc = dir_reserve(tx, e);
+	if (!rc && json_set_revision(j, tx->given))
 		rc = err_set(e, -ENOMEM, "no memory");
-	return rc ? rc : dir_write(d, &c->key, j, e);
+	if (!rc)
+		rc = dir_write(d, tx, &c->key, j, e);
+	if (!rc && !c->key.k->derived)
+		tx->spec = true;
+	return rc;
+}
+
+/* The group's transaction, or `own`, begun. */
+static int enter(struct dir_store *d, struct dir_tx *own, struct dir_tx **tx, struct err *e)
+{
+	*tx = d->group ? d->group : own;
+	return d->group ? 0 : dir_begin(d, own, 1, d->lock_ms, e);
+}
+
+static int leave(struct dir_store *d, struct dir_tx *tx, int rc, struct err *e)
+{
+	int end = tx == d->group ? 0 : dir_end(tx, rc ? NULL : e);
+
+	return rc ? rc : end;
 }
 
 static int dir_change(struct store *s, const struct change *c, uint64_t *rev, struct err *e)
@@ -64,9 +86,9 @@ static int dir_change(struct store *s, const struct change *c, uint64_t *rev, st
 	struct object *old_obj = NULL, *o = NULL;
 	json_t *old = NULL, *j = NULL;
 	struct err broken = { .code = 0 };
-	struct dir_tx tx;
+	struct dir_tx own, *tx;
 	uint64_t old_rev;
-	int rc = dir_begin(d, &tx, e);
+	int rc = enter(d, &own, &tx, e);
 
 	if (rc)
 		return rc;
@@ -80,10 +102,10 @@ static int dir_change(struct store *s, const struct change *c, uint64_t *rev, st
 	if (!rc)
 		rc = change_compute(c, old, old_rev, &j, &o, e);
 	if (!rc && j)
-		rc = commit_change(d, &tx, c, j, o, e);
+		rc = commit_change(d, tx, c, j, o, e);
 	if (!rc && rev)
-		*rev = j ? tx.revs.reserved : old_rev;
-	dir_end(d, &tx, !rc && !c->key.k->derived);
+		*rev = j ? tx->given : old_rev;
+	rc = leave(d, tx, rc, e);
 	object_free(old_obj);
 	object_free(o);
 	json_decref(old);
@@ -97,13 +119,10 @@ static int dir_remove_object(struct store *s, const struct store_key *key, uint6
 	struct dir_store *d = (struct dir_store *)s;
 	struct object *o = NULL;
 	json_t *j = NULL;
-	char path[PATH_MAX];
 	uint64_t expect = rev ? *rev : 0;
-	struct dir_tx tx;
-	int rc = dir_path(d, path, key, e);
+	struct dir_tx own, *tx;
+	int rc = enter(d, &own, &tx, e);
 
-	if (!rc)
-		rc = dir_begin(d, &tx, e);
 	if (rc)
 		return rc;
 	rc = dir_read(d, key, &j, &o, e);
@@ -113,12 +132,14 @@ static int dir_remove_object(struct store *s, const struct store_key *key, uint6
 	if (!rc && o && expect && o->rev != expect)
 		rc = change_stale(key, o->rev, expect, e);
 	if (!rc)
-		rc = dir_reserve(d, &tx, e);
+		rc = dir_reserve(tx, e);
 	if (!rc)
-		rc = file_remove(path, e);
+		rc = dir_unlink(d, tx, key, e);
+	if (!rc && !key->k->derived)
+		tx->spec = true;
 	if (!rc && rev)
-		*rev = tx.revs.reserved;
-	dir_end(d, &tx, !rc && !key->k->derived);
+		*rev = tx->given;
+	rc = leave(d, tx, rc, e);
 	object_free(o);
 	json_decref(j);
 	return rc;
@@ -193,6 +214,34 @@ static int dir_get(struct store *s, const struct store_key *key, struct object *
 	return 0;
 }
 
+/* ---- groups */
+
+static int dir_group_begin(struct store *s, unsigned writes, struct err *e)
+{
+	struct dir_store *d = (struct dir_store *)s;
+	struct dir_tx *tx = malloc(sizeof(*tx));
+	int rc;
+
+	if (!tx)
+		return err_set(e, -ENOMEM, "no memory");
+	rc = dir_begin(d, tx, writes, d->lock_ms, e);
+	if (rc)
+		free(tx);
+	else
+		d->group = tx;
+	return rc;
+}
+
+static int dir_group_end(struct store *s, struct err *e)
+{
+	struct dir_store *d = (struct dir_store *)s;
+	int rc = dir_end(d->group, e);
+
+	free(d->group);
+	d->group = NULL;
+	return rc;
+}
+
 /* ---- open, close */
 
 static void dir_close(struct store *s)
@@ -200,6 +249,8 @@ static void dir_close(struct store *s)
 	struct dir_store *d = (struct dir_store *)s;
 
 	dir_watch_stop(d->watch);
+	if (d->wants >= 0)
+		close(d->wants);
 	free(d->root);
 	free(d);
 }
@@ -231,6 +282,8 @@ static int dir_open(const char *where, unsigned flags, struct store **out, struc
 	d->base.ops = &dir_store_ops;
 	d->uid = st.st_uid;
 	d->gid = st.st_gid;
+	d->wants = -1;
+	d->lock_ms = flags & STORE_NOWAIT ? 0 : LOCK_MS;
 	*out = &d->base;
 	return 0;
 }
@@ -243,6 +296,8 @@ const struct store_ops dir_store_ops = {
 	.get = dir_get,
 	.change = dir_change,
 	.remove = dir_remove_object,
+	.begin = dir_group_begin,
+	.end = dir_group_end,
 	.watch = dir_watch_start,
 	.fd = dir_watch_fd,
 	.process = dir_watch_process,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ADOPT_MS 50 /* for the lock, once a round: whoever watches has more to do than wait */
+
 static uint64_t hash_of(const struct buf *text)
 {
 	uint64_t h = 14695981039346656037u; /* FNV-1a */
@@ -78,19 +80,19 @@ static int give_revision(struct dir_watch *w, struct dir_tx *tx, struct dir_know
 			 const char *path, json_t *j, struct err *err)
 {
 	struct buf text = { .v = NULL };
-	int rc = file_read(path, DIR_OBJECT_MAX, &text, err);
+	int rc = dir_text(w->d, &e->of, &text, err);
 
 	if (!rc && hash_of(&text) != e->hash)
-		rc = err_set(err, -EAGAIN, "%s: changed meanwhile", path);
+		rc = err_set(err, -ECANCELED, "%s: changed meanwhile", path);
 	if (!rc)
-		rc = dir_reserve(w->d, tx, err);
-	if (!rc && json_set_revision(j, tx->revs.reserved))
+		rc = dir_reserve(tx, err);
+	if (!rc && json_set_revision(j, tx->given))
 		rc = err_set(err, -ENOMEM, "no memory");
 	if (!rc)
-		rc = dir_write(w->d, &e->of, j, err);
+		rc = dir_write(w->d, tx, &e->of, j, err);
 	buf_clear(&text);
 	if (!rc)
-		rc = file_read(path, DIR_OBJECT_MAX, &text, err);
+		rc = dir_text(w->d, &e->of, &text, err);
 	if (!rc)
 		e->hash = hash_of(&text);
 	buf_fini(&text);
@@ -101,14 +103,15 @@ static int adopt(struct dir_watch *w, struct dir_known *e, const char *path, jso
 		 struct object *o, struct err *err)
 {
 	struct dir_tx tx;
-	int rc = dir_begin(w->d, &tx, err);
+	int rc = w->locked ? -EAGAIN : dir_begin(w->d, &tx, 1, ADOPT_MS, err);
 
 	if (rc)
 		return rc;
 	rc = give_revision(w, &tx, e, path, j, err);
 	if (!rc)
-		o->rev = tx.revs.reserved;
-	dir_end(w->d, &tx, !rc && !e->of.k->derived);
+		o->rev = tx.given;
+	tx.spec = !rc && !e->of.k->derived;
+	dir_end(&tx, NULL);
 	return rc;
 }
 
@@ -141,7 +144,10 @@ static void refresh_text(struct dir_watch *w, struct dir_known *e, const char *p
 	if (is_foreign(w, e, o->rev)) {
 		int rc = adopt(w, e, path, j, o, &err);
 
-		if (rc == -EAGAIN || rc == -ENOENT) { /* its event is on the way */
+		if (rc == -EAGAIN)
+			w->locked = e->waits = true;
+		/* Else its event is on the way. */
+		if (rc == -EAGAIN || rc == -ECANCELED || rc == -ENOENT) {
 			e->hash = 0;
 			object_free(o);
 			json_decref(j);
@@ -164,7 +170,7 @@ int dir_refresh(void *arg, const struct store_key *key, struct err *unused)
 	int rc = dir_path(w->d, path, key, &err);
 
 	if (!rc)
-		rc = file_read(path, DIR_OBJECT_MAX, &text, &err);
+		rc = dir_text(w->d, key, &text, &err);
 	if (rc == -ENOENT) {
 		if (e)
 			tell_gone(w, e);
@@ -174,6 +180,7 @@ int dir_refresh(void *arg, const struct store_key *key, struct err *unused)
 		if (!e)
 			e = find_known(w, key, true);
 		e->seen = true;
+		e->waits = false;
 		refresh_text(w, e, path, &text);
 	}
 	buf_fini(&text);

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Folder store: transactions and revisions, as dir.c's opening says. */
+/* Folder store: transactions and revisions, as dir.c's opening says.
+ *
+ * What a transaction costs is its syncs: two for the revisions that it reserves (file and
+ * folder), one for each object, one for each folder that it touched. So many changes in one
+ * transaction cost little more than a sync each, and count as done only when it ended. */
 #include "store/dir.h"
 
 #include "sys/file.h"
@@ -7,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +33,16 @@ static int root_path(const struct dir_store *d, char path[PATH_MAX], const char 
 static uint64_t read_numbers(const struct dir_store *d, const char *file, uint64_t *second)
 {
 	struct buf text = { .v = NULL };
-	char path[PATH_MAX], *end = NULL;
+	int root = dir_open_root(d, NULL);
 	uint64_t a = 0, b = 0;
+	char *end = NULL;
 
-	if (!root_path(d, path, file, NULL) && !file_read(path, 256, &text, NULL) && text.v) {
+	if (root >= 0 && !file_read_at(root, file, 256, &text) && text.v) {
 		a = strtoull(text.v, &end, 10);
 		b = strtoull(end, NULL, 10);
 	}
+	if (root >= 0)
+		close(root);
 	buf_fini(&text);
 	if (second)
 		*second = b;
@@ -51,26 +59,22 @@ void dir_committed(const struct dir_store *d, struct dir_revs *revs)
 	revs->committed = read_numbers(d, DIR_COMMITTED, &revs->spec);
 }
 
-static int publish(const struct dir_store *d, const struct dir_revs *r, struct err *e)
+static int publish(const struct dir_tx *tx, struct err *e)
 {
-	char path[PATH_MAX], tmp[PATH_MAX], text[64];
-	int n = snprintf(text, sizeof(text), "%llu %llu\n", (unsigned long long)r->committed,
-			 (unsigned long long)r->spec);
-	int fd;
+	static const char tmp[] = "." DIR_COMMITTED ".tmp";
+	char text[64];
+	int n = snprintf(text, sizeof(text), "%llu %llu\n", (unsigned long long)tx->revs.committed,
+			 (unsigned long long)tx->revs.spec);
+	int fd, rc = 0;
 
-	if (root_path(d, path, DIR_COMMITTED, e) || root_path(d, tmp, "." DIR_COMMITTED ".tmp", e))
-		return -ENAMETOOLONG;
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+	fd = openat(tx->root, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_sys(e, -errno, "%s", tmp);
-	if (write(fd, text, (size_t)n) != n || rename(tmp, path) < 0) {
-		int rc = errno ? -errno : -EIO;
-
-		close(fd);
-		return err_sys(e, rc, "%s", path);
-	}
+	errno = 0;
+	if (write(fd, text, (size_t)n) != n || renameat(tx->root, tmp, tx->root, DIR_COMMITTED) < 0)
+		rc = err_sys(e, errno ? -errno : -EIO, "%s", DIR_COMMITTED);
 	close(fd);
-	return 0;
+	return rc;
 }
 
 struct recovery {
@@ -82,11 +86,10 @@ static int note_revision(void *arg, const struct store_key *key, struct err *e)
 {
 	struct recovery *r = arg;
 	struct buf text = { .v = NULL };
-	char path[PATH_MAX];
 	json_t *j = NULL;
 	uint64_t rev;
 
-	if (!dir_path(r->d, path, key, NULL) && !file_read(path, DIR_OBJECT_MAX, &text, NULL))
+	if (!dir_text(r->d, key, &text, NULL))
 		j = json_loadb(text.v ? text.v : "", text.n, 0, NULL);
 	rev = json_revision(j);
 	if (rev > r->highest)
@@ -96,9 +99,10 @@ static int note_revision(void *arg, const struct store_key *key, struct err *e)
 	return 0;
 }
 
-static void remove_temporary(const char *folder)
+/* `fd` is closed. */
+static void remove_temporary(int fd)
 {
-	DIR *dir = opendir(folder);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *de;
 
 	while (dir && (de = readdir(dir))) {
@@ -109,22 +113,37 @@ static void remove_temporary(const char *folder)
 	}
 	if (dir)
 		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
 }
 
 static void clean_kind(const struct dir_store *d, const struct kind *k)
 {
-	char path[PATH_MAX];
-	DIR *dir;
+	int fd = dir_open_folder(d, k->name, NULL, false, NULL);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *de;
 
-	if (dir_folder(d, path, k->name, NULL, NULL))
-		return;
-	dir = opendir(path);
 	while (dir && (de = readdir(dir)))
-		if (de->d_name[0] != '.' && !dir_folder(d, path, k->name, de->d_name, NULL))
-			remove_temporary(path);
+		if (de->d_name[0] != '.')
+			remove_temporary(dir_open_folder(d, k->name, de->d_name, false, NULL));
 	if (dir)
 		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+}
+
+static int reserve_to(struct dir_tx *tx, uint64_t highest, struct err *e)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)highest);
+	int rc = file_write_at(tx->root, DIR_REV, text, (size_t)n, 0644);
+
+	if (!rc && fsync(tx->root) < 0)
+		rc = -errno;
+	if (rc)
+		return err_sys(e, rc, "%s: write", DIR_REV);
+	tx->revs.reserved = highest;
+	return 0;
 }
 
 /* The last writer died, or `revision` was lost, or this is a new store. */
@@ -144,70 +163,123 @@ static int recover(struct dir_store *d, struct dir_tx *tx, struct err *e)
 		if (rc)
 			return rc;
 	}
-	remove_temporary(d->root);
+	remove_temporary(dir_open_root(d, NULL));
 	if (tx->revs.committed > r.highest)
 		r.highest = tx->revs.committed;
 	if (r.highest != tx->revs.reserved) {
-		tx->revs.reserved = r.highest - 1;
-		rc = dir_reserve(d, tx, e);
+		rc = reserve_to(tx, r.highest, e);
 		if (rc)
 			return rc;
 	}
 	tx->revs.committed = tx->revs.reserved;
 	/* Whatever was in flight may have been a change that nodes have to follow. */
 	tx->revs.spec = tx->revs.reserved;
-	return publish(d, &tx->revs, e);
+	return publish(tx, e);
 }
 
-int dir_begin(struct dir_store *d, struct dir_tx *tx, struct err *e)
+/* Under the lock: where the last writer left things. */
+static int look(struct dir_store *d, struct dir_tx *tx, struct err *e)
 {
-	char path[PATH_MAX];
 	struct stat st;
-	int rc = root_path(d, path, DIR_LOCK, e);
+	int rc = 0;
 
-	if (rc)
-		return rc;
-	tx->lock = file_lock(path, true, e);
-	if (tx->lock < 0)
-		return tx->lock;
 	/* The folder may have been given to a daemon's user since it was opened. */
-	if (!stat(d->root, &st)) {
+	if (!fstat(tx->root, &st)) {
 		d->uid = st.st_uid;
 		d->gid = st.st_gid;
 	}
 	if (!fstat(tx->lock, &st) && st.st_uid != d->uid)
-		dir_give(d, path);
+		dir_give(d, tx->lock);
 	dir_committed(d, &tx->revs);
 	tx->revs.reserved = dir_reserved(d);
-	if (tx->revs.reserved && tx->revs.reserved == tx->revs.committed)
-		return 0;
-	rc = recover(d, tx, e);
+	if (!tx->revs.reserved || tx->revs.reserved != tx->revs.committed)
+		rc = recover(d, tx, e);
+	tx->given = tx->revs.reserved;
+	return rc;
+}
+
+int dir_begin(struct dir_store *d, struct dir_tx *tx, unsigned writes, unsigned wait_ms,
+	      struct err *e)
+{
+	struct err why;
+	char path[PATH_MAX];
+	int rc = root_path(d, path, DIR_LOCK, e);
+
 	if (rc)
-		close(tx->lock);
+		return rc;
+	*tx = (struct dir_tx){ .ahead = writes, .yield = d->lock_ms > 0 };
+	tx->lock = file_lock(path, wait_ms, &why);
+	if (tx->lock == -EAGAIN && !wait_ms && d->wants < 0)
+		d->wants = file_lock_want(path);
+	if (tx->lock < 0)
+		return err_set(e, tx->lock, "store dir:%s", why.text);
+	if (d->wants >= 0)
+		close(d->wants);
+	d->wants = -1;
+	tx->root = dir_open_root(d, e);
+	rc = tx->root < 0 ? tx->root : look(d, tx, e);
+	if (!rc)
+		return 0;
+	if (tx->root >= 0)
+		close(tx->root);
+	close(tx->lock);
 	return rc;
 }
 
-int dir_reserve(struct dir_store *d, struct dir_tx *tx, struct err *e)
+int dir_reserve(struct dir_tx *tx, struct err *e)
 {
-	char path[PATH_MAX], text[32];
-	int n = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)tx->revs.reserved + 1);
-	int rc = root_path(d, path, DIR_REV, e);
+	int rc = 0;
 
+	if (tx->given == tx->revs.reserved)
+		rc = reserve_to(tx, tx->given + tx->ahead, e);
 	if (!rc)
-		rc = file_write(path, text, (size_t)n, 0644, e);
-	if (!rc)
-		tx->revs.reserved++;
+		tx->given++;
 	return rc;
 }
 
-void dir_end(struct dir_store *d, struct dir_tx *tx, bool spec)
+int dir_touched(struct dir_tx *tx, int fd)
 {
+	struct stat now, then;
+	int rc = 0;
+
+	if (fstat(fd, &now) < 0)
+		rc = -errno;
+	for (unsigned i = 0; !rc && i < tx->n_folders; i++)
+		if (!fstat(tx->folders[i], &then) && then.st_ino == now.st_ino &&
+		    then.st_dev == now.st_dev) {
+			close(fd);
+			return 0;
+		}
+	if (!rc && tx->n_folders < DIR_FOLDERS) {
+		tx->folders[tx->n_folders++] = fd;
+		return 0;
+	}
+	if (!rc && fsync(fd) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int dir_end(struct dir_tx *tx, struct err *e)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < tx->n_folders; i++) {
+		if (fsync(tx->folders[i]) < 0 && !rc)
+			rc = err_sys(e, -errno, "store: syncing a folder");
+		close(tx->folders[i]);
+	}
 	if (tx->revs.committed != tx->revs.reserved) {
 		tx->revs.committed = tx->revs.reserved;
-		if (spec)
+		if (tx->spec)
 			tx->revs.spec = tx->revs.reserved;
 		/* A failure is as if we had died here: the next writer recovers. */
-		publish(d, &tx->revs, NULL);
+		publish(tx, NULL);
 	}
+	close(tx->root);
+	tx->yield = tx->yield && file_lock_wanted(tx->lock);
 	close(tx->lock);
+	if (tx->yield)
+		poll(NULL, 0, FILE_LOCK_YIELD_MS);
+	return rc;
 }

@@ -55,7 +55,15 @@ static int add_folder(struct dir_watch *w, const struct kind *k, const char *ns,
 		snprintf(path, sizeof(path), "%s", w->d->root);
 	else if ((rc = dir_folder(w->d, path, k->name, ns, e)))
 		return rc;
-	wd = inotify_add_watch(w->fd, path, ns ? WATCH_FILES : WATCH_FOLDERS);
+	wd = inotify_add_watch(w->fd, path,
+			       (ns ? WATCH_FILES : WATCH_FOLDERS) | (k ? IN_DONT_FOLLOW : 0));
+	if (wd < 0 && errno == ENOTDIR && k) {
+		int fd = dir_open_folder(w->d, k->name, ns, false, e);
+
+		if (fd >= 0)
+			close(fd);
+		return fd == -ELOOP ? fd : 0;
+	}
 	if (wd < 0 && (errno == ENOENT || errno == ENOTDIR))
 		return 0;
 	if (wd < 0)
@@ -243,6 +251,19 @@ static int drain(struct dir_watch *w, struct err *e)
 	}
 }
 
+/* What waits for a revision is not lost: whoever has the lock may be stopped for long. */
+static void retry_waiting(struct dir_watch *w)
+{
+	struct dir_known *e, *next;
+
+	w->locked = false;
+	HASH_ITER(hh, w->known, e, next)
+	{
+		if (e->waits)
+			dir_refresh(w, &e->of, NULL);
+	}
+}
+
 /* A writer without pause must not keep us from saying how far we are. */
 #define ROUNDS 8
 
@@ -252,6 +273,8 @@ int dir_watch_process(struct store *s, struct err *e)
 	struct dir_revs revs = { .spec = w->spec };
 	int rc = 0;
 
+	if (w->locked)
+		retry_waiting(w);
 	for (unsigned i = 0; i < ROUNDS && !rc; i++) {
 		if (i && !w->committed)
 			break;
@@ -264,13 +287,17 @@ int dir_watch_process(struct store *s, struct err *e)
 		rc = err_set(e, -ENOENT, "store dir:%s: was removed", w->d->root);
 	if (rc)
 		return rc;
+	/* Before the first sync what waits would be taken for deleted. */
+	if (w->locked && !w->synced)
+		return 1;
+	w->synced = true;
 	if (w->told || revs.spec != w->spec) {
 		w->told = false;
 		w->spec = revs.spec;
 		if (w->ev->sync)
 			w->ev->sync(w->arg, revs.spec);
 	}
-	return 0;
+	return w->locked;
 }
 
 int dir_watch_start(struct store *s, const struct store_events *ev, void *arg, struct err *e)

@@ -11,8 +11,9 @@ struct dir_known {
 	UT_hash_handle hh;
 	struct store_key of; /* its strings are ours */
 	uint64_t rev, hash;
-	bool told; /* false: it was never good */
-	bool seen; /* by the current walk */
+	bool told;  /* false: it was never good */
+	bool seen;  /* by the current walk */
+	bool waits; /* it needs a revision, but somebody had the lock */
 	char key[];
 };
 
@@ -29,7 +30,9 @@ struct dir_watch {
 	bool walk;      /* everything has to be read again */
 	bool committed; /* `committed` has changed */
 	bool told;      /* something since the last sync */
+	bool synced;    /* the first sync was told */
 	bool gone;      /* the root folder was removed */
+	bool locked;    /* this round found the lock taken: files wait for a revision */
 };
 
 /* Reads a file again and tells what is new about it; a dir_file_fn, `arg` is the watch. */

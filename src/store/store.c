@@ -78,6 +78,16 @@ int store_delete(struct store *s, const struct store_key *key, uint64_t *rev, st
 	return s->ops->remove(s, key, rev, e);
 }
 
+int store_begin(struct store *s, unsigned writes, struct err *e)
+{
+	return s->ops->begin(s, writes, e);
+}
+
+int store_end(struct store *s, struct err *e)
+{
+	return s->ops->end(s, e);
+}
+
 static int write_body(struct store *s, const struct rec_write *w, const struct kind *k,
 		      struct arena *a, uint64_t *rev, struct err *e)
 {

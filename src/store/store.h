@@ -16,6 +16,7 @@ struct store;
 
 enum store_flag {
 	STORE_CREATE = 1, /* make an empty store where there is none; else that is -ENOENT */
+	STORE_NOWAIT = 2, /* no write waits for another writer, as else for ten seconds */
 };
 
 /* -ENOTSUP for a scheme that is not built. `out` is closed by the caller. */
@@ -67,7 +68,7 @@ enum store_op {
 /* A write by JSON (what a person wrote) or by struct (what a daemon holds: known fields are
  * replaced, unknown ones in the store kept). Validates, also against the other objects (pools
  * must not overlap). A write that changes nothing writes nothing. The write is on disk when the
- * call returns.
+ * call returns. -EAGAIN where another writer has the store, with its pid in the text.
  *
  * `rev` goes both ways and may be NULL: in, the revision that the object must be at, 0 for
  * any; out, the object's new one. */
@@ -79,6 +80,13 @@ int store_put(struct store *s, enum store_op op, const struct kind *k, const voi
 /* `rev` as above; out, the revision of the deletion. */
 int store_delete(struct store *s, const struct store_key *key, uint64_t *rev, struct err *e);
 
+/* Around up to `writes` writes and deletions (more work too): the store is ours meanwhile, and
+ * they share what it costs to have them on disk, which they are when store_end() returned 0;
+ * where it fails, none may be taken for done. Each stands for itself all the same: what others
+ * see, and what a crash leaves, are any of them. */
+int store_begin(struct store *s, unsigned writes, struct err *e);
+int store_end(struct store *s, struct err *e);
+
 /* The write that a REC_WRITE asks for; the answer's code, rev and text (in `a`). */
 void store_write(struct store *s, const struct rec_write *w, struct rec_written *answer,
 		 struct arena *a);
@@ -89,6 +97,6 @@ void store_write(struct store *s, const struct rec_write *w, struct rec_written 
 int store_watch(struct store *s, const struct store_events *ev, void *arg, struct err *e);
 /* Readable when store_process() has something to do. */
 int store_fd(const struct store *s);
-/* Tells what changed. Waits for nothing but another writer's lock, and for that only where a
- * person's file has to get a revision. */
+/* Tells what changed. 1: call again in a moment, also where store_fd() is silent, because a
+ * person's file has to get a revision and another writer has the lock. */
 int store_process(struct store *s, struct err *e);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,36 +21,56 @@
 /* <sys/file.h> declares it, but that name leads to our own header. */
 int flock(int fd, int operation);
 
-int file_read(const char *path, size_t limit, struct buf *out, struct err *e)
+static int read_all(int fd, size_t limit, struct buf *out)
 {
 	size_t start = out->n;
 	char chunk[16384];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t got;
 	int rc = 0;
 
-	if (fd < 0)
-		return err_sys(e, -errno, "%s", path);
-	while ((got = read(fd, chunk, sizeof(chunk))) != 0) {
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0) {
-			rc = err_sys(e, -errno, "%s: read", path);
-			break;
-		}
-		if (out->n - start + (size_t)got > limit) {
-			rc = err_set(e, -EFBIG, "%s: larger than %zu bytes", path, limit);
-			break;
-		}
-		buf_put(out, chunk, (size_t)got);
+	while (!rc && (got = read(fd, chunk, sizeof(chunk))) != 0) {
+		if (got < 0)
+			rc = errno == EINTR ? 0 : -errno;
+		else if (out->n - start + (size_t)got > limit)
+			rc = -EFBIG;
+		else
+			buf_put(out, chunk, (size_t)got);
 	}
-	close(fd);
 	if (!rc && out->failed)
-		rc = err_sys(e, -ENOMEM, "%s", path);
+		rc = -ENOMEM;
 	if (rc && !out->failed && out->v) {
 		out->n = start;
 		out->v[start] = 0;
 	}
+	return rc;
+}
+
+int file_read(const char *path, size_t limit, struct buf *out, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	rc = read_all(fd, limit, out);
+	close(fd);
+	if (rc == -EFBIG)
+		return err_set(e, rc, "%s: larger than %zu bytes", path, limit);
+	return rc ? err_sys(e, rc, "%s: read", path) : 0;
+}
+
+int file_read_at(int dir, const char *name, size_t limit, struct buf *out)
+{
+	/* O_NONBLOCK: a pipe that nobody writes to would keep us in open(2). */
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), rc;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		rc = -errno;
+	else
+		rc = S_ISREG(st.st_mode) ? read_all(fd, limit, out) : -EINVAL;
+	close(fd);
 	return rc;
 }
 
@@ -104,20 +125,29 @@ static int write_synced(int dir, const char *tmp, const void *p, size_t n, mode_
 	return rc;
 }
 
-int file_write(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
+int file_write_at(int dir, const char *name, const void *p, size_t n, mode_t mode)
 {
 	char tmp[NAME_MAX + 1];
-	const char *name;
-	int dir = open_parent(path, &name, e), rc;
+	int rc;
 
-	if (dir < 0)
-		return dir;
-	snprintf(tmp, sizeof(tmp), ".%s.tmp", name);
+	if ((size_t)snprintf(tmp, sizeof(tmp), ".%s.tmp", name) >= sizeof(tmp))
+		return -ENAMETOOLONG;
 	rc = write_synced(dir, tmp, p, n, mode);
 	if (!rc && renameat(dir, tmp, dir, name) < 0)
 		rc = -errno;
 	if (rc)
 		unlinkat(dir, tmp, 0);
+	return rc;
+}
+
+int file_write(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
+{
+	const char *name;
+	int dir = open_parent(path, &name, e), rc;
+
+	if (dir < 0)
+		return dir;
+	rc = file_write_at(dir, name, p, n, mode);
 	if (!rc && fsync(dir) < 0)
 		rc = -errno;
 	close(dir);
@@ -176,21 +206,83 @@ int file_append(int fd, const void *p, size_t n, struct err *e)
 	return err_sys(e, rc, "append");
 }
 
-int file_lock(const char *path, bool wait, struct err *e)
+/* Who has the flock of `fd`; 0 where that cannot be seen. A line of proc(5)'s locks is
+ * "1: FLOCK  ADVISORY  WRITE 4711 fe:00:523 0 EOF"; the device there is not always stat(2)'s. */
+static int lock_holder(int fd)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), rc;
+	FILE *f = fopen("/proc/locks", "re");
+	unsigned long long inode;
+	char line[256];
+	struct stat st;
+	int pid, found = 0;
+
+	if (f && fstat(fd, &st) == 0)
+		while (!found && fgets(line, sizeof(line), f))
+			if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d %*x:%*x:%llu", &pid,
+				   &inode) == 2 &&
+			    inode == st.st_ino)
+				found = pid;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int lock_refused(int fd, int rc, const char *path, struct err *e)
+{
+	int holder = rc == -EWOULDBLOCK ? lock_holder(fd) : 0;
+
+	close(fd);
+	if (holder)
+		return err_set(e, rc, "%s: is locked by pid %d", path, holder);
+	return rc == -EWOULDBLOCK ? err_set(e, rc, "%s: is locked by another process", path)
+				  : err_sys(e, rc, "%s: lock", path);
+}
+
+/* Whoever waits for the flock has a read lock of the other sort on the file. */
+static void want(int fd, short type)
+{
+	struct flock l = { .l_type = type, .l_whence = SEEK_SET };
+
+	fcntl(fd, F_OFD_SETLK, &l); /* without it we are only less lucky */
+}
+
+bool file_lock_wanted(int fd)
+{
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fcntl(fd, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+}
+
+int file_lock_want(const char *path)
+{
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	want(fd, F_RDLCK);
+	return fd;
+}
+
+/* Asks again and again, as flock(2) itself knows no time limit. */
+int file_lock(const char *path, unsigned wait_ms, struct err *e)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	unsigned pause = 1;
 
 	if (fd < 0)
 		return err_sys(e, -errno, "%s: lock", path);
-	do
-		rc = flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB));
-	while (rc < 0 && errno == EINTR);
-	if (rc < 0) {
-		rc = -errno;
-		close(fd);
-		return rc == -EWOULDBLOCK ? err_set(e, rc, "%s: locked by another process", path)
-					  : err_sys(e, rc, "%s: lock", path);
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK || !wait_ms)
+			return lock_refused(fd, -errno, path, e);
+		want(fd, F_RDLCK);
+		pause = pause < wait_ms ? pause : wait_ms;
+		poll(NULL, 0, (int)pause);
+		wait_ms -= pause;
+		pause = pause < 8 ? pause * 2 : pause;
 	}
+	want(fd, F_UNLCK);
 	return fd;
 }
 

@@ -191,6 +191,37 @@ def test_writes_of_two_roles_race(netns, keeper, store, fakes):  # noqa: F811
         assert store.get("namespace", "x")["metadata"]["labels"] == {"i": str(winner)}
 
 
+def test_somebody_keeps_the_lock(world, start):
+    """A stopped writer costs others' writes a clear answer; reading, and what comes later, nothing."""
+    world.store.apply(node("n1"), pod("a"))
+    a = world.up().agent
+    a.wait("sync", in_sync)
+    since = a.mark()
+    holder = start(["python3", "-c", """
+import fcntl, os, signal, sys
+lock = open(sys.argv[1], "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+print("locked", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+""", str(world.store.path / ".lock")])
+    holder.wait_log("locked")
+    body = "text(1, meta(None, 'new'))"
+    a.order(f"write(1, {CREATE}, NAMESPACE, None, 'new', 0, {body})")
+    # What needs no lock goes on meanwhile.
+    (world.store.path / "Pod/shop/a.json").unlink()
+    a.wait("del", lambda kind, ns, name, rev: name == "a", since)
+    assert a.heard("written", since) == []
+    # A person's file needs it: it is told once the lock is free.
+    (world.store.path / "Pod/shop/b.json").write_text(json.dumps(pod("b")))
+    code, _, text = a.wait("written", lambda id, *_: id == 1, since)[2:]
+    assert code == -errno.EAGAIN and f"locked by pid {holder.pid}" in text
+    assert [r for r in a.heard("put", since) if r[3] == "b"] == []
+    a.order(f"write(2, {CREATE}, NAMESPACE, None, 'new', 0, {body})")
+    os.kill(holder.pid, signal.SIGKILL)
+    assert a.wait("written", lambda id, *_: id == 2, since)[2] == 0
+    a.wait("put", lambda kind, ns, name, rev: name == "b", since)
+
+
 # ---- stores out of reach
 
 def test_store_goes_away_and_comes_back(world):

@@ -2,6 +2,7 @@
 /* The folder store: writes and their rules, the watch, many writers at once, files put there
  * by hand, and a writer that is killed at every single system call. */
 #include "store/store.h"
+#include "sys/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -611,6 +612,137 @@ static void test_many_writers(void **state)
 	assert_int_equal(b->seen.bads, 0);
 }
 
+/* ---- groups, locks, links */
+
+static void test_group(void **state)
+{
+	struct box *b = *state;
+	uint64_t first, second, third, after;
+	struct err e = { 0 };
+
+	put(b, STORE_OP_CREATE, POD("a", ""), 0, NULL, &e);
+	watch(b);
+	assert_int_equal(store_begin(b->s, 5, &e), 0);
+	assert_int_equal(put(b, STORE_OP_CREATE, POD("b", ""), 0, &first, &e), 0);
+	assert_int_equal(put(b, STORE_OP_CREATE, POD("b", ""), 0, NULL, &e), -EEXIST);
+	assert_int_equal(put(b, STORE_OP_CREATE, POD("c", ""), 0, &second, &e), 0);
+	third = second;
+	assert_int_equal(delete_pod(b->s, "c", second, &third, &e), 0);
+	assert_int_equal(store_end(b->s, &e), 0);
+	assert_true(first < second && second < third);
+	assert_int_equal(put(b, STORE_OP_CREATE, POD("d", ""), 0, &after, &e), 0);
+	assert_true(third < after);
+	process_until(b, at_revision, after);
+	assert_non_null(cluster_get(b->seen.c, KIND_POD, "ns", "b"));
+	assert_null(cluster_get(b->seen.c, KIND_POD, "ns", "c"));
+	assert_false(b->seen.backwards);
+}
+
+/* Somebody has the lock and does not let go. */
+static void test_locked(void **state)
+{
+	struct box *b = *state;
+	struct store *s;
+	struct err e = { 0 };
+	char path[256], pid[32];
+	int fd;
+
+	put(b, STORE_OP_CREATE, POD("a", ""), 0, NULL, &e);
+	watch(b);
+	process_until(b, at_revision, 1);
+	assert_int_equal(store_open(b->url, STORE_NOWAIT, &s, &e), 0);
+	snprintf(path, sizeof(path), "%s/.lock", b->root);
+	snprintf(pid, sizeof(pid), "by pid %d", (int)getpid());
+	fd = file_lock(path, 0, &e);
+	assert_true(fd >= 0);
+	assert_int_equal(delete_pod(s, "a", 0, NULL, &e), -EAGAIN);
+	assert_non_null(strstr(e.text, pid));
+	assert_non_null(strstr(e.text, b->root));
+	assert_int_equal(store_begin(s, 2, &e), -EAGAIN);
+	/* A person's file waits for its revision, what else there is does not wait for it. */
+	write_file(b, "Pod/ns/b.json", POD("b", ""));
+	assert_int_equal(store_process(b->s, &e), 1);
+	assert_null(cluster_get(b->seen.c, KIND_POD, "ns", "b"));
+	close(fd);
+	assert_int_equal(store_process(b->s, &e), 0);
+	assert_non_null(cluster_get(b->seen.c, KIND_POD, "ns", "b"));
+	assert_int_equal(delete_pod(s, "a", 0, NULL, &e), 0);
+	store_close(s);
+}
+
+/* A writer without pause, as of a large manifest, lets in who only asks now and then. */
+static void test_lock_is_shared(void **state)
+{
+	struct box *b = *state;
+	struct store *s;
+	struct err e = { 0 };
+	int rc = -EAGAIN, status;
+	pid_t pid;
+
+	put(b, STORE_OP_CREATE, POOL("counter", "10.0.0.0/16"), 0, NULL, &e);
+	assert_int_equal(store_open(b->url, STORE_NOWAIT, &s, &e), 0);
+	pid = fork();
+	if (!pid)
+		for (int i = 0;; i ^= 1)
+			put(b, STORE_OP_APPLY,
+			    i ? POD("p", "") : POD("p", ", \"spec\": {\"nodeName\": \"n\"}"), 0,
+			    NULL, NULL);
+	for (int i = 0; i < 200 && rc == -EAGAIN; i++) {
+		poll(NULL, 0, 5);
+		rc = store_begin(s, 1, &e);
+		/* Perhaps it had not begun yet. */
+		if (!rc && i < 10) {
+			store_end(s, &e);
+			rc = -EAGAIN;
+		}
+	}
+	assert_int_equal(rc, 0);
+	store_end(s, &e);
+	store_close(s);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+/* Who owns the store's folders must not lead root elsewhere by them. */
+static void test_links(void **state)
+{
+	static const struct store_events nothing = { 0 };
+	struct box *b = *state;
+	struct object *o;
+	struct stat st;
+	struct err e = { 0 };
+	char from[256], to[128];
+
+	put(b, STORE_OP_CREATE, POD("a", ""), 0, NULL, &e);
+	/* A namespace's folder. */
+	snprintf(to, sizeof(to), "%s/elsewhere", b->root);
+	snprintf(from, sizeof(from), "%s/Pod/ns", b->root);
+	assert_int_equal(rename(from, to), 0);
+	assert_int_equal(symlink(to, from), 0);
+	assert_int_equal(put(b, STORE_OP_APPLY, POD("b", ""), 0, NULL, &e), -ELOOP);
+	assert_non_null(strstr(e.text, "Pod/ns: a store follows no symbolic links"));
+	assert_int_equal(delete_pod(b->s, "a", 0, NULL, &e), -ELOOP);
+	assert_int_equal(get_pod(b->s, "ns", "a", &o, NULL, &e), -ELOOP);
+	assert_int_equal(store_list(b->s, KIND_POD, NULL, &nothing, NULL, &e), -ELOOP);
+	assert_int_equal(store_list(b->s, KIND_POD, "ns", &nothing, NULL, &e), -ELOOP);
+	snprintf(from, sizeof(from), "%s/b.json", to);
+	assert_int_equal(stat(from, &st), -1);
+	snprintf(from, sizeof(from), "%s/a.json", to);
+	assert_int_equal(stat(from, &st), 0);
+	/* A kind's. */
+	snprintf(from, sizeof(from), "%s/Node", b->root);
+	assert_int_equal(symlink(to, from), 0);
+	assert_int_equal(store_list(b->s, KIND_NODE, NULL, &nothing, NULL, &e), -ELOOP);
+	/* A pipe in an object's place is not waited for. */
+	snprintf(from, sizeof(from), "%s/Pod/ns", b->root);
+	assert_int_equal(unlink(from), 0);
+	assert_int_equal(rename(to, from), 0);
+	snprintf(from, sizeof(from), "%s/Pod/ns/p.json", b->root);
+	assert_int_equal(mkfifo(from, 0600), 0);
+	assert_int_equal(get_pod(b->s, "ns", "p", &o, NULL, &e), -EINVAL);
+	assert_non_null(strstr(e.text, "no regular file"));
+}
+
 /* ---- a writer that dies */
 
 /* Runs `work` in a child and kills it at its n-th system call from there on. Returns false
@@ -724,7 +856,8 @@ static void check_after_crash(struct box *b, uint64_t *highest)
 	no_temporary_files(b);
 }
 
-static void crash_everywhere(struct box *b, void (*work)(struct store *), unsigned at_least)
+static void crash_everywhere(struct box *b, void (*work)(struct store *), unsigned at_least,
+			     unsigned step)
 {
 	uint64_t highest = 0;
 	unsigned n = 0;
@@ -732,26 +865,43 @@ static void crash_everywhere(struct box *b, void (*work)(struct store *), unsign
 	put(b, STORE_OP_CREATE, POD("p", ", \"spec\": {\"nodeName\": \"old\"}"), 0, &highest, NULL);
 	while (die_at(b, n, work)) {
 		check_after_crash(b, &highest);
-		n++;
+		n += step;
 	}
 	/* A write without that many stops would not be the durable write that we mean to test. */
 	assert_true(n > at_least);
-	print_message("killed at %u points\n", n);
+	print_message("killed at %u points\n", n / step);
+}
+
+static void do_group(struct store *s)
+{
+	if (store_begin(s, 3, NULL))
+		_exit(3);
+	do_update(s);
+	do_create(s);
+	if (store_delete(s, &(struct store_key){ pod_kind(), "ns", "tick" }, NULL, NULL) != -ENOENT)
+		_exit(3);
+	if (store_end(s, NULL))
+		_exit(3);
 }
 
 static void test_crash_update(void **state)
 {
-	crash_everywhere(*state, do_update, 60);
+	crash_everywhere(*state, do_update, 60, 1);
 }
 
 static void test_crash_create(void **state)
 {
-	crash_everywhere(*state, do_create, 60);
+	crash_everywhere(*state, do_create, 60, 1);
 }
 
 static void test_crash_delete(void **state)
 {
-	crash_everywhere(*state, do_delete, 50);
+	crash_everywhere(*state, do_delete, 50, 1);
+}
+
+static void test_crash_group(void **state)
+{
+	crash_everywhere(*state, do_group, 80, 5);
 }
 
 static void test_lost_revision_file(void **state)
@@ -797,6 +947,11 @@ int main(void)
 		TEST(test_crash_update),
 		TEST(test_crash_create),
 		TEST(test_crash_delete),
+		TEST(test_crash_group),
+		TEST(test_group),
+		TEST(test_locked),
+		TEST(test_lock_is_shared),
+		TEST(test_links),
 		TEST(test_lost_revision_file),
 	};
 

@@ -133,12 +133,12 @@ static void test_append_cuts_torn_tail(void **state)
 static void test_lock(void **state)
 {
 	struct err e;
-	int a = file_lock(in_dir("lock"), false, &e), b;
+	int a = file_lock(in_dir("lock"), 0, &e), b;
 
 	assert_true(a >= 0);
-	assert_int_equal(file_lock(in_dir("lock"), false, &e), -EWOULDBLOCK);
+	assert_int_equal(file_lock(in_dir("lock"), 0, &e), -EWOULDBLOCK);
 	close(a);
-	b = file_lock(in_dir("lock"), true, &e);
+	b = file_lock(in_dir("lock"), 1000, &e);
 	assert_true(b >= 0);
 	close(b);
 }
