@@ -6,7 +6,6 @@
 #include "daemon/agent_cni_verbs.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_report.h"
-#include "sys/sock.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,33 +14,25 @@
 
 #define POD_WAIT 1.0 /* seconds for a Pod to arrive */
 #define ADD_WAIT 5.0 /* for everything that an ADD waits for */
+#define CALLS    256 /* at once: two descriptors each */
 
 struct agent_cni {
-	struct agent *agent;
-	int fd;
-	ev_io listener;
-	struct cni_call *calls;
+	struct listener listener;
 	bool waking;
 	uint64_t round;
 };
 
 /* ---- answers */
 
-static void forget(struct cni_call *c)
+/* All calls, the newest first. */
+static struct cni_call *first_call(const struct agent *a)
 {
-	struct agent_cni *s = c->agent->cni;
+	return a->cni ? (struct cni_call *)a->cni->listener.clients : NULL;
+}
 
-	for (struct cni_call **p = &s->calls; *p; p = &(*p)->next)
-		if (*p == c) {
-			*p = c->next;
-			break;
-		}
-	ev_timer_stop(c->agent->role->loop, &c->deadline);
-	if (c->netns >= 0)
-		close(c->netns);
-	stream_free(c->stream);
-	arena_fini(&c->arena);
-	free(c);
+static struct cni_call *next_call(const struct cni_call *c)
+{
+	return (struct cni_call *)c->client.next;
 }
 
 void cni_answer(struct cni_call *c, const struct cni_reply *reply)
@@ -60,9 +51,9 @@ void cni_answer(struct cni_call *c, const struct cni_reply *reply)
 		log_debug("%s %s %s: %.2f ms", cni_verb_name(c->req.verb),
 			  c->req.containerID ? c->req.containerID : "",
 			  c->req.ifname ? c->req.ifname : "", took * 1e3);
-	if (stream_send(c->stream, REC_CNI_REPLY, &cni_reply_schema, reply, -1, &e))
+	if (stream_send(c->client.stream, REC_CNI_REPLY, &cni_reply_schema, reply, -1, &e))
 		log_warn("cni: %s", e.text);
-	stream_finish(c->stream);
+	client_finish(&c->client);
 }
 
 void cni_fail(struct cni_call *c, enum cni_code code, const char *msg)
@@ -90,10 +81,10 @@ void cni_wait(struct cni_call *c)
 	ev_timer_start(c->agent->role->loop, &c->deadline);
 }
 
-static struct cni_call *next_waiting(struct agent_cni *s)
+static struct cni_call *next_waiting(const struct agent *a)
 {
-	for (struct cni_call *c = s->calls; c; c = c->next)
-		if (c->waiting && c->round != s->round)
+	for (struct cni_call *c = first_call(a); c; c = next_call(c))
+		if (c->waiting && c->round != a->cni->round)
 			return c;
 	return NULL;
 }
@@ -107,7 +98,7 @@ void agent_cni_wake(struct agent *a)
 		return; /* what a call below changes, the calls after it see */
 	s->waking = true;
 	s->round++;
-	while ((c = next_waiting(s))) {
+	while ((c = next_waiting(a))) {
 		c->round = s->round;
 		cni_add(c);
 	}
@@ -116,7 +107,7 @@ void agent_cni_wake(struct agent *a)
 
 bool agent_cni_waits(const struct agent *a)
 {
-	for (const struct cni_call *c = a->cni ? a->cni->calls : NULL; c; c = c->next)
+	for (const struct cni_call *c = first_call(a); c; c = next_call(c))
 		if (c->waiting)
 			return true;
 	return false;
@@ -124,7 +115,7 @@ bool agent_cni_waits(const struct agent *a)
 
 struct cni_call *cni_waiting(struct agent *a, const struct cni_request *q)
 {
-	for (struct cni_call *c = a->cni->calls; c; c = c->next)
+	for (struct cni_call *c = first_call(a); c; c = next_call(c))
 		if (c->waiting && !strcmp(c->req.network, q->network) &&
 		    !strcmp(c->req.containerID, q->containerID) &&
 		    !strcmp(c->req.ifname, q->ifname))
@@ -183,17 +174,23 @@ static void dispatch(struct cni_call *c)
 	cni_fail(c, CNI_ERR_ENV, "the agent does not know this command");
 }
 
-static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
+static void on_opened(struct client *client)
 {
-	struct cni_call *c = stream_arg(s);
+	struct cni_call *c = (struct cni_call *)client;
+
+	c->agent = client->listener->arg;
+	c->netns = -1;
+	c->started = ev_time();
+	arena_init(&c->arena, 0);
+	ev_timer_init(&c->deadline, out_of_time, 0., 0.);
+	c->deadline.data = c;
+}
+
+static void on_asked(struct client *client, struct wire *body, int fd)
+{
+	struct cni_call *c = (struct cni_call *)client;
 	struct err e;
 
-	if (c->asked || type != REC_CNI_REQUEST) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	c->asked = true;
 	c->netns = fd;
 	if (record_decode(body, &cni_request_schema, &c->req, &c->arena, &e))
 		cni_fail(c, CNI_ERR_DECODE, arena_strdup(&c->arena, e.text));
@@ -201,48 +198,16 @@ static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
 		dispatch(c);
 }
 
-static void on_closed(struct stream *s, const struct err *e)
+static void on_closed(struct client *client)
 {
-	struct cni_call *c = stream_arg(s);
+	struct cni_call *c = (struct cni_call *)client;
 
 	if (c->waiting)
 		cni_add_abandon(c);
-	forget(c);
-}
-
-static void on_accept(struct ev_loop *loop, ev_io *w, int events)
-{
-	static const struct stream_ops ops = { .frame = on_frame, .closed = on_closed };
-	struct agent_cni *s = w->data;
-	struct cni_call *c;
-	struct err e;
-	int fd = sock_accept(s->fd, &e);
-
-	if (fd < 0) {
-		if (fd != -EAGAIN)
-			log_error("cni.sock: %s", e.text);
-		return;
-	}
-	c = calloc(1, sizeof(*c));
-	if (!c) {
-		close(fd);
-		return;
-	}
-	c->agent = s->agent;
-	c->netns = -1;
-	c->started = ev_time();
-	arena_init(&c->arena, 0);
-	ev_timer_init(&c->deadline, out_of_time, 0., 0.);
-	c->deadline.data = c;
-	c->stream = stream_new(loop, fd, &ops, c, &e);
-	if (!c->stream) {
-		log_error("cni.sock: %s", e.text);
-		arena_fini(&c->arena);
-		free(c);
-		return;
-	}
-	c->next = s->calls;
-	s->calls = c;
+	ev_timer_stop(c->agent->role->loop, &c->deadline);
+	if (c->netns >= 0)
+		close(c->netns);
+	arena_fini(&c->arena);
 }
 
 /* ---- life */
@@ -256,36 +221,32 @@ static void bound(struct role *r, int fd, const struct err *e, void *arg)
 		role_exit(r, 1);
 		return;
 	}
-	s->fd = fd;
-	ev_io_init(&s->listener, on_accept, fd, EV_READ);
-	s->listener.data = s;
-	ev_io_start(r->loop, &s->listener);
+	listener_start(&s->listener, fd);
 }
 
 int agent_cni_open(struct agent *a, struct err *e)
 {
+	static const struct listener_ops ops = { .name = "cni.sock",
+						 .size = sizeof(struct cni_call),
+						 .max = CALLS,
+						 .request = REC_CNI_REQUEST,
+						 .opened = on_opened,
+						 .asked = on_asked,
+						 .closed = on_closed };
 	const struct rec_bind want = { .proto = "unix", .path = "cni.sock" };
 
 	a->cni = calloc(1, sizeof(*a->cni));
 	if (!a->cni)
 		return err_set(e, -ENOMEM, "no memory");
-	a->cni->agent = a;
-	a->cni->fd = -1;
+	listener_init(&a->cni->listener, a->role->loop, &ops, a);
 	return role_bind(a->role, &want, bound, a->cni, e);
 }
 
 void agent_cni_close(struct agent *a)
 {
-	struct agent_cni *s = a->cni;
-
-	if (!s)
+	if (!a->cni)
 		return;
-	while (s->calls)
-		forget(s->calls);
-	if (s->fd >= 0) {
-		ev_io_stop(a->role->loop, &s->listener);
-		close(s->fd);
-	}
-	free(s);
+	listener_fini(&a->cni->listener);
+	free(a->cni);
 	a->cni = NULL;
 }

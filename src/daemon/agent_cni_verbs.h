@@ -3,18 +3,16 @@
 #pragma once
 #include "core/cni/message.h"
 #include "daemon/agent.h"
-#include "daemon/stream.h"
+#include "daemon/listener.h"
 
 struct cni_call {
+	struct client client; /* first */
 	struct agent *agent;
-	struct cni_call *next;
-	struct stream *stream;
 	struct arena arena; /* of request and reply */
 	struct cni_request req;
 	int netns; /* -1: none came */
 	ev_tstamp started;
 	ev_timer deadline;
-	bool asked;     /* the request is in */
 	bool waiting;   /* an ADD that is not answered yet */
 	bool pod_known; /* its Pod was found, or it names none */
 	bool taking;    /* core/ipam knows the request */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_ctl: see agent_ctl.h. */
 #include "daemon/agent_ctl.h"
-#include "sys/sock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,11 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CALLS 64 /* at once */
+
 struct agent_ctl {
-	struct agent *agent;
-	int fd;
-	ev_io listener;
-	struct ctl_call *calls;
+	struct listener listener;
 };
 
 static const struct {
@@ -78,23 +76,11 @@ void ctl_send(struct ctl_call *c)
 {
 	struct err e;
 
-	if (stream_send(c->stream, REC_CTL_ROW, NULL, &c->row, -1, &e))
+	if (stream_send(c->client.stream, REC_CTL_ROW, NULL, &c->row, -1, &e))
 		log_debug("ctl: %s", e.text);
 }
 
 /* ---- calls */
-
-static void forget(struct ctl_call *c)
-{
-	for (struct ctl_call **p = &c->agent->ctl->calls; *p; p = &(*p)->next)
-		if (*p == c) {
-			*p = c->next;
-			break;
-		}
-	stream_free(c->stream);
-	arena_fini(&c->arena);
-	free(c);
-}
 
 static int answer(struct ctl_call *c, struct err *e)
 {
@@ -105,60 +91,36 @@ static int answer(struct ctl_call *c, struct err *e)
 		       c->req.verb ? c->req.verb : "");
 }
 
-static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
+static void on_opened(struct client *client)
 {
-	struct ctl_call *c = stream_arg(s);
+	struct ctl_call *c = (struct ctl_call *)client;
+
+	c->agent = client->listener->arg;
+	arena_init(&c->arena, 0);
+}
+
+static void on_asked(struct client *client, struct wire *body, int fd)
+{
+	struct ctl_call *c = (struct ctl_call *)client;
 	struct rec_written end = { 0 };
 	struct err e = { 0 };
 	int rc;
 
 	if (fd >= 0)
 		close(fd);
-	if (type != REC_CTL_REQUEST || c->req.verb)
-		return;
-	rc = record_decode(body, record_schema(type), &c->req, &c->arena, &e);
+	rc = record_decode(body, record_schema(REC_CTL_REQUEST), &c->req, &c->arena, &e);
 	if (!rc)
 		rc = answer(c, &e);
 	end.code = rc;
 	end.text = rc ? e.text : NULL;
-	if (stream_send(s, REC_CTL_END, NULL, &end, -1, &e))
+	if (stream_send(client->stream, REC_CTL_END, NULL, &end, -1, &e))
 		log_debug("ctl: %s", e.text);
-	stream_finish(s);
+	client_finish(client);
 }
 
-static void on_closed(struct stream *s, const struct err *e)
+static void on_closed(struct client *client)
 {
-	forget(stream_arg(s));
-}
-
-static void on_accept(struct ev_loop *loop, ev_io *w, int events)
-{
-	static const struct stream_ops ops = { .frame = on_frame, .closed = on_closed };
-	struct agent_ctl *s = w->data;
-	struct ctl_call *c;
-	struct err e;
-	int fd = sock_accept(s->fd, &e);
-
-	if (fd < 0) {
-		if (fd != -EAGAIN)
-			log_error("ctl.sock: %s", e.text);
-		return;
-	}
-	c = calloc(1, sizeof(*c));
-	if (!c) {
-		close(fd);
-		return;
-	}
-	c->agent = s->agent;
-	arena_init(&c->arena, 0);
-	c->stream = stream_new(loop, fd, &ops, c, &e);
-	if (!c->stream) {
-		log_error("ctl.sock: %s", e.text);
-		free(c);
-		return;
-	}
-	c->next = s->calls;
-	s->calls = c;
+	arena_fini(&((struct ctl_call *)client)->arena);
 }
 
 /* ---- life */
@@ -172,37 +134,33 @@ static void bound(struct role *r, int fd, const struct err *e, void *arg)
 		role_exit(r, 1);
 		return;
 	}
-	s->fd = fd;
-	ev_io_init(&s->listener, on_accept, fd, EV_READ);
-	s->listener.data = s;
-	ev_io_start(r->loop, &s->listener);
+	listener_start(&s->listener, fd);
 	role_ready(r);
 }
 
 int agent_ctl_open(struct agent *a, struct err *e)
 {
+	static const struct listener_ops ops = { .name = "ctl.sock",
+						 .size = sizeof(struct ctl_call),
+						 .max = CALLS,
+						 .request = REC_CTL_REQUEST,
+						 .opened = on_opened,
+						 .asked = on_asked,
+						 .closed = on_closed };
 	const struct rec_bind want = { .proto = "unix", .path = "ctl.sock" };
 
 	a->ctl = calloc(1, sizeof(*a->ctl));
 	if (!a->ctl)
 		return err_set(e, -ENOMEM, "no memory");
-	a->ctl->agent = a;
-	a->ctl->fd = -1;
+	listener_init(&a->ctl->listener, a->role->loop, &ops, a);
 	return role_bind(a->role, &want, bound, a->ctl, e);
 }
 
 void agent_ctl_close(struct agent *a)
 {
-	struct agent_ctl *s = a->ctl;
-
-	if (!s)
+	if (!a->ctl)
 		return;
-	while (s->calls)
-		forget(s->calls);
-	if (s->fd >= 0) {
-		ev_io_stop(a->role->loop, &s->listener);
-		close(s->fd);
-	}
-	free(s);
+	listener_fini(&a->ctl->listener);
+	free(a->ctl);
 	a->ctl = NULL;
 }

@@ -3,7 +3,7 @@
  * tables and an end; docs/architecture.md lists the verbs. */
 #pragma once
 #include "daemon/agent.h"
-#include "daemon/stream.h"
+#include "daemon/listener.h"
 
 int agent_ctl_open(struct agent *a, struct err *e);
 void agent_ctl_close(struct agent *a);
@@ -13,9 +13,8 @@ void agent_ctl_close(struct agent *a);
 #define CTL_COLS 24
 
 struct ctl_call {
+	struct client client; /* first */
 	struct agent *agent;
-	struct ctl_call *next;
-	struct stream *stream;
 	struct arena arena;
 	struct rec_ctl_request req;
 	struct rec_ctl_row row; /* being filled */
