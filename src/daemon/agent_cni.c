@@ -67,7 +67,10 @@ static void out_of_time(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct cni_call *c = w->data;
 
-	cni_add_expired(c);
+	if (c->wired)
+		cni_add_settle(c);
+	else
+		cni_add_expired(c);
 }
 
 void cni_wait(struct cni_call *c)

@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SETTLE_S 1.   /* for the kernel to activate what ADD made */
+#define LOOK_S   .002 /* between two looks at that */
+
 /* ---- the request to the address book */
 
 struct wanted {
@@ -127,6 +130,22 @@ static void fail(struct cni_call *c, enum cni_code code, const struct err *e)
 
 /* ---- the steps */
 
+void cni_add_settle(struct cni_call *c)
+{
+	const struct ipam_attachment *at = ipam_by_id(agent_ipam_book(c->agent), c->wired);
+	bool carries = !at || agent_pod_carries(c->agent, at);
+
+	if (!carries && ev_time() < c->settle_until) {
+		ev_timer_set(&c->deadline, LOOK_S, 0.);
+		ev_timer_start(c->agent->role->loop, &c->deadline);
+		return;
+	}
+	if (!carries)
+		log_warn("container %s, %s: its link is not activated yet", c->req.containerID,
+			 c->req.ifname);
+	cni_answer(c, &c->reply);
+}
+
 static void wire(struct cni_call *c, const struct ipam_answer *got)
 {
 	const struct ipam_attachment *at = got->at;
@@ -135,15 +154,14 @@ static void wire(struct cni_call *c, const struct ipam_answer *got)
 				 .bridge = c->req.bridge,
 				 .mtu = (uint32_t)c->req.mtu,
 				 .arena = &c->arena };
-	struct cni_reply reply = { 0 };
 	uint64_t id = at->id;
 	struct err e, undo;
 	int rc;
 
 	if (at->ipam_only)
-		rc = agent_pod_addresses(c->agent, at, got, &c->arena, &reply.result, &e);
+		rc = agent_pod_addresses(c->agent, at, got, &c->arena, &c->reply.result, &e);
 	else
-		rc = agent_pod_add(c->agent, at, got, &call, &reply.result, &e);
+		rc = agent_pod_add(c->agent, at, got, &call, &c->reply.result, &e);
 	if (rc) {
 		if (agent_ipam_release(c->agent, id, &undo))
 			log_error("container %s: %s", c->req.containerID, undo.text);
@@ -151,7 +169,9 @@ static void wire(struct cni_call *c, const struct ipam_answer *got)
 		fail(c, wiring_code(rc), &e);
 		return;
 	}
-	cni_answer(c, &reply);
+	c->wired = id;
+	c->settle_until = ev_time() + SETTLE_S;
+	cni_add_settle(c);
 	if (!c->req.ipam_only)
 		agent_report_endpoint(c->agent, ipam_by_id(agent_ipam_book(c->agent), id));
 	agent_report_state(c->agent);

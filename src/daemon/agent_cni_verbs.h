@@ -17,6 +17,9 @@ struct cni_call {
 	bool pod_known; /* its Pod was found, or it names none */
 	bool taking;    /* core/ipam knows the request */
 	char why[256];  /* what it waits for */
+	uint64_t wired; /* the attachment, once made: only `reply` is outstanding */
+	ev_tstamp settle_until;
+	struct cni_reply reply;
 	uint64_t round; /* of waking, so that each is woken once per round */
 };
 
@@ -30,6 +33,7 @@ struct cni_call *cni_waiting(struct agent *a, const struct cni_request *q);
 /* ---- agent_cni_add.c */
 void cni_add(struct cni_call *c);
 void cni_add_expired(struct cni_call *c);
+void cni_add_settle(struct cni_call *c);  /* answers, or sets the deadline to come again */
 void cni_add_abandon(struct cni_call *c); /* the caller went away */
 
 /* ---- agent_cni_verbs.c */

@@ -388,6 +388,20 @@ int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 	return rc;
 }
 
+bool agent_pod_carries(struct agent *a, const struct ipam_attachment *at)
+{
+	struct nl *nl = agent_kernel_nl(a);
+	char bridge[IFNAME_LEN];
+	struct err none;
+
+	if (at->ipam_only || at->state != IPAM_LIVE)
+		return true;
+	if (!rtnl_carries(nl, at->hostif, &none))
+		return false;
+	return at->attach != CNI_BRIDGE || !agent_ipam_bridge(a, at->network, bridge) ||
+	       rtnl_carries(nl, bridge, &none) != 0;
+}
+
 /* ---- DEL */
 
 /* Is what has this name in there the end that we made? Told by the MAC that we gave it. */

@@ -29,6 +29,10 @@ int agent_pod_addresses(struct agent *a, const struct ipam_attachment *at,
 			const struct ipam_answer *grants, struct arena *ar, struct cni_result *res,
 			struct err *e);
 
+/* Do packets pass its link, and the bridge where it is a port of one? Not yet, where the kernel has
+ * not activated what agent_pod_add() made. */
+bool agent_pod_carries(struct agent *a, const struct ipam_attachment *at);
+
 /* Afterwards its addresses, routes and rules are dead, the pod has no interface of that name, and
  * the book says DYING. `netns` may be -1: then the path in the book is tried. */
 int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, struct err *e);

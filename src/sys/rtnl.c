@@ -7,6 +7,7 @@
 #include "sys/rtnl_msg.h"
 
 #include <errno.h>
+#include <linux/if.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
@@ -244,15 +245,10 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
 	return 0;
 }
 
-int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *out, int *index,
-		  struct err *e)
+static int ask_link(struct nl *nl, const char *name, int ifindex, struct buf *reply, struct err *e)
 {
-	struct buf reply = { 0 };
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *nlh = nl_batch_add(&b, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
-	struct ifnames *names = ifnames_new();
-	size_t off = 0;
-	struct kobj o;
 	int rc;
 
 	if (nlh) {
@@ -261,9 +257,24 @@ int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *ou
 			mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 		mnl_attr_put_u32(nlh, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	}
-	rc = names ? nl_talk(nl, &b, &reply, e) : err_sys(e, -ENOMEM, "out of memory");
-	if (!rc && (!(nlh = (void *)nl_walk(reply.v, reply.n, &off)) ||
-		    rtnl_decode(names, nlh, &o, index) <= 0))
+	rc = nl_talk(nl, &b, reply, e);
+	nl_batch_fini(&b);
+	return rc;
+}
+
+int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *out, int *index,
+		  struct err *e)
+{
+	struct ifnames *names = ifnames_new();
+	const struct nlmsghdr *nlh;
+	struct buf reply = { 0 };
+	size_t off = 0;
+	struct kobj o;
+	int rc;
+
+	rc = names ? ask_link(nl, name, ifindex, &reply, e) : err_sys(e, -ENOMEM, "out of memory");
+	if (!rc &&
+	    (!(nlh = nl_walk(reply.v, reply.n, &off)) || rtnl_decode(names, nlh, &o, index) <= 0))
 		rc = err_set(e, -EBADMSG, "no link in the answer");
 	if (rc && name)
 		err_wrap(e, "link %s", name);
@@ -271,7 +282,6 @@ int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *ou
 		err_wrap(e, "link %d", ifindex);
 	else
 		*out = o.link;
-	nl_batch_fini(&b);
 	buf_fini(&reply);
 	ifnames_free(names);
 	return rc;
@@ -283,4 +293,27 @@ int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e)
 	int index = 0, rc = rtnl_get_link(nl, ifname, 0, &l, &index, e);
 
 	return rc ? rc : index;
+}
+
+static int take_operstate(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == IFLA_OPERSTATE && mnl_attr_get_payload_len(attr))
+		*(uint8_t *)arg = mnl_attr_get_u8(attr);
+	return MNL_CB_OK;
+}
+
+int rtnl_carries(struct nl *nl, const char *ifname, struct err *e)
+{
+	uint8_t state = IF_OPER_NOTPRESENT;
+	const struct nlmsghdr *nlh;
+	struct buf reply = { 0 };
+	size_t off = 0;
+	int rc = ask_link(nl, ifname, 0, &reply, e);
+
+	if (rc)
+		err_wrap(e, "link %s", ifname);
+	else if ((nlh = nl_walk(reply.v, reply.n, &off)) && nlh->nlmsg_type == RTM_NEWLINK)
+		mnl_attr_parse(nlh, sizeof(struct ifinfomsg), take_operstate, &state);
+	buf_fini(&reply);
+	return rc ? rc : state == IF_OPER_UP;
 }

@@ -46,11 +46,17 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
  *  - A veth is not made here (pod.h), only set and deleted. */
 int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struct err *e);
 
-/* Removes links by index, all at the cost of one. Gone already is success. */
+/* Removes links by index, eight at the cost of one. Gone already is success. */
 int rtnl_delete_links(struct nl *nl, const int *ifindex, size_t n, struct err *e);
 
 /* Index of a device, -ENODEV when there is none. */
 int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e);
+
+/* 1: the device passes packets (operational state UP; for a bridge: a port of it forwards). 0: not
+ * yet. The kernel activates a device whose carrier has come by deferred work; from 6.8 on this
+ * question makes it do so at once for the device asked about. A bridge gets its carrier when its
+ * port is activated, so ask for the port first. -ENODEV. */
+int rtnl_carries(struct nl *nl, const char *ifname, struct err *e);
 
 /* ---- notices of change, on a socket of their own */
 

@@ -86,6 +86,22 @@ def test_bridge_survives_the_agent(bridged):
     wait_for(lambda: "cnibr0" not in [l["ifname"] for l in a.ns.ip("link")], 3)
 
 
+def test_add_answers_when_the_bridge_forwards(bridged):
+    """The kernel activates a new bridge by deferred work, and one that somebody set down comes back
+    with the next audit: ADD has to wait for either. Until then what goes out is dropped."""
+    world, a, b = bridged
+
+    def state():  # of all links: asking for one by name would activate it
+        return next(l["operstate"] for l in a.ns.ip("link") if l["ifname"] == "cnibr0")
+    first = world.pod(a, "p0", cni=a.br)
+    assert state() == "UP" and ping(a.ns, first.ip(4))
+    for i in range(3):
+        a.ns.run("ip", "link", "set", "cnibr0", "down")
+        p = world.pod(a, f"p{i + 1}", cni=a.br)
+        assert state() == "UP" and ping(a.ns, p.ip(4))
+    assert ping(p.ns, first.ip(4))
+
+
 def test_default_bridge_name(world):
     n1, = world.up(10)
     cni = Cni(n1.ns, n1.keeper.cni_sock, network="other", attachment="bridge")

@@ -9,7 +9,10 @@
 #include "sys/rtnl.h"
 
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -25,6 +28,7 @@
 #include <cmocka.h>
 
 #define SKIPPED 77
+#define PROBE   0x88b5 /* IEEE 802, local experiments */
 
 static struct nl *nl;
 
@@ -1029,20 +1033,97 @@ static void test_pod_cost(void **state)
 		close(ns[i]);
 }
 
+/* ---- carrier */
+
+static int packet_socket(const char *dev)
+{
+	struct sockaddr_ll at = { .sll_family = AF_PACKET,
+				  .sll_protocol = htons(PROBE),
+				  .sll_ifindex = (int)if_nametoindex(dev) };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(PROBE));
+
+	assert_true(fd >= 0 && at.sll_ifindex > 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+	return fd;
+}
+
+static int listen_inside(void *arg, struct err *e)
+{
+	*(int *)arg = packet_socket("eth0");
+	return 0;
+}
+
+/* One broadcast frame out of the bridge arrives in the pod. */
+static bool reaches(const char *bridge, int inside)
+{
+	static const unsigned char frame[60] = { 0xff, 0xff, 0xff,       0xff,        0xff,
+						 0xff, 2,    0,          0,           0,
+						 0,    1,    PROBE >> 8, PROBE & 0xff };
+	struct pollfd p = { .fd = inside, .events = POLLIN };
+	int fd = packet_socket(bridge);
+	bool sent = send(fd, frame, sizeof(frame), 0) == sizeof(frame);
+
+	close(fd);
+	return sent && poll(&p, 1, 200) == 1;
+}
+
+static void test_carries(void **state)
+{
+	struct kobj objs[8], br = link_obj("br0", KLINK_BRIDGE);
+	struct kop make = { .verb = KOP_ADD, .obj = &br };
+	size_t n = pod_objs(objs);
+	struct err e;
+
+	assert_int_equal(rtnl_carries(nl, "br0", &e), -ENODEV);
+	for (int i = 0; i < 20; i++) {
+		struct pod_if p = pod_spec("flx", objs, n);
+		int ns = netns_new(&e), inside, tries = 0;
+		struct pod_links l;
+
+		p.master = "br0";
+		assert_int_equal(rtnl_apply(nl, &make, 1, NULL, &e), 0);
+		assert_int_equal(rtnl_carries(nl, "br0", &e), 0);
+		if (pod_create(nl, ns, &p, &l, &e))
+			fail_msg("%s", e.text);
+		assert_int_equal(netns_do(ns, listen_inside, &inside, &e), 0);
+		/* Kernels before 6.8 take their time. */
+		while (rtnl_carries(nl, "flx", &e) != 1 || rtnl_carries(nl, "br0", &e) != 1) {
+			assert_true(tries++ < 2000);
+			usleep(1000);
+		}
+		assert_true(reaches("br0", inside));
+		assert_int_equal(pod_retire(ns, "eth0", 0, &e), 0);
+		assert_int_equal(rtnl_carries(nl, "flx", &e), 0);
+		sh("ip link del flx; ip link del br0");
+		close(inside);
+		close(ns);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_vxlan),           TEST(test_vxlan_of_others),
-		TEST(test_bridge_and_port), TEST(test_ifb),
-		TEST(test_addrs),           TEST(test_routes),
-		TEST(test_foreign_routes),  TEST(test_neighs_and_fdb),
-		TEST(test_sysctls),         TEST(test_batch),
-		TEST(test_ordered),         TEST(test_many_links),
-		TEST(test_monitor),         TEST(test_monitor_overrun),
-		TEST(test_netns),           TEST(test_pod),
-		TEST(test_pod_conflicts),   TEST(test_pod_on_bridge),
+		TEST(test_carries),
+		TEST(test_vxlan),
+		TEST(test_vxlan_of_others),
+		TEST(test_bridge_and_port),
+		TEST(test_ifb),
+		TEST(test_addrs),
+		TEST(test_routes),
+		TEST(test_foreign_routes),
+		TEST(test_neighs_and_fdb),
+		TEST(test_sysctls),
+		TEST(test_batch),
+		TEST(test_ordered),
+		TEST(test_many_links),
+		TEST(test_monitor),
+		TEST(test_monitor_overrun),
+		TEST(test_netns),
+		TEST(test_pod),
+		TEST(test_pod_conflicts),
+		TEST(test_pod_on_bridge),
 		TEST(test_pod_cost),
 	};
 
