@@ -3,7 +3,8 @@
  * and wires the streams; what each does is in its own (agent.h lists them).
  *
  * Privileges: root, as opening namespaces and sysctls needs it, but with the capabilities of a
- * network administrator only, and no_new_privs. It parses nothing but records. */
+ * network administrator only, and no_new_privs, under a filter of its own (agent_calls.c). It
+ * parses nothing but records. */
 #include "daemon/agent.h"
 #include "daemon/agent_cni.h"
 #include "daemon/agent_ctl.h"
@@ -34,7 +35,7 @@ void agent_wake(struct agent *a)
 }
 
 /* Everything else that root could do is given up, for this process and whatever it could start. */
-static int limit_capabilities(struct err *e)
+static int limit_capabilities(struct role *r, struct err *e)
 {
 	static const unsigned keep[] = { CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN /* setns */,
 					 CAP_DAC_OVERRIDE /* a state folder of another user's */ };
@@ -67,7 +68,7 @@ static int start(struct role *r, struct err *e)
 		agent_plan_open,  agent_reap_open,   agent_report_open,
 	};
 	struct agent *a = r->state;
-	int rc = limit_capabilities(e);
+	int rc = 0;
 
 	a->role = r;
 	for (size_t i = 0; !rc && i < sizeof(parts) / sizeof(parts[0]); i++)
@@ -118,9 +119,13 @@ static void stop(struct role *r)
 
 int main(int argc, char **argv)
 {
-	static const struct role_ops ops = {
-		.name = "agent", .privileged = true, .start = start, .join = join, .stop = stop
-	};
+	static const struct role_ops ops = { .name = "agent",
+					     .privileged = true,
+					     .calls = agent_calls,
+					     .open = limit_capabilities,
+					     .start = start,
+					     .join = join,
+					     .stop = stop };
 	struct agent a = { 0 };
 
 	return role_main(&ops, &a, argc, argv);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent's parts and how they know each other. One process, one thread, one loop; each part
- * is a file pair and owns its state, which only its own functions touch:
+/* The agent's parts and how they know each other. One process, one loop, and one thread but for
+ * the reaper's; each part is a file pair and owns its state, which only its own functions touch:
  *
  *   store    the stream from watch: objects in, writes out
  *   plan     which object of the cluster wants what (core/route), dirty marks, pace
@@ -27,6 +27,8 @@ struct agent {
 	struct agent_ctl *ctl;
 	struct agent_report *report;
 };
+
+extern const char *const agent_calls[]; /* see priv_seccomp() */
 
 /* Milliseconds of the real-time clock, as core/ipam counts. */
 int64_t agent_now_ms(const struct agent *a);

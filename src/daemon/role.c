@@ -235,11 +235,8 @@ static int prepare(struct role *r, const char *path, struct err *e)
 
 static int confine(struct role *r, struct err *e)
 {
-	int rc;
+	int rc = r->ops->privileged ? 0 : priv_drop(r->uid, r->gid, e);
 
-	if (r->ops->privileged)
-		return 0;
-	rc = priv_drop(r->uid, r->gid, e);
 	/* The first gmtime_r() would open /etc/localtime. */
 	tzset();
 	return rc ? rc : priv_seccomp(r->ops->calls, e);

@@ -5,7 +5,7 @@
  * A role's main() is `return role_main(&ops, &state, argc, argv);`. Order of calls:
  *   1. arguments and configuration are read, the log and the loop stand;
  *   2. ops->open, still as root: what needs that, before anything from outside is read;
- *   3. unless ops->privileged: the role's user, no capability, no_new_privs, seccomp;
+ *   3. unless ops->privileged: the role's user, no capability; no_new_privs, seccomp;
  *   4. ops->start: watchers, role_bind(); role_ready() when it serves;
  *   5. the loop; ops->join for each stream to another role, again after either restarted;
  *   6. SIGTERM, SIGINT or end of file on 3: ops->stop, exit.
@@ -22,7 +22,7 @@ struct role;
 
 struct role_ops {
 	const char *name;         /* "agent" */
-	bool privileged;          /* stays root, without a seccomp filter: agent */
+	bool privileged;          /* stays root: agent */
 	const char *const *calls; /* NULL-terminated: allowed beyond priv_seccomp()'s base */
 	/* Still root; may change r->uid and r->gid. May be NULL. */
 	int (*open)(struct role *r, struct err *e);

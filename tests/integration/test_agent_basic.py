@@ -238,7 +238,7 @@ def test_the_agent_can_only_do_what_it_must(world):
     for field in ("CapEff", "CapPrm", "CapBnd"):
         assert int(status[field], 16) & ~want == 0, field
     assert int(status["CapEff"], 16) == want
-    assert status["NoNewPrivs"].strip() == "1"
+    assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip(), status["Seccomp_filters"].strip()) == ("1", "2", "2")
 
 
 def test_a_list_with_gaps_takes_nothing_away(world):

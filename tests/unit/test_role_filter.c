@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The seccomp filters of the unprivileged roles, as role.c applies them: what each may do goes
+/* The seccomp filters of the roles, as role.c applies them: what each may do goes
  * through, anything else kills. health and controller have the base alone. */
+#include "daemon/agent.h"
 #include "daemon/watch.h"
 #include "sys/priv.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -79,7 +82,32 @@ static int act_setuid(void)
 
 static int act_bind(void)
 {
-	return bind(0, NULL, 0) < 0;
+	return bind(-1, NULL, 0) == 0;
+}
+
+static int act_unshare(void)
+{
+	return unshare(CLONE_NEWNET) < 0;
+}
+
+static int act_setns(void)
+{
+	return setns(-1, CLONE_NEWNET) == 0;
+}
+
+static void *allocate(void *arg)
+{
+	return malloc(1 << 20);
+}
+
+static int act_thread(void)
+{
+	pthread_t t;
+	void *got = NULL;
+	bool bad = pthread_create(&t, NULL, allocate, NULL) || pthread_join(t, &got);
+
+	free(got);
+	return bad || !got;
 }
 
 static int act_exec_memory(void)
@@ -142,25 +170,35 @@ static void passes(const char *const *calls, int (*act)(void))
 static void forbidden_to_all(const char *const *calls)
 {
 	killed(calls, act_socket_inet);
-	killed(calls, act_socket_netlink);
 	killed(calls, act_execve);
 	killed(calls, act_mount);
 	killed(calls, act_setuid);
-	killed(calls, act_bind);
 	killed(calls, act_exec_memory);
 	killed(calls, act_chown);
+	killed(calls, act_unshare);
 #if !defined(__SANITIZE_ADDRESS__)
 	/* The sanitizers' runtime needs these, see sys/priv.c. */
-	killed(calls, act_fork);
 	killed(calls, act_kill);
 	killed(calls, act_ptrace);
 #endif
 	passes(calls, act_life);
 }
 
+/* What only the agent may. */
+static void forbidden_to_most(const char *const *calls)
+{
+	forbidden_to_all(calls);
+	killed(calls, act_socket_netlink);
+	killed(calls, act_bind);
+	killed(calls, act_setns);
+#if !defined(__SANITIZE_ADDRESS__)
+	killed(calls, act_fork);
+#endif
+}
+
 static void test_health_controller(void **state)
 {
-	forbidden_to_all(NULL);
+	forbidden_to_most(NULL);
 	killed(NULL, act_inotify);
 #if !defined(__SANITIZE_ADDRESS__)
 	killed(NULL, act_open);
@@ -169,15 +207,27 @@ static void test_health_controller(void **state)
 
 static void test_watch(void **state)
 {
-	forbidden_to_all(watch_calls);
+	forbidden_to_most(watch_calls);
 	passes(watch_calls, act_open);
 	passes(watch_calls, act_inotify);
+}
+
+static void test_agent(void **state)
+{
+	forbidden_to_all(agent_calls);
+	killed(agent_calls, act_inotify);
+	passes(agent_calls, act_open);
+	passes(agent_calls, act_socket_netlink);
+	passes(agent_calls, act_bind);
+	passes(agent_calls, act_setns);
+	passes(agent_calls, act_thread);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_health_controller),
-					    cmocka_unit_test(test_watch) };
+					    cmocka_unit_test(test_watch),
+					    cmocka_unit_test(test_agent) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

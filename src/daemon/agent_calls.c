@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the agent calls beyond every role's base: namespaces and netlink sockets in them, sysctls
+ * and the files of its state folder, the reaper's thread. It starts no program, and its other
+ * sockets are handed to it. */
+#include "daemon/agent.h"
+
+const char *const agent_calls[] = {
+	/* the kernel's network */
+	"setns", "socket:netlink", "bind",
+	/* sysctls and state */
+	"openat", "open", "stat", "lstat", "statx", "getdents64", "mkdir", "rename", "renameat",
+	"renameat2", "unlink", "unlinkat", "fsync", "fdatasync", "ftruncate", "fchmod", "flock",
+	/* a thread; its first malloc() counts processors */
+	"clone", "clone3", "sched_getaffinity", NULL
+};
