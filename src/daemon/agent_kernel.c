@@ -28,6 +28,7 @@ struct agent_kernel {
 	size_t n_ops, cap_ops;
 	struct klist others; /* links, addresses and routes that are not ours, as last dumped */
 	struct uplink uplink;
+	struct nl *reaper;
 	struct rtnl_monitor *monitor;
 	ev_io notices;
 	ev_timer regular, soon;
@@ -487,7 +488,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 int agent_kernel_open(struct agent *a, struct err *e)
 {
 	struct agent_kernel *k = calloc(1, sizeof(*k));
-	uint32_t own;
+	uint32_t own[2];
 
 	if (!k)
 		return err_set(e, -ENOMEM, "no memory");
@@ -496,10 +497,12 @@ int agent_kernel_open(struct agent *a, struct err *e)
 	arena_init(&k->arena, 0);
 	k->desired = desired_new();
 	k->nl = nl_open(NETLINK_ROUTE, e);
-	if (!k->nl)
+	k->reaper = k->nl ? nl_open(NETLINK_ROUTE, e) : NULL;
+	if (!k->reaper)
 		return e->code;
-	own = nl_portid(k->nl);
-	k->monitor = rtnl_monitor_open(ALL_TYPES, &own, 1, e);
+	own[0] = nl_portid(k->nl);
+	own[1] = nl_portid(k->reaper);
+	k->monitor = rtnl_monitor_open(ALL_TYPES, own, 2, e);
 	if (!k->monitor)
 		return e->code;
 	if (!k->desired)
@@ -526,6 +529,7 @@ void agent_kernel_close(struct agent *a)
 	ev_timer_stop(a->role->loop, &k->regular);
 	ev_timer_stop(a->role->loop, &k->soon);
 	rtnl_monitor_close(k->monitor);
+	nl_close(k->reaper);
 	nl_close(k->nl);
 	desired_free(k->desired);
 	klist_fini(&k->others);
@@ -533,6 +537,11 @@ void agent_kernel_close(struct agent *a)
 	free(k->ops);
 	free(k);
 	a->kernel = NULL;
+}
+
+struct nl *agent_kernel_reaper(struct agent *a)
+{
+	return a->kernel->reaper;
 }
 
 struct nl *agent_kernel_nl(struct agent *a)

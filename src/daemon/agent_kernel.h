@@ -35,6 +35,8 @@ void agent_kernel_adopt(struct agent *a);
 void agent_kernel_audit(struct agent *a);
 
 struct nl *agent_kernel_nl(struct agent *a);
+/* Another, for the reaper's thread. What is done through either is no change by somebody else. */
+struct nl *agent_kernel_reaper(struct agent *a);
 const struct uplink *agent_kernel_uplink(const struct agent *a);
 /* Looks for the uplink again, e.g. because the Node's addresses are known now. */
 void agent_kernel_find_uplink(struct agent *a);

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* agent_reap: see agent_reap.h. */
+/* agent_reap: see agent_reap.h.
+ *
+ * The thread gets a list of indices and a socket of its own, gives back the outcome, and touches
+ * nothing else: the book, the log and the loop are the main thread's. One runs at a time; what
+ * dies meanwhile is the next one's. Where it is needed at once (agent_reap_now) the main thread
+ * does the same, also beside it: a link that is gone already counts as removed. */
 #include "daemon/agent_reap.h"
 #include "daemon/agent_bridge.h"
 #include "daemon/agent_ipam.h"
@@ -9,15 +14,28 @@
 #include "sys/pod.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DELAY 0.3 /* seconds: collects a burst of DELs, and stays well below one */
 #define RETRY 5.0
 
+/* Attachments that are DYING, and the links that they still have. */
+struct batch {
+	uint64_t *ids;
+	int *index;
+	size_t n, links;
+	int rc;
+	struct err e;
+};
+
 struct agent_reap {
 	struct agent *agent;
 	ev_timer timer;
+	ev_async removed;
+	struct batch *running; /* the thread's; NULL: none runs */
+	pthread_t thread;
 	bool again; /* some wait for the store */
 };
 
@@ -49,105 +67,183 @@ static int dying_index(struct agent *a, const struct ipam_attachment *at)
 	return now > 0 && (!at->ifindex || now == at->ifindex) ? now : 0;
 }
 
-static bool next_dying(struct agent *a, uint64_t after, uint64_t *id)
+static void batch_free(struct batch *b)
+{
+	if (!b)
+		return;
+	free(b->ids);
+	free(b->index);
+	free(b);
+}
+
+static struct batch *collect(struct agent *a, struct err *e)
 {
 	const struct ipam_attachment *const *v;
+	struct batch *b = calloc(1, sizeof(*b));
 	size_t n;
 
 	v = ipam_all(agent_ipam_book(a), &n);
-	for (size_t i = 0; i < n; i++)
-		if (v[i]->state == IPAM_DYING && v[i]->id > after) {
-			*id = v[i]->id;
-			return true;
-		}
-	return false;
+	if (b) {
+		b->ids = calloc(n + 1, sizeof(*b->ids));
+		b->index = calloc(n + 1, sizeof(*b->index));
+	}
+	if (!b || !b->ids || !b->index) {
+		batch_free(b);
+		err_set(e, -ENOMEM, "no memory");
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++) {
+		int index;
+
+		if (v[i]->state != IPAM_DYING)
+			continue;
+		b->ids[b->n++] = v[i]->id;
+		index = dying_index(a, v[i]);
+		if (index)
+			b->index[b->links++] = index;
+	}
+	return b;
 }
 
-static int remove_links(struct agent *a, struct err *e)
+/* Their links are gone: the book forgets them. */
+static int forget(struct agent *a, const struct batch *b, struct err *e)
 {
-	const struct ipam_attachment *const *v;
-	size_t n, dying = 0;
-	int *index, rc;
+	int rc = 0;
 
-	v = ipam_all(agent_ipam_book(a), &n);
-	index = malloc((n ? n : 1) * sizeof(*index));
-	if (!index)
-		return err_set(e, -ENOMEM, "no memory");
-	for (size_t i = 0; i < n; i++)
-		if (v[i]->state == IPAM_DYING) {
-			int x = dying_index(a, v[i]);
+	for (size_t i = 0; !rc && i < b->n; i++) {
+		const struct ipam_attachment *at = ipam_by_id(agent_ipam_book(a), b->ids[i]);
 
-			if (x)
-				index[dying++] = x;
-		}
-	rc = dying ? pod_reap(agent_kernel_nl(a), index, dying, e) : 0;
-	free(index);
-	return rc;
-}
-
-int agent_reap_now(struct agent *a, struct err *e)
-{
-	struct agent_reap *r = a->reap;
-	uint64_t id = 0;
-	int rc = remove_links(a, e);
-
-	r->again = false;
-	while (!rc && next_dying(a, id, &id)) {
+		if (!at || at->state != IPAM_DYING)
+			continue;
 		/* The object first: once the book forgets, nobody would take it back. */
-		if (agent_report_endpoint_gone(a, ipam_by_id(agent_ipam_book(a), id)))
-			rc = agent_ipam_release(a, id, e);
+		if (agent_report_endpoint_gone(a, at))
+			rc = agent_ipam_release(a, at->id, e);
 		else
-			r->again = true;
+			a->reap->again = true;
 	}
 	if (!rc)
 		agent_bridge_prune(a);
 	return rc;
 }
 
-static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+int agent_reap_now(struct agent *a, struct err *e)
+{
+	struct batch *b = collect(a, e);
+	int rc = b ? 0 : -ENOMEM;
+
+	if (!rc && b->links)
+		rc = pod_reap(agent_kernel_nl(a), b->index, b->links, e);
+	if (!rc)
+		rc = forget(a, b, e);
+	batch_free(b);
+	return rc;
+}
+
+/* ---- in the background */
+
+static void *remove_links(void *arg)
+{
+	struct agent_reap *r = arg;
+	struct batch *b = r->running;
+
+	b->rc = pod_reap(agent_kernel_reaper(r->agent), b->index, b->links, &b->e);
+	ev_async_send(r->agent->role->loop, &r->removed);
+	return NULL;
+}
+
+static void look_again(struct agent_reap *r, ev_tstamp delay)
+{
+	if (ev_is_active(&r->timer)) {
+		if (ev_timer_remaining(r->agent->role->loop, &r->timer) <= delay)
+			return;
+		ev_timer_stop(r->agent->role->loop, &r->timer);
+	}
+	ev_timer_set(&r->timer, delay, 0.);
+	ev_timer_start(r->agent->role->loop, &r->timer);
+}
+
+static void conclude(struct agent_reap *r, int rc, struct err *e)
+{
+	struct batch *b = r->running;
+
+	r->running = NULL;
+	r->again = false;
+	if (!rc)
+		rc = forget(r->agent, b, e);
+	batch_free(b);
+	if (rc)
+		log_error("reaper: %s", e->text);
+	if (rc || r->again)
+		look_again(r, RETRY);
+}
+
+static void on_removed(struct ev_loop *loop, ev_async *w, int events)
 {
 	struct agent_reap *r = w->data;
 	struct err e;
 
-	if (agent_reap_now(r->agent, &e))
+	pthread_join(r->thread, NULL);
+	e = r->running->e;
+	conclude(r, r->running->rc, &e);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_reap *r = w->data;
+	struct err e;
+	int rc;
+
+	if (r->running) {
+		look_again(r, DELAY);
+		return;
+	}
+	r->running = collect(r->agent, &e);
+	if (!r->running) {
 		log_error("reaper: %s", e.text);
-	else if (!r->again)
+		look_again(r, RETRY);
 		return;
-	if (ev_is_active(&r->timer))
+	}
+	if (!r->running->links) {
+		conclude(r, 0, &e);
 		return;
-	ev_timer_set(&r->timer, RETRY, 0.);
-	ev_timer_start(loop, &r->timer);
+	}
+	rc = pthread_create(&r->thread, NULL, remove_links, r);
+	if (rc)
+		conclude(r, err_sys(&e, -rc, "no thread"), &e);
 }
 
 void agent_reap_soon(struct agent *a)
 {
-	struct agent_reap *r = a->reap;
-
-	if (ev_is_active(&r->timer)) {
-		if (ev_timer_remaining(a->role->loop, &r->timer) <= DELAY)
-			return;
-		ev_timer_stop(a->role->loop, &r->timer); /* one that waits for a retry */
-	}
-	ev_timer_set(&r->timer, DELAY, 0.);
-	ev_timer_start(a->role->loop, &r->timer);
+	look_again(a->reap, DELAY); /* sooner than one that waits for a retry */
 }
 
 int agent_reap_open(struct agent *a, struct err *e)
 {
-	a->reap = calloc(1, sizeof(*a->reap));
-	if (!a->reap)
+	struct agent_reap *r = calloc(1, sizeof(*r));
+
+	if (!r)
 		return err_set(e, -ENOMEM, "no memory");
-	a->reap->agent = a;
-	ev_timer_init(&a->reap->timer, on_timer, DELAY, 0.);
-	a->reap->timer.data = a->reap;
+	a->reap = r;
+	r->agent = a;
+	ev_timer_init(&r->timer, on_timer, DELAY, 0.);
+	ev_async_init(&r->removed, on_removed);
+	r->timer.data = r->removed.data = r;
+	ev_async_start(a->role->loop, &r->removed);
 	return 0;
 }
 
 void agent_reap_close(struct agent *a)
 {
-	if (!a->reap)
+	struct agent_reap *r = a->reap;
+
+	if (!r)
 		return;
-	ev_timer_stop(a->role->loop, &a->reap->timer);
-	free(a->reap);
+	if (r->running) {
+		pthread_join(r->thread, NULL);
+		batch_free(r->running); /* the next agent finds the book's DYING entries */
+	}
+	ev_timer_stop(a->role->loop, &r->timer);
+	ev_async_stop(a->role->loop, &r->removed);
+	free(r);
 	a->reap = NULL;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The links of pods that are gone. DEL answers without waiting for the kernel's 35 ms per
- * removal; here all that are DYING in the book go together, within a second, by index, and only
- * then the book forgets them. So a crash in between loses none. */
+ * removal; here all that are DYING in the book go together, within a second, by index, in a
+ * thread, as the loop has ADDs to answer; and only then the book forgets them. So a crash in
+ * between loses none. */
 #pragma once
 #include "daemon/agent.h"
 

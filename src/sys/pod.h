@@ -4,7 +4,7 @@
  *
  * The agent stays in its own namespace; it only passes through the pod's to set sysctls and
  * open a socket. About 0.5 ms per pod; removal of one link costs 30–40 ms of RCU grace in the
- * kernel whether one or a hundred go, so removal is collected (pod_reap). */
+ * kernel whether one or many go, so removal is collected (pod_reap). */
 #pragma once
 #include "model/kernel.h"
 #include "sys/nl.h"

@@ -258,3 +258,31 @@ def test_unreadable_object_does_not_stop_a_new_node(world):
     node.wait_serving()
     p = world.pod(node, "p")
     assert p.check() == (0, None)
+
+
+def test_reaping_holds_up_nobody(world):
+    """While many links are removed, which takes the kernel long, the agent answers others."""
+    n1, = world.up(10)
+    pod, n, running = world.netns("p"), 160, []
+    for i in range(n):
+        running.append(n1.cni.start("ADD", "m", pod.path, f"e{i}"))
+        if len(running) == 8:
+            assert n1.cni.finish(running.pop(0))[0] == 0
+    for p in running:
+        assert n1.cni.finish(p)[0] == 0
+    assert len(host_links(n1)) == n
+    monitor = world.start(["env", "TZ=UTC", "ip", "-ts", "monitor", "link"], ns=n1.ns)
+    # Taken for ADDs that did not come to an end: the next agent undoes them, in one burst.
+    n1.ns.sh("".join(f"ip link set {l} alias ''\n" for l in host_links(n1)))
+    n1.kill_agent()
+    asked = []
+
+    def gone():
+        asked.append(n1.cni.start("STATUS"))
+        return len(re.findall(r"\] Deleted \d+: fl", monitor.log())) == n
+    wait_for(gone, 30, "all links are removed")
+    for p in asked:
+        n1.cni.finish(p)
+    deleted = re.findall(r"\[(\S+)\] Deleted \d+: fl", monitor.log())
+    answered = re.findall(r"(?m)^(\S+)Z debug agent: STATUS", n1.keeper.program.log())
+    assert [t for t in answered if deleted[0] < t < deleted[-1]], (deleted[0], deleted[-1], answered)
