@@ -16,6 +16,7 @@
 #include "daemon/agent_reap.h"
 #include "daemon/agent_report.h"
 #include "daemon/agent_store.h"
+#include "sys/rtnl.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -35,7 +36,7 @@ void agent_wake(struct agent *a)
 }
 
 /* Everything else that root could do is given up, for this process and whatever it could start. */
-static int limit_capabilities(struct role *r, struct err *e)
+static int limit_capabilities(struct err *e)
 {
 	static const unsigned keep[] = { CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN /* setns */,
 					 CAP_DAC_OVERRIDE /* a state folder of another user's */ };
@@ -59,6 +60,13 @@ static int limit_capabilities(struct role *r, struct err *e)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return err_sys(e, -errno, "no_new_privs");
 	return 0;
+}
+
+static int open_agent(struct role *r, struct err *e)
+{
+	int rc = limit_capabilities(e);
+
+	return rc ? rc : rtnl_check_kernel(e);
 }
 
 static int start(struct role *r, struct err *e)
@@ -122,7 +130,7 @@ int main(int argc, char **argv)
 	static const struct role_ops ops = { .name = "agent",
 					     .privileged = true,
 					     .calls = agent_calls,
-					     .open = limit_capabilities,
+					     .open = open_agent,
 					     .start = start,
 					     .join = join,
 					     .stop = stop };

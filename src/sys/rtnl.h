@@ -58,6 +58,12 @@ int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e);
  * port is activated, so ask for the port first. -ENODEV. */
 int rtnl_carries(struct nl *nl, const char *ifname, struct err *e);
 
+/* Does this kernel keep the marks by which we tell what is ours? Tried in a namespace made for it,
+ * so root's to ask. -EOPNOTSUPP: it is older than 5.18. The second is the judgement alone, on an
+ * address that is there. */
+int rtnl_check_kernel(struct err *e);
+int rtnl_keeps_mark(struct nl *nl, const struct kobj *addr, struct err *e);
+
 /* ---- notices of change, on a socket of their own */
 
 struct rtnl_notice {

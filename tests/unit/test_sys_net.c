@@ -1033,6 +1033,24 @@ static void test_pod_cost(void **state)
 		close(ns[i]);
 }
 
+/* ---- which kernel */
+
+static void test_old_kernel(void **state)
+{
+	struct kobj marked = addr_obj("lo", "127.0.0.2/32", 0);
+	struct kobj plain = addr_obj("lo", "127.0.0.3/32", 0);
+	struct err e;
+
+	assert_int_equal(rtnl_check_kernel(&e), 0);
+	shows_not("ip addr", "127.0.0.2");
+	/* Made without the attribute, as it reads back where the kernel does not know it. */
+	sh("ip addr add 127.0.0.3/32 dev lo");
+	must(KOP_ADD, marked);
+	assert_int_equal(rtnl_keeps_mark(nl, &marked, &e), 0);
+	assert_int_equal(rtnl_keeps_mark(nl, &plain, &e), -EOPNOTSUPP);
+	assert_non_null(strstr(e.text, "5.18"));
+}
+
 /* ---- carrier */
 
 static int packet_socket(const char *dev)
@@ -1105,26 +1123,13 @@ static void test_carries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_carries),
-		TEST(test_vxlan),
-		TEST(test_vxlan_of_others),
-		TEST(test_bridge_and_port),
-		TEST(test_ifb),
-		TEST(test_addrs),
-		TEST(test_routes),
-		TEST(test_foreign_routes),
-		TEST(test_neighs_and_fdb),
-		TEST(test_sysctls),
-		TEST(test_batch),
-		TEST(test_ordered),
-		TEST(test_many_links),
-		TEST(test_monitor),
-		TEST(test_monitor_overrun),
-		TEST(test_netns),
-		TEST(test_pod),
-		TEST(test_pod_conflicts),
-		TEST(test_pod_on_bridge),
-		TEST(test_pod_cost),
+		TEST(test_old_kernel),      TEST(test_carries),         TEST(test_vxlan),
+		TEST(test_vxlan_of_others), TEST(test_bridge_and_port), TEST(test_ifb),
+		TEST(test_addrs),           TEST(test_routes),          TEST(test_foreign_routes),
+		TEST(test_neighs_and_fdb),  TEST(test_sysctls),         TEST(test_batch),
+		TEST(test_ordered),         TEST(test_many_links),      TEST(test_monitor),
+		TEST(test_monitor_overrun), TEST(test_netns),           TEST(test_pod),
+		TEST(test_pod_conflicts),   TEST(test_pod_on_bridge),   TEST(test_pod_cost),
 	};
 
 	if (getuid() != 0) {
