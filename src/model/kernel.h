@@ -26,12 +26,12 @@ struct klink {
 	uint8_t up;
 	uint8_t has_mac;
 	struct macaddr mac;
-	uint32_t mtu;            /* 0: leave */
-	char master[IFNAME_LEN]; /* bridge that it is a port of */
-	uint8_t isolated;        /* bridge port: isolated */
-	uint32_t vni;            /* vxlan: fixed at creation, a change makes it anew */
-	uint16_t vxlan_port;     /* vxlan, host order */
-	struct ipaddr vxlan_local;
+	uint32_t mtu;              /* 0: leave */
+	char master[IFNAME_LEN];   /* bridge that it is a port of */
+	uint8_t isolated;          /* bridge port: isolated */
+	uint32_t vni;              /* vxlan: fixed at creation, a change makes it anew */
+	uint16_t vxlan_port;       /* vxlan, host order */
+	struct ipaddr vxlan_local; /* its family is fixed too */
 };
 
 struct kaddr {

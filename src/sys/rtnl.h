@@ -40,8 +40,8 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
  *  - ADD makes a new object. A route whose key somebody else's route has, and a vxlan device
  *    with another VNI or port, are -EEXIST and left alone; all else that exists is brought into
  *    the wanted state.
- *  - CHANGE replaces in place; a link whose fixed attributes differ (vxlan: VNI, port, local;
- *    ifb: MAC) is made anew, and with it goes all that hung on it.
+ *  - CHANGE replaces in place; a link whose fixed attributes differ (vxlan: VNI, port,
+ *    family of local; ifb: MAC) is made anew, and with it goes all that hung on it.
  *  - DELETE of what is gone already is success. A sysctl's DELETE does nothing.
  *  - A veth is not made here (pod.h), only set and deleted. */
 int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struct err *e);

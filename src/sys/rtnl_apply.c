@@ -179,7 +179,7 @@ static bool reborn(const struct klink *want, const struct klink *have)
 {
 	if (want->kind == KLINK_VXLAN)
 		return want->vni != have->vni || want->vxlan_port != have->vxlan_port ||
-		       !addr_eq(&want->vxlan_local, &have->vxlan_local);
+		       want->vxlan_local.family != have->vxlan_local.family;
 	return want->kind == KLINK_IFB && want->has_mac &&
 	       memcmp(&want->mac, &have->mac, sizeof(want->mac)) != 0;
 }

@@ -172,13 +172,16 @@ int rtnl_put_fdb(struct nl_batch *b, enum kop_verb verb, const struct kfdb *f, i
 
 /* ---- links */
 
-static void put_vxlan(struct nlmsghdr *nlh, const struct klink *l)
+/* A device that is there takes another address, but would refuse its own port. */
+static void put_vxlan(struct nlmsghdr *nlh, const struct klink *l, bool birth)
 {
 	struct nlattr *data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
 
-	mnl_attr_put_u32(nlh, IFLA_VXLAN_ID, l->vni);
-	mnl_attr_put_u16(nlh, IFLA_VXLAN_PORT, htons(l->vxlan_port));
-	mnl_attr_put_u8(nlh, IFLA_VXLAN_LEARNING, 0);
+	if (birth) {
+		mnl_attr_put_u32(nlh, IFLA_VXLAN_ID, l->vni);
+		mnl_attr_put_u16(nlh, IFLA_VXLAN_PORT, htons(l->vxlan_port));
+		mnl_attr_put_u8(nlh, IFLA_VXLAN_LEARNING, 0);
+	}
 	if (l->vxlan_local.family)
 		put_addr(nlh,
 			 l->vxlan_local.family == AF_INET6 ? IFLA_VXLAN_LOCAL6 : IFLA_VXLAN_LOCAL,
@@ -208,7 +211,7 @@ int rtnl_put_link_new(struct nl_batch *b, const struct klink *l)
 	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
 	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, kinds[l->kind]);
 	if (l->kind == KLINK_VXLAN)
-		put_vxlan(nlh, l);
+		put_vxlan(nlh, l, true);
 	mnl_attr_nest_end(nlh, info);
 	return 0;
 }
@@ -238,6 +241,13 @@ int rtnl_put_link_set(struct nl_batch *b, const struct klink *l, const struct kl
 		mnl_attr_put_u32(nlh, IFLA_MTU, l->mtu);
 	if (master)
 		mnl_attr_put_u32(nlh, IFLA_MASTER, (uint32_t)master);
+	if (l->kind == KLINK_VXLAN && !addr_eq(&l->vxlan_local, &have->vxlan_local)) {
+		struct nlattr *info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+
+		mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "vxlan");
+		put_vxlan(nlh, l, false);
+		mnl_attr_nest_end(nlh, info);
+	}
 	return 0;
 }
 

@@ -246,6 +246,13 @@ static void test_vxlan(void **state)
 	must(KOP_CHANGE, again);
 	shows("ip -d link show vx0", "vxlan id 7 local 10.0.0.1");
 	reads_as(again);
+	/* Nor does an address of the other family; another of the same stays without a gap. */
+	sh("ip link set vx0 alias kept");
+	again.link.vxlan_local = ip("10.0.0.2");
+	must(KOP_CHANGE, again);
+	shows("ip -d link show vx0", "vxlan id 7 local 10.0.0.2");
+	shows("ip -d link show vx0", "alias kept");
+	reads_as(again);
 	again.link.vxlan_local = ip("fd00::1");
 	must(KOP_CHANGE, again);
 	shows("ip -d link show vx0", "local fd00::1");
