@@ -197,8 +197,8 @@ static void test_vxlan(void **state)
 	out = plan_block("10.244.2.0/26", "b", &p4);
 	WANT(&out, "route 10.244.2.0/26 via 10.244.2.0 dev vxlan0 src 10.244.1.0 metric 0 onlink");
 	out = plan_block("fd00:244:3::/122", "c", &p6);
-	WANT(&out, "route fd00:244:3::/122 via fd00:244:3:: dev vxlan0 src fd00:244:1:: "
-		   "metric 0 onlink");
+	WANT(&out, "route fd00:244:3::/122 via fe80::dc4c:86ff:fe01:4091 dev vxlan0 "
+		   "src fd00:244:1:: metric 0");
 }
 
 static void test_cross_subnet(void **state)
@@ -295,7 +295,7 @@ static void test_peer(void **state)
 	p6.spec.mode = POOL_VXLAN; /* IPv6 inside IPv4 */
 	char neigh6[80];
 
-	snprintf(neigh6, sizeof(neigh6), "neigh fd00:244:3:: dev vxlan0 mac %s", mac);
+	snprintf(neigh6, sizeof(neigh6), "neigh fe80::dc4c:86ff:fe01:4091 dev vxlan0 mac %s", mac);
 	route_plan_peer(&self, &c, pools, 2, &out);
 	WANT(&out, fdb, neigh, neigh6);
 }
@@ -324,14 +324,14 @@ static void test_self(void **state)
 	strcpy(self.ra[self.n_ra++], "eth0");
 	strcpy(self.ra[self.n_ra++], "mgmt0");
 	route_plan_self(&self, &out);
-	assert_int_equal(out.n, 10);
+	assert_int_equal(out.n, 11);
 	assert_int_equal(out.v[5].link.vni, 4096);
 	assert_int_equal(out.v[5].link.vxlan_port, 4789);
 	assert_true(addr_eq(&out.v[5].link.vxlan_local, &self.node.ip[ROUTE_V4]));
 	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
 	     "sysctl net/ipv6/conf/eth0/accept_ra=2", "sysctl net/ipv6/conf/mgmt0/accept_ra=2",
 	     "addr 169.254.1.1/32 dev lo scope 253", link,
-	     "sysctl net/ipv6/conf/vxlan0/accept_ra=0",
+	     "sysctl net/ipv4/conf/vxlan0/rp_filter=2", "sysctl net/ipv6/conf/vxlan0/accept_ra=0",
 	     "sysctl net/ipv6/conf/vxlan0/disable_ipv6=0", "addr 10.244.1.0/32 dev vxlan0 scope 0",
 	     "addr fd00:244:1::/128 dev vxlan0 scope 0");
 

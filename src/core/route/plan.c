@@ -130,6 +130,18 @@ struct macaddr route_vxlan_mac(const char *node)
 	return mac;
 }
 
+/* What the peer's vxlan0 has by itself (EUI-64, RFC 4291, appendix A). As a next hop it needs no
+ * route of its own: the tunnel address lies in a block of the peer's, and Linux lets no route to
+ * that block name it while another one leads there by another device. */
+static struct ipaddr tunnel_link_local(const char *node)
+{
+	struct macaddr mac = route_vxlan_mac(node);
+
+	return (struct ipaddr){ .family = AF_INET6,
+				.b = { 0xfe, 0x80, 0, 0, 0, 0, 0, 0, mac.b[0] ^ 2, mac.b[1],
+				       mac.b[2], 0xff, 0xfe, mac.b[3], mac.b[4], mac.b[5] } };
+}
+
 static bool same_subnet(const struct route_self *self, const struct ipaddr *peer)
 {
 	for (size_t i = 0; i < self->n_subnets; i++)
@@ -177,6 +189,9 @@ static void plan_vxlan(const struct route_self *self, struct route_out *out)
 	l->vxlan_port = ROUTE_VXLAN_PORT;
 	l->vxlan_local = self->node.ip[under == AF_INET6 ? ROUTE_V6 : ROUTE_V4];
 
+	/* A peer that changes its mode before or after this node sends by another way than this
+	 * node would answer; strict (1) would drop that (RFC 3704). */
+	want_sysctl(out, "2", "net/ipv4/conf/%s/rp_filter", ROUTE_VXLAN_DEV);
 	want_sysctl(out, "0", "net/ipv6/conf/%s/accept_ra", ROUTE_VXLAN_DEV);
 	if (self->node.tunnel[ROUTE_V6].family)
 		want_sysctl(out, "0", "net/ipv6/conf/%s/disable_ipv6", ROUTE_VXLAN_DEV);
@@ -229,9 +244,13 @@ void route_plan_peer(const struct route_self *self, const struct route_peer *pee
 	set_name(fdb->ifname, ROUTE_VXLAN_DEV);
 	fdb->mac = mac;
 	fdb->dst = peer->ip[route_underlay(self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4];
-	for (int f = 0; f < ROUTE_FAMILIES; f++)
-		if (used[f])
-			want_neigh(out, ROUTE_VXLAN_DEV, &peer->tunnel[f], &mac);
+	if (used[ROUTE_V4])
+		want_neigh(out, ROUTE_VXLAN_DEV, &peer->tunnel[ROUTE_V4], &mac);
+	if (used[ROUTE_V6]) {
+		struct ipaddr hop = tunnel_link_local(peer->name);
+
+		want_neigh(out, ROUTE_VXLAN_DEV, &hop, &mac);
+	}
 }
 
 /* `dst` is a block of the peer's, or an address that it borrowed. */
@@ -260,9 +279,9 @@ static void plan_remote(const struct route_self *self, const struct route_peer *
 	case ROUTE_TUNNEL:
 		r = want_route(out, dst, KROUTE_UNICAST);
 		set_name(r->oif, ROUTE_VXLAN_DEV);
-		r->via = peer->tunnel[f];
+		r->via = f == ROUTE_V4 ? peer->tunnel[f] : tunnel_link_local(peer->name);
 		r->src = self->node.tunnel[f];
-		r->onlink = 1;
+		r->onlink = f == ROUTE_V4;
 		return;
 	}
 }

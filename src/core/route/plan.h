@@ -13,7 +13,8 @@
  *                     route, whose gateway the block then shares.
  *   VXLAN             vxlan0, RFC 7348, VNI 4096, UDP 4789, without learning: for each peer
  *                     one forwarding entry (its MAC → its address) and one permanent
- *                     neighbour (its tunnel address → its MAC). The MAC follows from the
+ *                     neighbour per family (its tunnel address, IPv6: the link-local
+ *                     address of its vxlan0, → its MAC). The MAC follows from the
  *                     node's name, so nothing is exchanged.
  *   with crossSubnet  same subnet: as Direct; another: VXLAN.
  * "Same subnet" is judged by the prefixes on the uplink. A route into the tunnel carries the
