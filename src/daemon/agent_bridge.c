@@ -155,7 +155,7 @@ void agent_bridge_prune(struct agent *a)
 	}
 }
 
-void agent_bridge_restore(struct agent *a)
+void agent_bridge_mtu(struct agent *a, uint32_t mtu)
 {
 	const struct ipam_attachment *const *v;
 	struct err e;
@@ -164,14 +164,19 @@ void agent_bridge_restore(struct agent *a)
 	v = ipam_all(agent_ipam_book(a), &n);
 	for (size_t i = 0; i < n; i++) {
 		struct ipaddr gateways[GATEWAYS];
-		struct route_bridge br = { .gateways = gateways };
+		struct route_bridge br = { .gateways = gateways, .mtu = mtu };
 
 		if (!agent_ipam_is_gateway(v[i]) || !v[i]->hostif)
 			continue;
 		br.name = v[i]->hostif;
-		br.mac = agent_bridge_mac(br.name); /* its MTU stays what it is */
+		br.mac = agent_bridge_mac(br.name);
 		br.n_gateways = gateways_of(a, v[i]->network, br.name, gateways);
 		if (agent_plan_bridge(a, &br, &e))
 			log_error("bridge %s: %s", br.name, e.text);
 	}
+}
+
+void agent_bridge_restore(struct agent *a)
+{
+	agent_bridge_mtu(a, 0);
 }

@@ -14,5 +14,7 @@ int agent_bridge_gateways(struct agent *a, const char *network, const char *brid
 int agent_bridge_make(struct agent *a, const char *network, const char *bridge, struct err *e);
 /* Gives up the gateways and bridges of networks that have no attachment any more. */
 void agent_bridge_prune(struct agent *a);
-/* At start: plans the bridges that the book knows. */
+/* At start: plans the bridges that the book knows. Their MTU stays what it is. */
 void agent_bridge_restore(struct agent *a);
+/* Gives them another MTU. */
+void agent_bridge_mtu(struct agent *a, uint32_t mtu);

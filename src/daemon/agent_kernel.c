@@ -26,6 +26,7 @@ struct agent_kernel {
 	struct arena arena; /* operations collected for the next apply */
 	struct kop *ops;
 	size_t n_ops, cap_ops;
+	struct klist late;   /* what is to be deleted when all that replaces it is there */
 	struct klist others; /* links, addresses and routes that are not ours, as last dumped */
 	struct uplink uplink;
 	struct nl *reaper;
@@ -40,6 +41,23 @@ struct agent_kernel {
 
 /* ---- wanting and applying */
 
+static int add_ops(struct agent_kernel *k, const struct kop *v, size_t n, struct err *e)
+{
+	if (k->n_ops + n > k->cap_ops) {
+		size_t cap = 2 * (k->n_ops + n);
+		struct kop *ops = realloc(k->ops, cap * sizeof(*ops));
+
+		if (!ops)
+			return err_set(e, -ENOMEM, "no memory");
+		k->ops = ops;
+		k->cap_ops = cap;
+	}
+	if (n)
+		memcpy(k->ops + k->n_ops, v, n * sizeof(*v));
+	k->n_ops += n;
+	return 0;
+}
+
 int agent_kernel_want(struct agent *a, uint32_t owner, const struct kobj *v, size_t n,
 		      struct err *e)
 {
@@ -49,18 +67,9 @@ int agent_kernel_want(struct agent *a, uint32_t owner, const struct kobj *v, siz
 
 	if (rc)
 		return err_set(e, rc, "no memory");
-	if (k->n_ops + d.n > k->cap_ops) {
-		size_t cap = 2 * (k->n_ops + d.n);
-		struct kop *ops = realloc(k->ops, cap * sizeof(*ops));
-
-		if (!ops)
-			return err_set(e, -ENOMEM, "no memory");
-		k->ops = ops;
-		k->cap_ops = cap;
-	}
-	if (d.n)
-		memcpy(k->ops + k->n_ops, d.ops, d.n * sizeof(*d.ops));
-	k->n_ops += d.n;
+	rc = add_ops(k, d.ops, d.n, e);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < d.nconflicts; i++) {
 		char text[160];
 
@@ -165,6 +174,40 @@ static void audit_within(struct agent_kernel *k, ev_tstamp seconds)
 		return;
 	ev_timer_set(&k->soon, at > earliest ? seconds : earliest - ev_now(loop), 0.);
 	ev_timer_start(loop, &k->soon);
+}
+
+void agent_kernel_hold(struct agent *a)
+{
+	struct agent_kernel *k = a->kernel;
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->n_ops; i++)
+		if (k->ops[i].verb != KOP_DELETE || klist_add(&k->late, k->ops[i].obj))
+			k->ops[n++] = k->ops[i];
+	k->n_ops = n;
+}
+
+/* What was to go and is wanted again, by whomever, was changed in place meanwhile. */
+int agent_kernel_let_go(struct agent *a, struct err *e)
+{
+	struct agent_kernel *k = a->kernel;
+	struct kop *ops = arena_array(&k->arena, k->late.n, sizeof(*ops));
+	struct klist late = k->late;
+	size_t n = 0;
+	int rc;
+
+	if (!ops)
+		return err_set(e, -ENOMEM, "no memory");
+	klist_sort(&late);
+	for (size_t i = late.n; i > 0; i--)
+		if (!desired_get(k->desired, &late.v[i - 1]))
+			ops[n++] = (struct kop){ KOP_DELETE, &late.v[i - 1] };
+	k->late = (struct klist){ 0 };
+	rc = add_ops(k, ops, n, e);
+	if (!rc)
+		rc = agent_kernel_apply(a, false, e);
+	klist_fini(&late);
+	return rc;
 }
 
 int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
@@ -533,6 +576,7 @@ void agent_kernel_close(struct agent *a)
 	nl_close(k->nl);
 	desired_free(k->desired);
 	klist_fini(&k->others);
+	klist_fini(&k->late);
 	arena_fini(&k->arena);
 	free(k->ops);
 	free(k);

@@ -29,6 +29,11 @@ int agent_kernel_want(struct agent *a, uint32_t owner, const struct kobj *v, siz
  * it all; with it the first refusal is the error. */
 int agent_kernel_apply(struct agent *a, bool strict, struct err *e);
 
+/* Make before break: what was collected so far and deletes waits for agent_kernel_let_go(), by
+ * when all that replaces it was applied. */
+void agent_kernel_hold(struct agent *a);
+int agent_kernel_let_go(struct agent *a, struct err *e);
+
 /* From now on what is ours and unwanted goes, at once and at every audit. */
 void agent_kernel_adopt(struct agent *a);
 /* Compares now. */

@@ -9,6 +9,7 @@
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_link.h"
+#include "daemon/agent_mtu.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_owners.h"
 #include "daemon/agent_peers.h"
@@ -26,6 +27,12 @@
 #define COALESCE 0.005               /* seconds from the first mark to the plan */
 #define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
 
+/* Nodes hear of a change one after another. So that what they send each other arrives meanwhile,
+ * who needs a tunnel anew takes from it before it sends by it, and who needs none any more takes
+ * from it for a while yet. */
+#define TUNNEL_SETTLES 0.2
+#define TUNNEL_LINGERS 15.0
+
 struct agent_plan {
 	struct agent *agent;
 	struct owners *owners;
@@ -35,8 +42,12 @@ struct agent_plan {
 	struct route_out out;
 	struct route_self self;
 	bool self_due, pools_due;
+	bool settled;     /* the kernel held everything once */
+	bool settling;    /* vxlan0 is new, nothing is sent by it yet */
+	bool linger_over; /* what nobody needs any more may go */
+	uint32_t mtu;     /* of pods, once settled */
 	struct peers *peers;
-	ev_timer timer;
+	ev_timer timer, linger;
 	agent_plan_done_fn *done;
 };
 
@@ -90,16 +101,24 @@ static void mark_self(struct agent_plan *p)
 	mark(p, p->own);
 }
 
-static void mark_of_cluster(void *arg, struct owner *o)
+static void mark_node(void *arg, struct owner *o)
 {
-	/* Pods and bridges depend on nothing but themselves. */
-	if (!strncmp(o->key, "block/", 6) || !strncmp(o->key, "node/", 5))
+	if (!strncmp(o->key, "node/", 5))
 		mark(arg, o);
 }
 
+static void mark_if_block(void *arg, struct owner *o)
+{
+	if (!strncmp(o->key, "block/", 6))
+		mark(arg, o);
+}
+
+/* A block's route needs what its node has on the tunnel. Pods and bridges depend on nothing but
+ * themselves. */
 static void mark_cluster(struct agent_plan *p)
 {
-	owners_each(p->owners, mark_of_cluster, p);
+	owners_each(p->owners, mark_node, p);
+	owners_each(p->owners, mark_if_block, p);
 }
 
 const char *agent_plan_owner(const struct agent *a, uint32_t owner)
@@ -261,6 +280,30 @@ static void find_ra(const struct uplink *u, struct route_self *self)
 	}
 }
 
+static bool wants_tunnel(struct agent_plan *p, bool needed)
+{
+	struct ev_loop *loop = p->agent->role->loop;
+
+	if (needed || !p->self.vxlan || p->linger_over) {
+		ev_timer_stop(loop, &p->linger);
+		p->linger_over = false;
+		return needed;
+	}
+	if (!ev_is_active(&p->linger)) {
+		ev_timer_set(&p->linger, TUNNEL_LINGERS, 0.);
+		ev_timer_start(loop, &p->linger);
+	}
+	return true;
+}
+
+static void on_linger(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_plan *p = w->data;
+
+	p->linger_over = true;
+	mark_self(p);
+}
+
 static void find_self(struct agent_plan *p)
 {
 	const struct agent *a = p->agent;
@@ -269,6 +312,7 @@ static void find_self(struct agent_plan *p)
 	struct route_self now = { .node.name = a->role->cfg.node,
 				  .uplink_mtu = u->mtu ? u->mtu : ETHERMTU,
 				  .n_subnets = u->n_subnets };
+	bool tunnelled = false;
 	size_t n;
 
 	find_ra(u, &now);
@@ -280,10 +324,12 @@ static void find_self(struct agent_plan *p)
 	now.node.tunnel[ROUTE_V6] = agent_ipam_tunnel(a, AF_INET6);
 	pools = cluster_all(agent_store_cluster(a), KIND_IPPOOL, &n);
 	for (size_t i = 0; i < n; i++)
-		now.vxlan |= route_pool_tunnelled(pools[i]->body);
+		tunnelled |= route_pool_tunnelled(pools[i]->body);
+	now.vxlan = wants_tunnel(p, tunnelled);
 	p->self_due = false;
 	if (same_self(&now, &p->self))
 		return;
+	p->settling = p->settled && now.vxlan && !p->self.vxlan;
 	p->self = now;
 	peers_find_gateways(p->peers, NULL, gateway_of, p->agent, way_moved, p);
 	mark_cluster(p);
@@ -383,25 +429,50 @@ void agent_plan_start(struct agent *a)
 		log_error("%s", e.text);
 }
 
-static void run_slice(struct ev_loop *loop, ev_timer *w, int events)
+static void plan_marked(struct agent_plan *p)
 {
-	struct agent_plan *p = w->data;
 	uint64_t until = clock_mono_ns() + SLICE_NS;
-	struct err e;
 
-	plan_self(p);
 	while (p->first < p->n_dirty) {
 		plan_owner(p, p->dirty[p->first++]);
 		if (clock_mono_ns() > until)
 			break;
 	}
+}
+
+static void follow_mtu(struct agent_plan *p)
+{
+	uint32_t now = agent_plan_mtu(p->agent), was = p->mtu;
+
+	p->mtu = now;
+	if (p->settled && was != now)
+		agent_mtu_changed(p->agent, was, now);
+}
+
+static void run_slice(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_plan *p = w->data;
+	ev_tstamp again = 0.;
+	struct err e;
+
+	plan_self(p);
+	if (p->settling)
+		again = TUNNEL_SETTLES;
+	else
+		plan_marked(p);
+	p->settling = false;
+	follow_mtu(p);
+	agent_kernel_hold(p->agent);
 	if (agent_kernel_apply(p->agent, false, &e))
 		log_error("%s", e.text);
 	if (p->first < p->n_dirty) {
-		ev_timer_set(&p->timer, 0., 0.);
+		ev_timer_stop(loop, &p->timer); /* a mark may have begun it */
+		ev_timer_set(&p->timer, again, 0.);
 		ev_timer_start(loop, &p->timer);
 		return;
 	}
+	if (agent_kernel_let_go(p->agent, &e))
+		log_error("%s", e.text);
 	p->first = p->n_dirty = 0;
 	if (p->pools_due) {
 		p->pools_due = false;
@@ -410,6 +481,7 @@ static void run_slice(struct ev_loop *loop, ev_timer *w, int events)
 	if (p->done) {
 		agent_plan_done_fn *done = p->done;
 
+		p->settled = true;
 		p->done = NULL;
 		done(p->agent);
 	}
@@ -580,7 +652,8 @@ int agent_plan_open(struct agent *a, struct err *e)
 	p->peers = peers_new();
 	p->owners = owners_new();
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
-	p->timer.data = p;
+	ev_timer_init(&p->linger, on_linger, TUNNEL_LINGERS, 0.);
+	p->timer.data = p->linger.data = p;
 	a->plan = p;
 	p->own = p->owners ? owners_get(p->owners, "self") : NULL;
 	if (!p->own || !p->peers)
@@ -596,6 +669,7 @@ void agent_plan_close(struct agent *a)
 	if (!p)
 		return;
 	ev_timer_stop(a->role->loop, &p->timer);
+	ev_timer_stop(a->role->loop, &p->linger);
 	owners_free(p->owners);
 	peers_free(p->peers);
 	route_out_fini(&p->out);

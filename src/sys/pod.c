@@ -262,6 +262,40 @@ int pod_read(int netns, const char *name, struct klist *out, struct err *e)
 	return rc;
 }
 
+/* ---- its MTU */
+
+static int set_mtu(struct nl *nl, const char *name, uint32_t mtu, struct err *e)
+{
+	struct klink want = { .mtu = mtu }, have = { 0 };
+	struct nl_batch b = { 0 };
+	int index, rc = rtnl_get_link(nl, name, 0, &have, &index, e);
+
+	return rc ? rc : run(nl, &b, rtnl_put_link_set(&b, &want, &have, index, 0), e);
+}
+
+int pod_set_mtu(struct nl *host, int netns, const struct pod_if *p, uint32_t from, struct err *e)
+{
+	struct nl *pod = nl_open_in(netns, NETLINK_ROUTE, e);
+	struct klink have = { 0 };
+	int index, rc;
+
+	if (!pod)
+		return e ? e->code : -EIO;
+	rc = rtnl_get_link(pod, p->name, 0, &have, &index, e);
+	if (!rc && memcmp(&have.mac, &p->mac, sizeof(p->mac)) != 0)
+		rc = err_set(e, -ENODEV, "link %s is another one", p->name);
+	if (!rc && have.mtu == from) {
+		bool grows = p->mtu > from;
+
+		rc = grows ? set_mtu(host, p->host, p->mtu, e) : set_mtu(pod, p->name, p->mtu, e);
+		if (!rc)
+			rc = grows ? set_mtu(pod, p->name, p->mtu, e)
+				   : set_mtu(host, p->host, p->mtu, e);
+	}
+	nl_close(pod);
+	return rc;
+}
+
 /* ---- the end */
 
 static int put_rename(struct nl_batch *b, int ifindex)

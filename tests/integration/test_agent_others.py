@@ -38,7 +38,7 @@ def test_vxlan0_of_somebody_else(world):
     wait_for(lambda: "vxlan0" in b.ns.run("ip", "link").stdout, 5)
     assert vxlan(a) == before
     world.store.apply(*pools("Direct"))
-    wait_for(lambda: "vxlan0" not in b.ns.run("ip", "link").stdout, 5)
+    wait_for(lambda: "vxlan0" not in b.ns.run("ip", "link").stdout, 25, "it lingers for 15 s")
     wait_ping(p.ns, q.ip(4))
     world.store.apply(*pools("VXLAN"))
     a.restart_agent()
