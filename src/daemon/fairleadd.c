@@ -7,12 +7,13 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: fairleadd [--config FILE] [--check] [--KEY VALUE]...\n"
+	"usage: fairleadd [--config FILE] [--check | --takeover] [--KEY VALUE]...\n"
 	"\n"
 	"Starts fairlead's roles on this node and keeps them running; fairleadd(8).\n"
 	"\n"
 	"  --config FILE           unless given " CONFIG_PATH "; fairleadd.conf(5)\n"
 	"  --check                 judge the configuration, start nothing\n"
+	"  --takeover              take the place of the fairleadd that runs\n"
 	"  --version, --help\n"
 	"\n"
 	"Any key of the configuration, over what the file says:\n"
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
 {
 	struct keeper k = { .conf_path = CONFIG_PATH };
 	bool check_only = false;
+	int code;
 
 	for (int i = 1; i < argc; i++) {
 		char *arg = argv[i], *value;
@@ -78,6 +80,10 @@ int main(int argc, char **argv)
 			return puts("fairleadd " FAIRLEAD_VERSION) < 0;
 		if (strcmp(arg, "--check") == 0) {
 			check_only = true;
+			continue;
+		}
+		if (strcmp(arg, "--takeover") == 0) {
+			k.takeover = true;
 			continue;
 		}
 		if (strncmp(arg, "--", 2) != 0 || !arg[2])
@@ -94,5 +100,9 @@ int main(int argc, char **argv)
 			return bad_usage(arg, "too many flags");
 		}
 	}
-	return check_only ? check(&k) : keeper_run(&k);
+	if (check_only)
+		return check(&k);
+	if (k.takeover && (code = keeper_take_fork(&k)) >= 0)
+		return code;
+	return keeper_run(&k);
 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The keeper's loop: run directory, locks, signals.
+/* The keeper's loop: configuration, signals, and when a start is over.
  *
- * Two locks guard the run directory. fairleadd.lock is the keeper's own: a second keeper is
- * refused at once. roles.lock is held by the keeper and, as an inherited descriptor, by every
- * role: it is free when the last of them ended. A keeper that follows one that was killed waits
- * for it, so that never two agents write to one kernel. */
+ * A start, a reload and a takeover are over when every role said that it serves, or SETTLE_MS
+ * later: what a role waits for may be away for hours, and the node goes on without. Only then
+ * does systemd hear READY (and what waits for this unit start), and the keeper that was before go. */
 #include "daemon/keeper.h"
 #include "daemon/confine.h"
-#include "sys/file.h"
+#include "sys/clock.h"
+#include "sys/notify.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define OLD_ROLES_MS 10000 /* how long roles of a killed keeper may take to end */
+#define SETTLE_MS 5000
 
 int64_t keeper_now_ms(void)
 {
@@ -67,16 +67,6 @@ int keeper_config(const struct keeper *k, struct config *c, struct err *e)
 	return rc;
 }
 
-/* What roles read: RUN/fairleadd.conf. */
-static int publish(struct keeper *k, struct err *e)
-{
-	buf_clear(&k->cfg_text);
-	config_print(&k->cfg, &k->cfg_text);
-	if (k->cfg_text.failed)
-		return err_set(e, -ENOMEM, "out of memory");
-	return file_write(k->effective, k->cfg_text.v, k->cfg_text.n, 0644, e);
-}
-
 static int libexec_dir(struct keeper *k, struct err *e)
 {
 	if (!k->cfg.libexec_dir)
@@ -92,7 +82,7 @@ static int adopt(struct keeper *k, struct config *c, struct err *e)
 	int rc;
 
 	k->cfg = *c;
-	rc = publish(k, e);
+	rc = keeper_dir_publish(k, e);
 	if (!rc)
 		rc = libexec_dir(k, e);
 	if (!rc)
@@ -131,7 +121,7 @@ static bool same_text(const struct keeper *k, const struct config *c)
 	return same;
 }
 
-/* SIGHUP. All roles start anew, on the sockets that stay open. */
+/* All roles start anew, on the sockets that stay open. */
 static void reload(struct keeper *k)
 {
 	struct config c;
@@ -159,120 +149,81 @@ static void reload(struct keeper *k)
 	keeper_roles_stop(k);
 }
 
-/* ---- run directory */
-
-static long read_pid(const char *path)
-{
-	struct buf text = { 0 };
-	long pid = 0;
-
-	if (!file_read(path, 64, &text, NULL))
-		pid = strtol(text.v ? text.v : "", NULL, 10);
-	buf_fini(&text);
-	return pid;
-}
-
-static int lock_own(struct keeper *k, const char *run, struct err *e)
-{
-	char path[PATH_MAX], pid[PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/fairleadd.lock", run);
-	snprintf(pid, sizeof(pid), "%s/fairleadd.pid", run);
-	k->lock = file_lock(path, 0, e);
-	if (k->lock == -EWOULDBLOCK)
-		return err_set(e, -EBUSY,
-			       "run directory %s is that of a running fairleadd, pid %ld", run,
-			       read_pid(pid));
-	return k->lock < 0 ? k->lock : 0;
-}
-
-static int lock_roles(struct keeper *k, const char *run, struct err *e)
-{
-	int64_t deadline = keeper_now_ms() + OLD_ROLES_MS;
-	char path[PATH_MAX];
-	bool said = false;
-
-	snprintf(path, sizeof(path), "%s/roles.lock", run);
-	for (;;) {
-		k->roles_lock = file_lock(path, 0, e);
-		if (k->roles_lock != -EWOULDBLOCK)
-			return k->roles_lock < 0 ? k->roles_lock : 0;
-		if (keeper_now_ms() >= deadline)
-			return err_set(e, -EBUSY,
-				       "roles of an earlier fairleadd in %s still run after %d s",
-				       run, OLD_ROLES_MS / 1000);
-		if (!said)
-			log_warn("waiting for the roles of an earlier fairleadd to end");
-		said = true;
-		usleep(20000);
-	}
-}
-
-/* Pid files of roles that a killed keeper left. */
-static void sweep_pidfiles(const char *run)
-{
-	static const char *const names[] = { "watch", "agent", "controller", "health" };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), "%s/%s.pid", run, names[i]);
-		unlink(path);
-	}
-}
-
-static int enter_run_dir(struct keeper *k, struct err *e)
-{
-	const char *run = k->cfg.run_dir;
-	char path[PATH_MAX];
-	int rc;
-
-	rc = dir_make(run, 0755, e);
-	if (!rc)
-		rc = dir_make(k->cfg.state_dir, 0755, e);
-	if (!rc)
-		rc = lock_own(k, run, e);
-	if (rc)
-		return rc;
-	snprintf(path, sizeof(path), "%s/fairleadd.pid", run);
-	rc = proc_pidfile(path, getpid(), e);
-	if (!rc)
-		rc = lock_roles(k, run, e);
-	sweep_pidfiles(run);
-	return rc;
-}
-
-/* The lock files stay: removing one that somebody has open would give two locks. */
-static void leave_run_dir(struct keeper *k)
-{
-	char path[PATH_MAX];
-
-	keeper_bind_close(k);
-	if (k->lock >= 0) {
-		snprintf(path, sizeof(path), "%s/fairleadd.pid", k->cfg.run_dir);
-		unlink(path);
-		unlink(k->effective);
-		close(k->lock);
-	}
-	if (k->roles_lock >= 0)
-		close(k->roles_lock);
-}
-
 /* ---- loop */
+
+void keeper_notify(const char *fmt, ...)
+{
+	char lines[256];
+	struct err e;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(lines, sizeof(lines), fmt, ap);
+	va_end(ap);
+	if (notify_send(lines, &e))
+		log_warn("%s", e.text);
+}
+
+void keeper_unsettle(struct keeper *k)
+{
+	k->settle_by = keeper_now_ms() + SETTLE_MS;
+}
+
+/* Says when a start is over, and afterwards whether all is well. Returns ms until it must be
+ * called again, or -1. */
+static int settle(struct keeper *k)
+{
+	int64_t left = k->settle_by - keeper_now_ms();
+	bool serve = keeper_roles_serve(k);
+
+	if (k->ending || keeper_giving(k) || (!k->settle_by && serve == k->serve))
+		return -1;
+	if (k->settle_by && !serve && left > 0)
+		return (int)left;
+	if (k->settle_by)
+		keeper_take_done(k);
+	if (!k->ending)
+		keeper_notify("%sSTATUS=%s", k->settle_by ? "READY=1\n" : "",
+			      serve ? "all roles serve" : "not all roles serve");
+	k->settle_by = 0;
+	k->serve = serve;
+	return -1;
+}
+
+static void on_hangup(struct keeper *k)
+{
+	if (keeper_giving(k) || keeper_taking(k)) {
+		log_warn("the configuration is not read during a takeover");
+		return;
+	}
+	keeper_notify("RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reads its configuration",
+		      (unsigned long long)(clock_mono_ns() / 1000));
+	reload(k);
+	keeper_unsettle(k);
+}
+
+static void on_end(struct keeper *k, int sig)
+{
+	if (!k->ending) {
+		log_info("%s: roles end", strsignal(sig));
+		keeper_notify("STOPPING=1");
+	}
+	if (keeper_taking(k) && !k->ending)
+		keeper_take_fail(k, strsignal(sig));
+	k->ending = true;
+	keeper_give_stop(k);
+	keeper_roles_stop(k);
+}
 
 static void on_signals(struct keeper *k)
 {
 	struct signalfd_siginfo si;
 
 	while (read(k->signals, &si, sizeof(si)) == sizeof(si)) {
-		if (si.ssi_signo == SIGHUP) {
-			if (!k->ending)
-				reload(k);
-			continue;
-		}
-		if (!k->ending)
-			log_info("%s: roles end", strsignal((int)si.ssi_signo));
-		k->ending = true;
-		keeper_roles_stop(k);
+		if (si.ssi_signo != SIGHUP)
+			on_end(k, (int)si.ssi_signo);
+		else if (!k->ending)
+			on_hangup(k);
 	}
 }
 
@@ -290,24 +241,39 @@ static int open_signals(struct keeper *k, struct err *e)
 	return k->signals < 0 ? err_sys(e, -errno, "signalfd") : 0;
 }
 
+/* Times in ms, -1: never. */
+static int earlier(int a, int b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static void loop(struct keeper *k)
 {
-	struct pollfd fds[KEEPER_POLL];
+	struct pollfd fds[KEEPER_POLL], *last = fds + 1, *give = fds + 2;
+	struct pollfd *roles = give + KEEPER_GIVE_POLL;
 
 	for (;;) {
 		int timeout = keeper_roles_tick(k);
 		size_t n;
 
-		if (k->ending && !keeper_roles_alive(k))
+		timeout = earlier(timeout, settle(k));
+		timeout = earlier(timeout, keeper_give_tick(k));
+		if (k->handed && !k->ending)
+			return;
+		if (k->ending && !keeper_roles_alive(k) && !keeper_giving(k))
 			return;
 		fds[0] = (struct pollfd){ .fd = k->signals, .events = POLLIN };
-		n = keeper_roles_poll(k, fds + 1);
-		if (poll(fds, n + 1, timeout) < 0) {
+		*last = (struct pollfd){ .fd = k->last.fd, .events = POLLIN };
+		keeper_give_poll(k, give);
+		n = keeper_roles_poll(k, roles);
+		if (poll(fds, (nfds_t)(roles - fds) + n, timeout) < 0) {
 			if (errno != EINTR)
 				log_error("poll: %s", strerror(errno));
 			continue;
 		}
-		keeper_roles_events(k, fds + 1, n);
+		keeper_roles_events(k, roles, n);
+		keeper_take_events(k, last->revents);
+		keeper_give_events(k, give);
 		if (fds[0].revents)
 			on_signals(k);
 	}
@@ -317,18 +283,19 @@ static int start(struct keeper *k, struct err *e)
 {
 	int rc;
 
-	log_init("fairleadd", k->cfg.log_level);
 	rc = libexec_dir(k, e);
-	if (!rc)
+	/* Until everything is handed on, a signal may simply end this process. */
+	if (!rc && !k->takeover)
 		rc = open_signals(k, e);
 	if (!rc)
-		rc = enter_run_dir(k, e);
-	if (rc)
-		return rc;
-	snprintf(k->effective, sizeof(k->effective), "%s/fairleadd.conf", k->cfg.run_dir);
-	rc = publish(k, e);
+		rc = keeper_dir_enter(k, e);
+	if (!rc && k->takeover)
+		rc = open_signals(k, e);
+	if (!rc)
+		rc = keeper_give_open(k, e);
 	if (!rc)
 		rc = keeper_roles_update(k, e);
+	keeper_unsettle(k);
 	return rc ? rc : confine_keeper(e);
 }
 
@@ -337,21 +304,25 @@ int keeper_run(struct keeper *k)
 	struct err e;
 	int rc;
 
-	k->lock = k->roles_lock = k->signals = -1;
+	k->lock = k->roles_lock = k->signals = k->door = k->last.fd = -1;
+	k->next.stream.fd = k->next.peer.pidfd = -1;
 	log_init("fairleadd", LOG_INFO);
 	if (keeper_config(k, &k->cfg, &e)) {
 		log_error("%s", e.text);
 		return 2;
 	}
+	log_init("fairleadd", k->cfg.log_level);
 	rc = start(k, &e);
 	if (rc)
 		log_error("%s", e.text);
 	else
 		loop(k);
-	leave_run_dir(k);
+	keeper_dir_leave(k);
+	rstream_fini(&k->last);
+	rstream_fini(&k->next.stream);
 	if (k->signals >= 0)
 		close(k->signals);
 	buf_fini(&k->cfg_text);
 	config_fini(&k->cfg);
-	return rc ? 1 : 0;
+	return rc || k->failed ? 1 : 0;
 }

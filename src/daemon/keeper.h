@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper's own state, shared by fairleadd.c (arguments), keeper.c (the loop), keeper_role.c
- * (processes and joins) and keeper_bind.c (sockets). Libc only, one thread, one poll(2). */
+/* The keeper's own state, shared by fairleadd.c (arguments), keeper.c (the loop), keeper_dir.c
+ * (locks and files), keeper_role.c (processes and joins), keeper_bind.c (sockets), keeper_give.c
+ * and keeper_take.c (both sides of a takeover). Libc only, one thread, one poll(2). */
 #pragma once
 #include "daemon/config.h"
+#include "daemon/keeper_takeover.h"
 #include "sys/proc.h"
 #include "sys/sock.h"
 
@@ -13,10 +15,10 @@
 #define KEEPER_ROLES 8
 #define KEEPER_SOCKS 64
 #define KEEPER_FLAGS 64
-#define KEEPER_POLL  (1 + 2 * KEEPER_ROLES)
+#define KEEPER_POLL  (2 + KEEPER_GIVE_POLL + 2 * KEEPER_ROLES)
 
 /* One socket that some role asked for; open until the keeper ends or the configuration no
- * longer allows it. A takeover hands these on. */
+ * longer allows it. A takeover hands these on, takeover.sock among them. */
 struct keeper_sock {
 	int fd;
 	char proto[8];
@@ -55,15 +57,24 @@ struct keeper {
 	bool conf_required; /* named by the user: must exist */
 	struct keeper_flag flags[KEEPER_FLAGS];
 	size_t n_flags;
+	bool takeover; /* --takeover, and not done with it */
+	int report;    /* takeover: whoever called learns here that it is done */
 
 	struct config cfg;
 	struct buf cfg_text;      /* as printed into RUN/fairleadd.conf */
 	char effective[PATH_MAX]; /* that file */
 	char libexec[PATH_MAX];
-	int lock;       /* RUN/fairleadd.lock: ours alone */
-	int roles_lock; /* RUN/roles.lock: inherited by roles, free when the last one ended */
-	int signals;    /* signalfd */
+	int lock;          /* RUN/fairleadd.lock: ours alone */
+	int roles_lock;    /* RUN/roles.lock: inherited by roles, free when the last one ended */
+	int signals;       /* signalfd */
+	int door;          /* listens on takeover.sock; one of socks */
+	int64_t settle_by; /* a start or reload is over then at the latest; 0: it is over */
+	bool serve;        /* whether all roles do, as last said */
 	bool ending;
+	bool handed;             /* the run directory is another keeper's */
+	bool failed;             /* the exit code is 1 */
+	struct rstream last;     /* to the keeper that we take over from; fd -1: none */
+	struct keeper_next next; /* the one that takes over from us */
 	struct keeper_role roles[KEEPER_ROLES];
 	size_t n_roles;
 	struct keeper_sock socks[KEEPER_SOCKS];
@@ -77,6 +88,20 @@ int keeper_config(const struct keeper *k, struct config *c, struct err *e);
 /* Runs until SIGTERM or SIGINT; returns the exit code of fairleadd(8). k->conf_path and k->flags are set. */
 int keeper_run(struct keeper *k);
 int64_t keeper_now_ms(void);
+/* From now on the roles start: READY is said when they serve. */
+void keeper_unsettle(struct keeper *k);
+/* Lines for systemd, sd_notify(3). */
+void keeper_notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- keeper_dir.c */
+
+/* Takes both locks, by --takeover from the keeper that runs; writes pid file and configuration. */
+int keeper_dir_enter(struct keeper *k, struct err *e);
+int keeper_dir_publish(struct keeper *k, struct err *e); /* what roles read: RUN/fairleadd.conf */
+int keeper_dir_pidfile(const struct keeper *k, struct err *e);
+int keeper_dir_lock_roles(struct keeper *k, struct err *e); /* -EWOULDBLOCK: roles run */
+void keeper_dir_unlock_roles(struct keeper *k);
+void keeper_dir_leave(struct keeper *k);
 
 /* ---- keeper_role.c */
 
@@ -88,11 +113,17 @@ size_t keeper_roles_poll(struct keeper *k, struct pollfd *fds);
 void keeper_roles_events(struct keeper *k, const struct pollfd *fds, size_t n);
 void keeper_roles_stop(struct keeper *k); /* SIGTERM to all that run */
 bool keeper_roles_alive(const struct keeper *k);
+bool keeper_roles_serve(const struct keeper *k); /* all said REC_READY */
 
 /* ---- keeper_bind.c */
 
 /* The socket for that request of that role, bound now or kept from before; it stays the
  * keeper's. -EACCES where the configuration does not list it. */
 int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want, struct err *e);
-void keeper_bind_recheck(struct keeper *k); /* closes what a new configuration forbids */
-void keeper_bind_close(struct keeper *k);   /* closes all, removes their files */
+/* The request in the form that is kept, whoever asks; -EINVAL where it is none. */
+int keeper_bind_named(const struct keeper *k, const struct rec_bind *want, struct keeper_sock *s,
+		      struct err *e);
+/* Keeps `fd`, which another keeper bound for that request. */
+void keeper_bind_take(struct keeper *k, const struct rec_bind *want, int fd);
+void keeper_bind_recheck(struct keeper *k);            /* closes what a new configuration forbids */
+void keeper_bind_close(struct keeper *k, bool remove); /* closes all; removes their files */

@@ -22,6 +22,17 @@ static const struct {
 	{ "health", true, { NULL, NULL } },
 };
 
+static bool known_file(const char *path)
+{
+	const char *name = strrchr(path, '/') + 1;
+
+	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+		for (size_t f = 0; f < 2; f++)
+			if (allowed[i].files[f] && strcmp(allowed[i].files[f], name) == 0)
+				return true;
+	return strcmp(name, TAKEOVER_SOCK) == 0;
+}
+
 static bool role_may(const char *role, const struct rec_bind *want)
 {
 	bool is_unix = strcmp(want->proto, "unix") == 0;
@@ -39,27 +50,37 @@ static bool role_may(const char *role, const struct rec_bind *want)
 	return false;
 }
 
-/* The request in the form that is kept; -EACCES or -EINVAL where it is none of ours. */
+int keeper_bind_named(const struct keeper *k, const struct rec_bind *want, struct keeper_sock *s,
+		      struct err *e)
+{
+	*s = (struct keeper_sock){ .fd = -1, .addr = want->addr, .port = (uint16_t)want->port };
+	if (!want->proto || strlen(want->proto) >= sizeof(s->proto))
+		return err_set(e, -EINVAL, "bind: no protocol");
+	memcpy(s->proto, want->proto, strlen(want->proto) + 1);
+	if (strcmp(want->proto, "unix") == 0) {
+		if (!want->path || strchr(want->path, '/') ||
+		    (size_t)snprintf(s->path, sizeof(s->path), "%s/%s", k->cfg.run_dir,
+				     want->path) >= sizeof(s->path))
+			return err_set(e, -EINVAL, "bind: no name of a socket");
+	} else if (want->port < 1 || want->port > 65535 || !want->addr.family) {
+		return err_set(e, -EINVAL, "bind: no address or port");
+	}
+	return 0;
+}
+
+/* -EACCES or -EINVAL where it is none of ours. */
 static int judge(const struct keeper *k, const char *role, const struct rec_bind *want,
 		 struct keeper_sock *s, struct err *e)
 {
 	char text[ADDR_TEXT];
+	int rc;
 
-	*s = (struct keeper_sock){ .fd = -1 };
-	if (!want->proto || strlen(want->proto) >= sizeof(s->proto))
-		return err_set(e, -EINVAL, "bind: no protocol");
-	memcpy(s->proto, want->proto, strlen(want->proto) + 1);
-	if (!role_may(role, want))
+	if (want->proto && !role_may(role, want))
 		return err_set(e, -EACCES, "bind: role %s may not have %s sockets %s", role,
 			       want->proto, want->path ? want->path : "");
-	if (strcmp(want->proto, "unix") == 0) {
-		snprintf(s->path, sizeof(s->path), "%s/%s", k->cfg.run_dir, want->path);
-		return 0;
-	}
-	s->addr = want->addr;
-	s->port = (uint16_t)want->port;
-	if (want->port < 1 || want->port > 65535 || !want->addr.family)
-		return err_set(e, -EINVAL, "bind: no address or port");
+	rc = keeper_bind_named(k, want, s, e);
+	if (rc || s->path[0])
+		return rc;
 	if (!config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
 		return err_set(e, -EACCES, "bind: %s %s port %u is not listed in the configuration",
 			       s->proto, addr_str(&s->addr, text), s->port);
@@ -74,7 +95,7 @@ static bool same(const struct keeper_sock *a, const struct keeper_sock *b)
 
 int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want, struct err *e)
 {
-	struct keeper_sock s;
+	struct keeper_sock s = { .fd = -1 };
 	int rc;
 
 	rc = judge(k, role, want, &s, e);
@@ -94,6 +115,20 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
 	return s.fd;
 }
 
+void keeper_bind_take(struct keeper *k, const struct rec_bind *want, int fd)
+{
+	struct keeper_sock s = { .fd = -1 };
+	struct err e = { 0 };
+
+	if (!keeper_bind_named(k, want, &s, &e) && k->n_socks < KEEPER_SOCKS) {
+		s.fd = fd;
+		k->socks[k->n_socks++] = s;
+		return;
+	}
+	log_warn("a socket of the fairleadd before is not kept: %s", e.code ? e.text : "too many");
+	close(fd);
+}
+
 static void drop(struct keeper_sock *s)
 {
 	close(s->fd);
@@ -108,7 +143,8 @@ void keeper_bind_recheck(struct keeper *k)
 	for (size_t i = 0; i < k->n_socks; i++) {
 		struct keeper_sock *s = &k->socks[i];
 
-		if (s->path[0] || config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
+		if (s->path[0] ? known_file(s->path)
+			       : config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
 			k->socks[kept++] = *s;
 		else
 			drop(s);
@@ -116,9 +152,12 @@ void keeper_bind_recheck(struct keeper *k)
 	k->n_socks = kept;
 }
 
-void keeper_bind_close(struct keeper *k)
+void keeper_bind_close(struct keeper *k, bool remove)
 {
 	for (size_t i = 0; i < k->n_socks; i++)
-		drop(&k->socks[i]);
+		if (remove)
+			drop(&k->socks[i]);
+		else
+			close(k->socks[i].fd);
 	k->n_socks = 0;
 }

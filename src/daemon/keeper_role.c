@@ -153,6 +153,17 @@ static int spawn(struct keeper *k, struct keeper_role *r, struct err *e)
 	return rc;
 }
 
+/* A role that does not run in a new build ends the takeover by it. */
+static void no_use(struct keeper *k, const struct keeper_role *r)
+{
+	char why[64];
+
+	if (!keeper_taking(k) || k->ending)
+		return;
+	snprintf(why, sizeof(why), "role %s does not run", r->name);
+	keeper_take_fail(k, why);
+}
+
 static void start(struct keeper *k, struct keeper_role *r)
 {
 	char path[PATH_MAX];
@@ -163,6 +174,7 @@ static void start(struct keeper *k, struct keeper_role *r)
 	if (spawn(k, r, &e)) {
 		log_error("role %s: %s", r->name, e.text);
 		plan_restart(r);
+		no_use(k, r);
 		return;
 	}
 	r->state = ROLE_UP;
@@ -222,6 +234,8 @@ static void ended(struct keeper *k, struct keeper_role *r)
 		plan_restart(r);
 	r->restarts += r->wanted && !k->ending;
 	report(k, r);
+	if (!expected)
+		no_use(k, r);
 }
 
 /* ---- hearing a role */
@@ -343,6 +357,7 @@ static int sooner(int so_far, int64_t at, int64_t now)
 
 int keeper_roles_tick(struct keeper *k)
 {
+	bool held = k->ending || keeper_giving(k);
 	int64_t now = keeper_now_ms();
 	struct err e;
 	int wait = -1;
@@ -350,7 +365,7 @@ int keeper_roles_tick(struct keeper *k)
 	for (size_t i = 0; i < k->n_roles; i++) {
 		struct keeper_role *r = &k->roles[i];
 
-		if (r->state == ROLE_DOWN && r->wanted && !k->ending && r->start_at_ms <= now)
+		if (r->state == ROLE_DOWN && r->wanted && !held && r->start_at_ms <= now)
 			start(k, r);
 		if (r->state == ROLE_STOPPING && r->kill_at_ms <= now) {
 			log_warn("role %s (pid %d) does not end, it is killed", r->name,
@@ -359,7 +374,7 @@ int keeper_roles_tick(struct keeper *k)
 				log_error("role %s: %s", r->name, e.text);
 			r->kill_at_ms = now + STOP_MS;
 		}
-		if (r->state == ROLE_DOWN && r->wanted && !k->ending)
+		if (r->state == ROLE_DOWN && r->wanted && !held)
 			wait = sooner(wait, r->start_at_ms, now);
 		if (r->state == ROLE_STOPPING)
 			wait = sooner(wait, r->kill_at_ms, now);
@@ -411,4 +426,12 @@ bool keeper_roles_alive(const struct keeper *k)
 		if (k->roles[i].state != ROLE_DOWN)
 			return true;
 	return false;
+}
+
+bool keeper_roles_serve(const struct keeper *k)
+{
+	for (size_t i = 0; i < k->n_roles; i++)
+		if (k->roles[i].wanted && (k->roles[i].state != ROLE_UP || !k->roles[i].ready))
+			return false;
+	return true;
 }

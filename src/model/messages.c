@@ -93,6 +93,16 @@ static const struct field metric_fields[] = {
 };
 static const SCHEMA(metric_schema, "Metric", struct rec_metric, metric_fields);
 
+static const struct field takeover_fields[] = {
+	FIELD(struct rec_takeover, version, 1, F_STR),
+	FIELD(struct rec_takeover, pid, 2, F_I64),
+	FIELD(struct rec_takeover, node, 3, F_STR),
+	FIELD_KEY(struct rec_takeover, state_dir, "stateDir", 4, F_STR),
+	FIELD(struct rec_takeover, text, 5, F_STR),
+};
+static const SCHEMA(takeover_schema, "Takeover", struct rec_takeover, takeover_fields);
+static const SCHEMA(takeover_socket_schema, "TakeoverSocket", struct rec_bind, bind_fields);
+
 const struct schema *record_schema(unsigned type)
 {
 	static const struct schema *const schemas[REC_TYPE_COUNT] = {
@@ -110,6 +120,11 @@ const struct schema *record_schema(unsigned type)
 		[REC_CTL_ROW] = &ctl_row_schema,
 		[REC_CTL_END] = &ctl_end_schema,
 		[REC_METRIC] = &metric_schema,
+		[REC_TAKEOVER] = &takeover_schema,
+		[REC_TAKEOVER_SOCKET] = &takeover_socket_schema,
+		[REC_TAKEOVER_YOURS] = &takeover_schema,
+		[REC_TAKEOVER_DONE] = &takeover_schema,
+		[REC_TAKEOVER_NO] = &takeover_schema,
 	};
 
 	return type < REC_TYPE_COUNT ? schemas[type] : NULL;

@@ -44,6 +44,13 @@ enum record_type {
 	REC_CTL_END,     /* struct rec_written: code and text of the whole */
 	/* agent, watch, controller → health */
 	REC_METRIC, /* struct rec_metric */
+	/* the keeper that runs ↔ the next one (takeover.sock, daemon/keeper_give.c) */
+	REC_TAKEOVER,        /* each says who it is: struct rec_takeover, the running one's with the
+		       * descriptor that holds fairleadd.lock */
+	REC_TAKEOVER_SOCKET, /* running → next: struct rec_bind, with the socket */
+	REC_TAKEOVER_YOURS,  /* running → next: that was all, and my roles have ended */
+	REC_TAKEOVER_DONE,   /* next → running: my roles serve, go */
+	REC_TAKEOVER_NO,     /* running → next, at any time: why not, or not any more */
 	REC_TYPE_COUNT
 };
 
@@ -123,6 +130,13 @@ struct rec_metric {
 	const char *name, *help, *type; /* Prometheus' names; type "counter" or "gauge" */
 	struct strmap labels;
 	const char *value; /* decimal text: no float on the wire */
+};
+
+struct rec_takeover {
+	const char *version;
+	int64_t pid;
+	const char *node, *state_dir; /* next: what it is configured for */
+	const char *text;             /* NO: why */
 };
 
 /* Encodes `body` (a struct that `s` describes) as one frame onto `out`. */
