@@ -63,14 +63,18 @@ void cni_fail(struct cni_call *c, enum cni_code code, const char *msg)
 
 /* ---- ADDs that wait */
 
-static void out_of_time(struct ev_loop *loop, ev_timer *w, int events)
+/* It waits no longer. */
+static void answer_now(struct cni_call *c)
 {
-	struct cni_call *c = w->data;
-
 	if (c->wired)
 		cni_add_settle(c);
 	else
 		cni_add_expired(c);
+}
+
+static void out_of_time(struct ev_loop *loop, ev_timer *w, int events)
+{
+	answer_now(w->data);
 }
 
 void cni_wait(struct cni_call *c)
@@ -249,6 +253,12 @@ void agent_cni_close(struct agent *a)
 {
 	if (!a->cni)
 		return;
+	/* What an ADD waits for is not seen by this agent any more. */
+	for (struct cni_call *c = first_call(a); c; c = next_call(c))
+		if (ev_is_active(&c->deadline)) {
+			c->settle_until = 0.;
+			answer_now(c);
+		}
 	listener_fini(&a->cni->listener);
 	free(a->cni);
 	a->cni = NULL;

@@ -51,6 +51,9 @@ void stream_free(struct stream *s)
 {
 	if (!s)
 		return;
+	/* A process that ends has no loop to write what it said last. */
+	if (!s->dead && !s->mute)
+		rstream_flush(&s->rs, NULL);
 	s->dead = true;
 	if (s->busy)
 		s->freed = true;

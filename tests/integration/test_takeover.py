@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from agent_world import wait_ping, world  # noqa: F401 (a fixture)
+from agent_world import pod_object, wait_ping, world  # noqa: F401 (a fixture)
 from flows import Flows
 from harness import OUT, built, wait_for
 from roles import ROLE_PRELUDE, fakes, get, gone  # noqa: F401 (a fixture)
@@ -538,3 +538,18 @@ def test_adds_during_takeovers(world, takeover):
     assert not [d for d in n1.routes() if "/" not in d]
     shown = json.loads(world.store.fairlead("ipam", "show", "-o", "json", check=False).stdout or "{}")
     assert not shown.get("addresses")
+
+
+def test_pod_that_is_not_known_yet(world, takeover):
+    """An ADD that waits for its Pod is answered before the agent ends."""
+    n1, = world.up(10)
+    ns = world.netns("w")
+    began = time.monotonic()
+    call = n1.cni.start("ADD", "w", ns.path, args={"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "w"})
+    takeover(n1.keeper)
+    code, out = n1.cni.finish(call)
+    assert code == 1 and out["code"] == 11 and "closed by the peer" not in out["msg"], out
+    assert time.monotonic() - began < 10
+    world.store.apply(pod_object("w", "n1"))
+    assert wait_for(lambda: n1.cni("ADD", "w", ns.path, args={"K8S_POD_NAMESPACE": "default",
+                                                              "K8S_POD_NAME": "w"})[0] == 0)
