@@ -17,8 +17,8 @@ import pytest
 
 from agent_world import pod_object, wait_ping, world  # noqa: F401 (a fixture)
 from flows import Flows
-from harness import OUT, built, wait_for
-from roles import ROLE_PRELUDE, fakes, get, gone  # noqa: F401 (a fixture)
+from harness import OUT, built, needs, wait_for
+from roles import ROLE_PRELUDE, fakes, get, gone, status_of  # noqa: F401 (a fixture)
 
 
 @pytest.fixture
@@ -553,3 +553,34 @@ def test_pod_that_is_not_known_yet(world, takeover):
     world.store.apply(pod_object("w", "n1"))
     assert wait_for(lambda: n1.cni("ADD", "w", ns.path, args={"K8S_POD_NAMESPACE": "default",
                                                               "K8S_POD_NAME": "w"})[0] == 0)
+
+
+@needs("systemd-analyze")
+def test_unit_file(scratch):
+    """As systemd reads it, without a complaint, with the programs where the build has them."""
+    text = (Path(__file__).parents[2] / "dist/fairleadd.service").read_text()
+    unit = scratch / "fairleadd.service"
+    unit.write_text(text.replace("/usr/bin/fairleadd", built("bin/fairleadd")))
+    argv = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit]
+    r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60)
+    assert (r.returncode, r.stdout + r.stderr) == (0, "")
+    unit.write_text(unit.read_text() + "[Service]\nRestartSeconds=1\n")
+    r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60)
+    assert "RestartSeconds" in r.stderr
+
+
+def test_capabilities_of_the_unit_suffice(world, start):
+    """A node whose programs can have no others."""
+    text = (Path(__file__).parents[2] / "dist/fairleadd.service").read_text()
+    caps = re.findall(r"cap_\w+", " ".join(re.findall(r"^CapabilityBoundingSet=(.*)", text, re.M)).lower())
+    n1, = world.up(10)
+    n1.keeper.stop()
+    bound = ",".join(["-all", *(f"+{c.removeprefix('cap_')}" for c in caps)])
+    n1.keeper.program = start(["setpriv", f"--bounding-set={bound}", built("bin/fairleadd"), "--config",
+                               n1.keeper.conf], ns=n1.ns)
+    n1.wait_serving()
+    p = world.pod(n1, "p")
+    wait_ping(n1.ns, p.ip(4))
+    assert p.delete() == (0, None)
+    held = bin(int(status_of(n1.keeper.program.pid)["CapBnd"], 16)).count("1")
+    assert held == len(caps) == 11
