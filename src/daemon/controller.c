@@ -2,7 +2,8 @@
 /* Role controller: workloads become pods and pods get nodes, where no Kubernetes does it.
  *
  * One controller of the cluster leads; the others follow the store and wait for its lease to
- * run out. The lease is a Lease kube-system/fairlead-controller, held by the name of a Node. */
+ * run out. The lease is a Lease kube-system/fairlead-controller, held by the name of a Node. A
+ * leader that is ended gives it up, so that another one leads at once. */
 #include "daemon/controller.h"
 #include "sys/clock.h"
 
@@ -13,6 +14,7 @@
 #define LEASE_NAMESPACE "kube-system"
 #define LEASE_NAME      "fairlead-controller"
 #define TICK_S          0.5
+#define GIVE_UP_S       1. /* that an end waits for the lease to be given up */
 
 static int64_t now_ms(void)
 {
@@ -36,11 +38,17 @@ static const struct object *lease_object_of(const struct controller *c)
 	return cluster_get(mirror_cluster(c->mirror), KIND_LEASE, LEASE_NAMESPACE, LEASE_NAME);
 }
 
+static void give_up(struct controller *c);
+
 static void on_written(void *arg, const struct rec_written *w)
 {
 	struct controller *c = arg;
 
 	lease_answered(&c->lease, w->code == 0);
+	if ((c->giving_up && !w->code) || (c->lease.leaving && w->code && w->code != -ESTALE))
+		ev_break(c->role->loop, EVBREAK_ONE);
+	else if (c->lease.leaving && c->lease.rev != c->asked_rev)
+		give_up(c); /* else what the answer speaks of has to be seen first */
 	if (w->code && w->code != -EEXIST && w->code != -ESTALE && w->code != -EPIPE)
 		log_warn("lease: %s", w->text ? w->text : "refused");
 }
@@ -60,6 +68,8 @@ static void write_lease(struct controller *c, enum lease_action action)
 	l.meta.name = LEASE_NAME;
 	l.meta.namespace = LEASE_NAMESPACE;
 	lease_asked(&c->lease, now_ms());
+	c->asked_rev = c->lease.rev;
+	c->giving_up = action == LEASE_GIVE_UP;
 	if (mirror_write(c->mirror, &w, &l, on_written, c, &e)) {
 		lease_answered(&c->lease, false);
 		log_debug("lease: %s", e.text);
@@ -71,13 +81,44 @@ static void mind_lease(struct controller *c)
 	bool led = c->led;
 	enum lease_action action;
 
-	if (!mirror_in_sync(c->mirror))
+	if (!mirror_in_sync(c->mirror) || c->lease.leaving)
 		return;
 	action = lease_step(&c->lease, now_ms());
 	if (action != LEASE_NOTHING)
 		write_lease(c, action);
 	if (controller_leads(c) && !led)
 		work_wake(c);
+}
+
+/* Called again until nothing is left to give up: a renewal may be under way. */
+static void give_up(struct controller *c)
+{
+	if (lease_step(&c->lease, now_ms()) == LEASE_GIVE_UP)
+		write_lease(c, LEASE_GIVE_UP);
+	if (!c->lease.held || !c->lease.asked_ms)
+		ev_break(c->role->loop, EVBREAK_ONE);
+}
+
+static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
+{
+	(void)t;
+	(void)events;
+	log_warn("lease: nobody answered, it has to run out");
+	ev_break(loop, EVBREAK_ONE);
+}
+
+/* The loop was left; it runs once more for the answer. */
+static void leave(struct controller *c)
+{
+	ev_timer patience;
+
+	lease_leave(&c->lease);
+	ev_timer_init(&patience, on_patience, GIVE_UP_S, 0.);
+	ev_timer_start(c->role->loop, &patience);
+	give_up(c);
+	if (c->lease.asked_ms)
+		ev_run(c->role->loop, 0);
+	ev_timer_stop(c->role->loop, &patience);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *t, int events)
@@ -97,6 +138,8 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 	if (o->kind->id == KIND_LEASE) {
 		o = lease_object_of(c);
 		lease_seen(&c->lease, o ? o->body : NULL, o ? o->rev : 0, now_ms());
+		if (c->lease.leaving)
+			give_up(c);
 		return;
 	}
 	work_wake(c);
@@ -169,6 +212,8 @@ static void stop(struct role *r)
 
 	report_fini(&c->report);
 	ev_timer_stop(r->loop, &c->tick);
+	if (controller_leads(c))
+		leave(c);
 	mirror_free(c->mirror);
 	work_close(c);
 }

@@ -13,8 +13,10 @@ struct controller {
 	struct role *role;
 	struct mirror *mirror;
 	struct lease_state lease;
-	bool led;        /* as last logged */
-	bool incomplete; /* as of the mirror's last sync */
+	uint64_t asked_rev; /* of the lease when its write in flight was begun */
+	bool giving_up;     /* …which gives it up */
+	bool led;           /* as last logged */
+	bool incomplete;    /* as of the mirror's last sync */
 	ev_timer tick;
 	struct work *work;
 	struct report report;

@@ -111,7 +111,9 @@ int keeper_roles_update(struct keeper *k, struct err *e);
 int keeper_roles_tick(struct keeper *k);
 size_t keeper_roles_poll(struct keeper *k, struct pollfd *fds);
 void keeper_roles_events(struct keeper *k, const struct pollfd *fds, size_t n);
-void keeper_roles_stop(struct keeper *k); /* SIGTERM to all that run */
+/* SIGTERM to all that run. Where all of fairlead ends, watch is asked last, by keeper_roles_tick():
+ * what the others write as they end passes through it. */
+void keeper_roles_stop(struct keeper *k);
 bool keeper_roles_alive(const struct keeper *k);
 bool keeper_roles_serve(const struct keeper *k); /* all said REC_READY */
 

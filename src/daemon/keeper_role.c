@@ -362,6 +362,8 @@ int keeper_roles_tick(struct keeper *k)
 	struct err e;
 	int wait = -1;
 
+	if (k->ending)
+		keeper_roles_stop(k);
 	for (size_t i = 0; i < k->n_roles; i++) {
 		struct keeper_role *r = &k->roles[i];
 
@@ -412,20 +414,31 @@ void keeper_roles_events(struct keeper *k, const struct pollfd *fds, size_t n)
 	}
 }
 
+static bool others_alive(const struct keeper *k, const struct keeper_role *but)
+{
+	for (size_t i = 0; i < k->n_roles; i++)
+		if (&k->roles[i] != but && k->roles[i].state != ROLE_DOWN)
+			return true;
+	return false;
+}
+
 void keeper_roles_stop(struct keeper *k)
 {
+	const struct keeper_role *last = k->ending ? find(k, "watch") : NULL;
+
 	for (size_t i = 0; i < k->n_roles; i++) {
-		k->roles[i].asked = k->roles[i].state != ROLE_DOWN;
-		stop(&k->roles[i]);
+		struct keeper_role *r = &k->roles[i];
+
+		if (r == last && others_alive(k, r))
+			continue;
+		r->asked = r->state != ROLE_DOWN;
+		stop(r);
 	}
 }
 
 bool keeper_roles_alive(const struct keeper *k)
 {
-	for (size_t i = 0; i < k->n_roles; i++)
-		if (k->roles[i].state != ROLE_DOWN)
-			return true;
-	return false;
+	return others_alive(k, NULL);
 }
 
 bool keeper_roles_serve(const struct keeper *k)

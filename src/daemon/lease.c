@@ -32,6 +32,8 @@ enum lease_action lease_step(const struct lease_state *s, int64_t now_ms)
 {
 	if (s->asked_ms)
 		return LEASE_NOTHING;
+	if (s->leaving)
+		return s->held ? LEASE_GIVE_UP : LEASE_NOTHING;
 	if (!s->known)
 		return LEASE_CREATE;
 	if (s->held)
@@ -54,9 +56,14 @@ void lease_answered(struct lease_state *s, bool ok)
 	s->asked_ms = 0;
 }
 
+void lease_leave(struct lease_state *s)
+{
+	s->leaving = true;
+}
+
 bool lease_leads(const struct lease_state *s, int64_t now_ms)
 {
-	return s->held && now_ms - s->renewed_ms < LEASE_DURATION_S * 1000 * 2 / 3;
+	return s->held && !s->leaving && now_ms - s->renewed_ms < LEASE_DURATION_S * 1000 * 2 / 3;
 }
 
 void lease_object(const struct lease_state *s, const struct lease *old, int64_t wall,
@@ -72,4 +79,8 @@ void lease_object(const struct lease_state *s, const struct lease *old, int64_t 
 	out->spec.holderIdentity = s->identity;
 	out->spec.leaseDurationSeconds = LEASE_DURATION_S;
 	out->spec.renewTime = wall;
+	if (s->leaving) {
+		out->spec.holderIdentity = NULL;
+		out->spec.leaseDurationSeconds = 1;
+	}
 }

@@ -13,9 +13,10 @@
 
 enum lease_action {
 	LEASE_NOTHING,
-	LEASE_CREATE, /* there is none */
-	LEASE_RENEW,  /* ours: update with the revision seen */
-	LEASE_TAKE,   /* free, or run out: update with the revision seen */
+	LEASE_CREATE,  /* there is none */
+	LEASE_RENEW,   /* ours: update with the revision seen */
+	LEASE_TAKE,    /* free, or run out: update with the revision seen */
+	LEASE_GIVE_UP, /* ours, and we leave: update, so that it is nobody's */
 };
 
 struct lease_state {
@@ -23,6 +24,7 @@ struct lease_state {
 	bool known;           /* a lease was seen */
 	bool held;            /* …and it is ours */
 	bool free;            /* …and it is nobody's */
+	bool leaving;         /* lease_leave() was called */
 	uint64_t rev;
 	int64_t duration_ms;
 	int64_t seen_ms;    /* when this revision was first seen */
@@ -37,7 +39,10 @@ void lease_seen(struct lease_state *s, const struct lease *l, uint64_t rev, int6
 enum lease_action lease_step(const struct lease_state *s, int64_t now_ms);
 void lease_asked(struct lease_state *s, int64_t now_ms);
 void lease_answered(struct lease_state *s, bool ok);
+/* From now on nothing is taken or renewed, and what is held is given up. */
+void lease_leave(struct lease_state *s);
 bool lease_leads(const struct lease_state *s, int64_t now_ms);
-/* The object to write: `old` (NULL: none) renewed or taken over at wall-clock second `wall`. */
+/* The object to write: `old` (NULL: none) renewed, taken over, or given up where we leave, at
+ * wall-clock second `wall`. */
 void lease_object(const struct lease_state *s, const struct lease *old, int64_t wall,
 		  struct lease *out);

@@ -159,6 +159,20 @@ def test_a_lease_has_one_holder(cluster, store):
     assert lease["spec"]["leaseTransitions"] == 1
 
 
+def test_an_ended_leader_gives_the_lease_up(cluster, store):
+    """Nobody waits for a lease of nine seconds to run out."""
+    store.apply(node("n1"), node("n2"))
+    for n in ("n1", "n2"):
+        cluster.add(n)
+    first = wait_for(cluster.leader)
+    cluster.nodes[first][1].stop()
+    lease = store.get("lease", "fairlead-controller", "-n", "kube-system")
+    assert lease["spec"].get("holderIdentity") != first
+    wait_for(lambda: cluster.leader() not in (None, first), timeout=4)
+    lease = store.get("lease", "fairlead-controller", "-n", "kube-system")
+    assert lease["spec"]["leaseDurationSeconds"] == 9 and lease["spec"]["leaseTransitions"] == 1
+
+
 def test_restart_keeps_the_lease(cluster, store):
     store.apply(node("n1"), workload("Deployment", "web", 1))
     k = cluster.add("n1")
