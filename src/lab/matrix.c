@@ -199,10 +199,21 @@ static void list_members(struct making *k)
 	k->m->members.n = n;
 }
 
-static int chosen(const char *selector, const struct world_member *m, bool *yes, struct err *e)
+/* Which members the selector takes; one that takes nobody is a mistake, not an empty table. */
+static int choose(const struct making *k, const char *option, const char *selector, bool *yes,
+		  struct err *e)
 {
-	*yes = true;
-	return selector ? matrix_select(selector, m, yes, e) : 0;
+	bool any = !selector;
+
+	for (uint32_t i = 0; i < k->m->members.n; i++) {
+		yes[i] = true;
+		if (selector && matrix_select(selector, &k->m->members.v[i], &yes[i], e))
+			return e->code;
+		any = any || yes[i];
+	}
+	return any ? 0
+		   : err_set(e, -EINVAL, "%s %s: matches nobody%s", option, selector,
+			     k->o->all ? "" : " (nodes and outside take part with --all)");
 }
 
 static void set_args(struct making *k, struct probing_job *job, const struct world_member *from)
@@ -226,18 +237,19 @@ static void set_args(struct making *k, struct probing_job *job, const struct wor
 static int list_cells(struct making *k, struct err *e)
 {
 	size_t n = k->m->members.n;
-	bool *targets = arena_array(k->a, n, sizeof(*targets)), yes;
+	bool *targets = arena_array(k->a, n, sizeof(*targets));
+	bool *sources = arena_array(k->a, n, sizeof(*sources));
 
 	k->sources = arena_array(k->a, n, sizeof(*k->sources));
 	k->jobs = arena_array(k->a, n, sizeof(*k->jobs));
-	if (!targets || !k->sources || !k->jobs)
+	if (!targets || !sources || !k->sources || !k->jobs)
 		return err_set(e, -ENOMEM, "out of memory");
+	if (choose(k, "--from", k->o->from, sources, e) || choose(k, "--to", k->o->to, targets, e))
+		return e->code;
 	for (size_t i = 0; i < n; i++) {
 		const struct world_member *m = &k->m->members.v[i];
 
-		if (chosen(k->o->to, m, &targets[i], e) || chosen(k->o->from, m, &yes, e))
-			return e->code;
-		if (yes && m->pid)
+		if (sources[i] && m->pid)
 			k->sources[k->n_sources++] = m;
 	}
 	for (size_t s = 0; s < k->n_sources; s++) {

@@ -45,6 +45,14 @@ def test_everybody_reaches_everybody(plain):
             assert r["server"].startswith(f"{r['to']}@"), r
 
 
+def test_selector_that_takes_nobody(plain):
+    """A misspelt one must not look like a table without a denied cell."""
+    for option, text in (("--from", "app=nonsense"), ("--to", "plain/nonsense"), ("--to", "outside")):
+        r = plain("matrix", option, text, check=False)
+        assert r.returncode == 2 and not r.stdout, r
+        assert r.stderr == f"fairlead: {option} {text}: matches nobody (nodes and outside take part with --all)\n"
+
+
 def test_outside_sees_the_node(plain):
     """natOutgoing: a pod's packets leave with its node's address; between pods nothing is translated."""
     status = plain.status()
