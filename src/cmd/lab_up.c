@@ -112,8 +112,9 @@ static void on_sync(void *arg, uint64_t revision)
 	((struct gathering *)arg)->revision = revision;
 }
 
-/* Everything that is in the store now. Returns the exit code. */
-static int settle(struct cmd_ctx *ctx, const char *name, double seconds, size_t *pods)
+/* Everything that is in the store now; `fresh`: nobody has deleted anything, so no address comes
+ * free. Returns the exit code. */
+static int settle(struct cmd_ctx *ctx, const char *name, double seconds, bool fresh)
 {
 	static const struct store_events events = { .put = on_put, .sync = on_sync };
 	struct gathering g = { .ctx = ctx };
@@ -131,10 +132,13 @@ static int settle(struct cmd_ctx *ctx, const char *name, double seconds, size_t 
 		store_close(s);
 		return cmd_fail(&e);
 	}
-	w = (struct wait){ .targets = g.v, .n = g.n, .revision = g.revision, .seconds = seconds };
+	w = (struct wait){ .targets = g.v,
+			   .n = g.n,
+			   .revision = g.revision,
+			   .seconds = seconds,
+			   .addresses_final = fresh };
 	rc = wait_for(s, &w);
 	store_close(s);
-	*pods = g.n;
 	return rc;
 }
 
@@ -167,6 +171,7 @@ static int plan(struct cmd_ctx *ctx, const struct up_opts *o, const struct manif
 	const struct object **nodes = arena_array(ctx->arena, m->n_items, sizeof(*nodes));
 	size_t n = 0;
 	bool pools = false;
+	int rc;
 
 	for (size_t i = 0; nodes && i < m->n_items; i++) {
 		unsigned id = m->items[i].obj->kind->id;
@@ -190,7 +195,15 @@ static int plan(struct cmd_ctx *ctx, const struct up_opts *o, const struct manif
 	s->pod_cidrs.n = o->pod_cidrs.n;
 	s->service_cidrs.v = o->service_cidrs.v;
 	s->service_cidrs.n = o->service_cidrs.n;
-	return lab_spec_finish(s, (unsigned)o->nodes, nodes, n, ctx->arena, e);
+	rc = lab_spec_finish(s, (unsigned)o->nodes, nodes, n, ctx->arena, e);
+	for (size_t i = 0; !rc && i < m->n_items; i++) {
+		if (m->items[i].obj->kind->id != KIND_IPPOOL)
+			continue;
+		rc = lab_spec_pool(s, m->items[i].obj, e);
+		if (rc)
+			err_wrap(e, "%s", m->items[i].where);
+	}
+	return rc;
 }
 
 /* An interrupt is kept until the lab is whole and can be taken down as a whole. */
@@ -217,7 +230,6 @@ static int bring_up(struct cmd_ctx *ctx, const struct up_opts *o, const struct l
 {
 	uint64_t begun = clock_mono_ns();
 	struct err e = { .code = 0 };
-	size_t pods = 0;
 	sigset_t old;
 	int rc;
 
@@ -230,7 +242,7 @@ static int bring_up(struct cmd_ctx *ctx, const struct up_opts *o, const struct l
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (rc)
 		return rc == -EINVAL ? cmd_fail(&e) : cmd_error(CMD_NO, "%s", e.text);
-	rc = o->wait > 0 ? settle(ctx, s->name, o->wait, &pods) : 0;
+	rc = o->wait > 0 ? settle(ctx, s->name, o->wait, true) : 0;
 	printf("lab %s: %u nodes in %u racks%s after %.2f s\n", s->name, s->nodes.n, s->racks,
 	       rc            ? ", not all ready"
 	       : o->wait > 0 ? ", all pods ready,"
@@ -338,11 +350,10 @@ static void wait_defaults(void *opts)
 static int run_wait(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct wait_opts *o = opts;
-	size_t pods;
 
 	if (argc)
 		return cmd_usage(ctx, "\"%s\" is too much", argv[0]);
-	return settle(ctx, lab_name(ctx, &o->common), o->timeout, &pods);
+	return settle(ctx, lab_name(ctx, &o->common), o->timeout, false);
 }
 
 const struct cmd cmd_lab_wait = {

@@ -22,7 +22,7 @@ struct waiter {
 	struct cluster *c;
 	bool synced;
 	/* What is missing, found by the last look. */
-	size_t nodes, nodes_there, pods, pods_there, n_missing;
+	size_t nodes, nodes_there, pods, pods_there, n_missing, n_no_address;
 	struct buf missing; /* one line each, the first NAMES_SHOWN */
 	uint64_t revision;  /* that nodes have to reach */
 };
@@ -93,17 +93,22 @@ static const struct wait_target *target_of(const struct wait *w, const struct me
 	return NULL;
 }
 
+/* The condition Ready; an empty one where there is none. */
+static const struct pod_condition *ready_condition(const struct pod *p)
+{
+	static const struct pod_condition none = { 0 };
+
+	for (uint32_t i = 0; i < p->status.conditions.n; i++)
+		if (!strcmp(p->status.conditions.v[i].type, "Ready"))
+			return &p->status.conditions.v[i];
+	return &none;
+}
+
 static bool is_ready(const struct pod *p)
 {
-	if (p->status.phase == POD_SUCCEEDED)
-		return true;
-	for (uint32_t i = 0; i < p->status.conditions.n; i++) {
-		const struct pod_condition *c = &p->status.conditions.v[i];
+	const char *status = ready_condition(p)->status;
 
-		if (!strcmp(c->type, "Ready") && c->status && !strcmp(c->status, "True"))
-			return true;
-	}
-	return false;
+	return p->status.phase == POD_SUCCEEDED || (status && !strcmp(status, "True"));
 }
 
 static void look_at_pod(struct waiter *w, const struct object *o)
@@ -112,6 +117,7 @@ static void look_at_pod(struct waiter *w, const struct object *o)
 					      "Succeeded", "Failed",  "Unknown" };
 	const struct wait_target *t = target_of(w->w, o->meta);
 	const struct pod *p = o->body;
+	const struct pod_condition *ready = ready_condition(p);
 
 	if (!t)
 		return;
@@ -126,10 +132,12 @@ static void look_at_pod(struct waiter *w, const struct object *o)
 			w->revision = o->rev;
 		return;
 	}
-	missing(w, "pod %s/%s: %s%s%s", o->meta->namespace, o->meta->name,
+	w->n_no_address += ready->reason && !strcmp(ready->reason, POD_REASON_NO_ADDRESS);
+	missing(w, "pod %s/%s: %s%s%s%s%s", o->meta->namespace, o->meta->name,
 		phases[p->status.phase <= POD_UNKNOWN ? p->status.phase : POD_UNKNOWN],
 		p->spec.nodeName ? " on " : ", no node yet",
-		p->spec.nodeName ? p->spec.nodeName : "");
+		p->spec.nodeName ? p->spec.nodeName : "", ready->message ? ": " : "",
+		ready->message ? ready->message : "");
 }
 
 /* Pods that a workload of ours still has to get, and those that it has to lose. */
@@ -182,7 +190,7 @@ static bool all_there(struct waiter *w)
 	const struct object *const *v;
 	size_t n;
 
-	w->nodes = w->nodes_there = w->pods = w->pods_there = w->n_missing = 0;
+	w->nodes = w->nodes_there = w->pods = w->pods_there = w->n_missing = w->n_no_address = 0;
 	w->revision = w->w->revision;
 	buf_clear(&w->missing);
 	v = cluster_all(w->c, KIND_POD, &n);
@@ -219,6 +227,8 @@ static int wait_loop(struct waiter *w, struct store *s, bool *shown, struct err 
 			return rc;
 		if (w->synced && all_there(w))
 			return 0;
+		if (w->synced && w->w->addresses_final && w->n_no_address == w->n_missing)
+			return -ENOSPC;
 		now = clock_mono_ns();
 		if (now >= end)
 			return -ETIMEDOUT;
@@ -243,7 +253,11 @@ int wait_for(struct store *s, const struct wait *target)
 		rc = wait_loop(&w, s, &shown, &e);
 	if (shown)
 		fputs("\r\033[K", stderr);
-	if (rc == -ETIMEDOUT && !e.code)
+	if (rc == -ENOSPC && !e.code)
+		rc = cmd_error(CMD_PARTLY, "no address for %zu of %zu pods:\n%s%s", w.n_missing,
+			       w.pods, w.missing.v ? w.missing.v : "",
+			       w.n_missing > NAMES_SHOWN ? "  and more" : "");
+	else if (rc == -ETIMEDOUT && !e.code)
 		rc = cmd_error(CMD_PARTLY, "not everywhere after %g s:\n%s%s", target->seconds,
 			       w.missing.v ? w.missing.v : "",
 			       w.n_missing > NAMES_SHOWN ? "  and more" : "");

@@ -18,6 +18,8 @@ struct wait {
 	size_t n;
 	uint64_t revision; /* of the last write */
 	double seconds;
+	/* What finds no address will find none later: not waited for once all else is there. */
+	bool addresses_final;
 };
 
 /* Returns the exit code: 0, or 3 after a message that names what is missing. */

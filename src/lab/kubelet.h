@@ -57,6 +57,7 @@ struct podrun {
 	struct object *next; /* another Pod of this name: starts when this one is gone */
 	uint8_t state;       /* enum podrun_state */
 	bool unwanted, failed;
+	bool no_address; /* …as the network had none */
 	char ns[64], name[254], uid[64], id[65];
 	char dir[LAB_PATH];
 	bool host_network;

@@ -29,6 +29,8 @@ static const char *reason_of(const struct podrun *p, bool ready)
 		return NULL;
 	if (p->state == RUN_OVER)
 		return "PodCompleted";
+	if (p->failed && p->no_address)
+		return POD_REASON_NO_ADDRESS;
 	if (p->failed)
 		return "FailedCreatePodSandBox";
 	return p->why[0] ? "ContainersNotReady" : "ContainersStarting";

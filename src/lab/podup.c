@@ -2,6 +2,7 @@
 /* podup: from a pod that is wanted to one that is ready: namespaces, CNI ADD, containers. What it
  * leaves behind is written down before it is made. */
 #include "base/log.h"
+#include "core/cni/message.h"
 #include "lab/kubelet.h"
 #include "lab/view.h"
 #include "sys/clock.h"
@@ -19,7 +20,6 @@
 #define IFNAME        "eth0"
 #define CONF_DIR      "/etc/cni/net.d"
 #define CNI_PATH      "/opt/cni/bin:/usr/lib/cni"
-#define TRY_LATER     11 /* CNI error code: the agent does not know the pod yet */
 
 /* What a runtime does by itself, or by the plugin `loopback`. */
 static int loopback_up(struct err *e)
@@ -69,7 +69,7 @@ void podrun_begin(struct podrun *p)
 	int rc;
 
 	podrun_set(p, RUN_BIRTH);
-	p->failed = false;
+	p->failed = p->no_address = false;
 	p->del_tries = 0;
 	p->n_ips = 0;
 	p->pause = (struct space){ 0 };
@@ -126,7 +126,8 @@ static void on_added(void *arg, const json_t *result, int code, const struct err
 
 	p->cni = NULL;
 	if (err) {
-		if (code == TRY_LATER && p->backoff > BACKOFF_LATER)
+		p->no_address = code == CNI_ERR_NO_ADDRESS;
+		if (code == CNI_ERR_TRY_LATER && p->backoff > BACKOFF_LATER)
 			p->backoff = BACKOFF_LATER;
 		podrun_fail(p, err);
 		return;

@@ -204,7 +204,7 @@ int lab_spec_finish(struct lab_spec *s, unsigned n, const struct object *const *
 		if (rc && mine.code)
 			return err_set(e, rc, "%s", mine.text);
 	}
-	return a->failed ? err_set(e, -ENOMEM, "out of memory") : 0;
+	return a->failed ? err_set(e, -ENOMEM, "out of memory") : lab_spec_ranges(s, e);
 }
 
 /* ---- the file */

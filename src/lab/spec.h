@@ -61,6 +61,11 @@ bool lab_name_ok(const char *name);
 int lab_spec_finish(struct lab_spec *s, unsigned n, const struct object *const *nodes,
 		    size_t n_objects, struct arena *a, struct err *e);
 
+/* spec_ranges.c: the pods' and services' ranges, as lab_spec_finish() asks for them, and a pool of
+ * the manifests: -EINVAL where they overlap with each other or with the fabric. */
+int lab_spec_ranges(const struct lab_spec *s, struct err *e);
+int lab_spec_pool(const struct lab_spec *s, const struct object *pool, struct err *e);
+
 void lab_spec_print(const struct lab_spec *s, struct buf *out);
 int lab_spec_parse(struct lab_spec *s, const char *text, struct arena *a, struct err *e);
 int lab_spec_load(struct lab_spec *s, const char *path, struct arena *a, struct err *e);

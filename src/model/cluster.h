@@ -135,6 +135,9 @@ struct pod_spec {
 	const char *dnsPolicy;
 };
 
+/* Why a pod is not Ready, where the network had no address for it. */
+#define POD_REASON_NO_ADDRESS "NoAddress"
+
 struct pod_condition {
 	const char *type, *status, *reason, *message;
 };

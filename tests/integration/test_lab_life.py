@@ -2,6 +2,7 @@
 """A lab's life: what it leaves on the machine (nothing), names, and the death of its parts."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -101,13 +102,47 @@ def test_side_by_side(lab):
     (["--mode", "ipip"], "ipip"), (["--routes", "bgp"], "bgp"), (["--lab-store", "etcd"], "etcd"),
     (["--mode", "direct", "--cross-subnet"], "cross-subnet"), (["--nodes", "0"], "nodes"),
     (["--cluster-domain", "a b"], "cluster-domain"),
-    (["--pod-cidr", "10.0.0.0"], "pod-cidr"), (["--name", "a/b"], "name"), (["--family", "5"], "family"),
+    (["--pod-cidr", "10.0.0.0"], "pod-cidr"), (["--pod-cidr", "10.0.0.1/16"], "pod-cidr 10.0.0.1/16: host bits"),
+    (["--pod-cidr", "172.16.0.0/12"], "pod-cidr 172.16.0.0/12: overlaps with the lab's rack 172.18.1.0/24"),
+    (["--pod-cidr", "203.0.113.128/25"], "overlaps with the lab's outside 203.0.113.0/24"),
+    (["--pod-cidr", "10.0.0.0/8"], "pod-cidr 10.0.0.0/8: overlaps with service-cidr 10.96.0.0/12"),
+    (["--service-cidr", "10.96.0.1/12"], "service-cidr 10.96.0.1/12: host bits must be zero: 10.96.0.0/12"),
+    (["--service-cidr", "fd00:18::/32"], "service-cidr fd00:18::/32: overlaps with the lab's rack"),
+    (["--pod-cidr", "10.1.0.0/16", "--pod-cidr", "10.1.2.0/24"], "10.1.2.0/24: overlaps with pod-cidr 10.1.0.0/16"),
+    (["--family", "4", "--pod-cidr", "fd01::/64"], "pod-cidr fd01::/64: the lab has no IPv6"),
+    (["--family", "6", "--service-cidr", "10.96.0.0/12"], "service-cidr 10.96.0.0/12: the lab has no IPv4"), (["--name", "a/b"], "name"), (["--family", "5"], "family"),
     (["-f", "/nonexistent.yaml"], "nonexistent")])
 def test_refused(args, why):
     r = fairlead("lab", "up", *args)
     assert r.returncode in ((2,) if why != "nonexistent" else (1, 2)) and why in r.stderr
     if not args[0] == "--name":
         assert not (RUN / "lab").exists()
+
+
+@pytest.mark.parametrize("cidr, args, why", [
+    ("172.18.0.0/16", [], "the lab's rack"), ("10.100.0.0/16", [], "service-cidr 10.96.0.0/12"),
+    ("10.1.2.0/24", ["--pod-cidr", "10.1.0.0/16"], "pod-cidr 10.1.0.0/16")])
+def test_pool_of_a_manifest_overlaps(name, tmp_path, cidr, args, why):
+    path = tmp_path / "pool.yaml"
+    path.write_text("apiVersion: fairlead.io/v1\nkind: IPPool\nmetadata: {name: mine}\nspec: {cidr: %s}\n" % cidr)
+    r = fairlead("lab", "up", "--name", name, "-f", path, *args)
+    assert r.returncode == 2
+    assert r.stderr.startswith(f"fairlead: {path}:1: IPPool mine: spec.cidr {cidr}: overlaps with {why}"), r.stderr
+    assert not (RUN / name).exists()
+
+
+def test_pool_too_small(name, tmp_path):
+    """Said at once, by the pods concerned and with what the plugin said; not after a minute."""
+    path = tmp_path / "m.yaml"
+    path.write_text("".join(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p%d}\nspec: {containers: [{name: c}]}\n---\n" % i
+        for i in range(6)))
+    r = fairlead("lab", "up", "--name", name, "--nodes", 1, "--family", 4, "--mode", "direct", "--pod-cidr", "10.7.0.0/30",
+                 "-f", path)
+    assert r.returncode == 3, r.stderr
+    assert re.search(r"^fairlead: no address for 2 of 6 pods:\n(  pod default/p\d: Pending on n1: .*"
+                     r"no free IPv4 address in 1 pool.*\n){2}", r.stderr), r.stderr
+    assert "not all ready" in r.stdout and float(r.stdout.split()[-2]) < 30, r.stdout
 
 
 def test_bad_manifest_makes_no_lab(name, tmp_path):
