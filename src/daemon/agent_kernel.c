@@ -3,6 +3,7 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_link.h"
+#include "daemon/agent_pace.h"
 #include "daemon/agent_plan.h"
 #include "daemon/agent_saved.h"
 #include "sys/rtnl.h"
@@ -13,8 +14,6 @@
 #include <string.h>
 
 #define AUDIT_EVERY 30.0 /* seconds */
-#define AUDIT_SOON  0.02 /* after a notice: others' changes come in bursts */
-#define AUDIT_GAP   0.12 /* between two audits for notices */
 
 #define ALL_TYPES                                                                                  \
 	(RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH) | RTNL(KOBJ_FDB))
@@ -33,7 +32,7 @@ struct agent_kernel {
 	struct rtnl_monitor *monitor;
 	ev_io notices;
 	ev_timer regular, soon;
-	ev_tstamp last_audit;
+	struct pace pace;
 	bool adopted;
 	bool tunnel_taken; /* somebody else's device has the tunnel's name */
 	struct agent_kernel_stats stats;
@@ -168,11 +167,10 @@ static void report_failures(struct agent_kernel *k, const struct kop *ops, const
 static void audit_within(struct agent_kernel *k, ev_tstamp seconds)
 {
 	struct ev_loop *loop = k->agent->role->loop;
-	ev_tstamp at = ev_now(loop) + seconds, earliest = k->last_audit + AUDIT_GAP;
 
 	if (ev_is_active(&k->soon))
 		return;
-	ev_timer_set(&k->soon, at > earliest ? seconds : earliest - ev_now(loop), 0.);
+	ev_timer_set(&k->soon, pace_wait(&k->pace, ev_now(loop), seconds), 0.);
 	ev_timer_start(loop, &k->soon);
 }
 
@@ -436,8 +434,10 @@ static int audit(struct agent_kernel *k, bool first, struct err *e)
 		log_findings(first ? LOG_DEBUG : LOG_WARN, &d);
 		if (first)
 			agent_saved_note(k->agent, &d, &have);
-		if (!first)
+		if (!first) {
 			count_findings(k, &d);
+			pace_note(&k->pace, "rtnetlink", d.n);
+		}
 		if (d.n && rtnl_apply(k->nl, d.ops, d.n, codes, &why))
 			report_failures(k, d.ops, codes, d.n);
 	}
@@ -450,7 +450,7 @@ static void run_audit(struct agent_kernel *k, bool first)
 {
 	struct err e = { 0 };
 
-	k->last_audit = ev_now(k->agent->role->loop);
+	k->pace.last = ev_now(k->agent->role->loop);
 	if (audit(k, first, &e))
 		log_error("audit: %s", e.text);
 }
@@ -500,9 +500,9 @@ static void on_notice(void *arg, const struct rtnl_notice *n)
 	}
 	want = desired_get(k->desired, &n->obj);
 	if (want ? n->deleted || !kobj_same(want, &n->obj) : !n->deleted && !n->obj.foreign)
-		audit_within(k, AUDIT_SOON);
+		audit_within(k, PACE_SOON);
 	else if (n->obj.foreign && n->obj.type != KOBJ_NEIGH && n->obj.type != KOBJ_FDB)
-		audit_within(k, AUDIT_SOON); /* the uplink may have moved */
+		audit_within(k, PACE_SOON); /* the uplink may have moved */
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)
@@ -516,7 +516,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 		lost = true;
 	}
 	if (lost)
-		audit_within(k, AUDIT_SOON);
+		audit_within(k, PACE_SOON);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)

@@ -7,6 +7,7 @@
 #include "core/nft/build.h"
 #include "core/nft/diff.h"
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_pace.h"
 #include "daemon/agent_store.h"
 #include "sys/nfnl.h"
 
@@ -19,8 +20,6 @@
 #include <uthash.h>
 
 #define AUDIT_EVERY 30.0 /* seconds */
-#define AUDIT_SOON  0.02 /* after a notice: others' transactions come in bursts */
-#define AUDIT_GAP   0.12
 
 static const uint8_t families[] = { NFPROTO_INET, NFPROTO_ARP, NFPROTO_BRIDGE };
 
@@ -39,7 +38,7 @@ struct agent_nft {
 	bool adopted;
 	ev_io notices;
 	ev_timer regular, soon;
-	ev_tstamp last_audit;
+	struct pace pace;
 	struct agent_nft_stats stats;
 };
 
@@ -182,11 +181,10 @@ static int send_pod(struct agent_nft *k, const struct ipam_attachment *at, bool 
 static void audit_within(struct agent_nft *k, ev_tstamp seconds)
 {
 	struct ev_loop *loop = k->agent->role->loop;
-	ev_tstamp at = ev_now(loop) + seconds, earliest = k->last_audit + AUDIT_GAP;
 
 	if (ev_is_active(&k->soon))
 		return;
-	ev_timer_set(&k->soon, at > earliest ? seconds : earliest - ev_now(loop), 0.);
+	ev_timer_set(&k->soon, pace_wait(&k->pace, ev_now(loop), seconds), 0.);
 	ev_timer_start(loop, &k->soon);
 }
 
@@ -302,6 +300,8 @@ static int repair(struct agent *a, struct arena *ar, bool quiet, struct err *e)
 		return rc;
 	for (uint32_t i = 0; i < d.n_findings && !quiet; i++)
 		note_finding(a->nft, &d.findings[i]);
+	if (!quiet)
+		pace_note(&a->nft->pace, "nftables", d.n_findings);
 	if (d.ops.n)
 		rc = nfnl_commit(a->nft->nl, &d.ops, NULL, e);
 	return rc;
@@ -313,7 +313,7 @@ static void run_audit(struct agent *a, bool quiet)
 	struct arena ar;
 	struct err e;
 
-	k->last_audit = ev_now(a->role->loop);
+	k->pace.last = ev_now(a->role->loop);
 	k->stats.audits++;
 	arena_init(&ar, 0);
 	if (repair(a, &ar, quiet, &e)) {
@@ -377,7 +377,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 	if (n < 0 && n != -ENOBUFS)
 		log_error("nftables notices: %s", e.text);
 	if (n)
-		audit_within(k, AUDIT_SOON);
+		audit_within(k, PACE_SOON);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)

@@ -215,6 +215,22 @@ def test_rules_are_repaired_within_200_ms(world, harm):
     assert p.delete() == (0, None)
 
 
+def test_who_undoes_every_repair_does_not_keep_the_agent_busy(world):
+    """The table is deleted as soon as it is there: audits become rare, say why, and win in the end."""
+    n1, = world.up(10)
+    world.pod(n1, "p")
+    storm = world.start(["sh", "-c", "while :; do nft delete table inet fairlead 2>/dev/null; sleep 0.01; done"], ns=n1.ns)
+    n1.keeper.program.wait_log("nftables: somebody undoes what is repaired", 20)
+    count = lambda: n1.keeper.program.log().count("audit: nftables: missing table inet fairlead")
+    wait_for(lambda: count() >= 14, 20)
+    before, t = count(), time.monotonic()
+    assert before < 20
+    time.sleep(3)
+    assert count() - before <= 2, "one in 2, then 4 seconds"
+    storm.stop()
+    wait_for(lambda: "inet fairlead" in n1.ns.ruleset(), 7)
+
+
 def test_rules_stay_over_a_restart(world):
     n1, = world.up(10)
     p = world.pod(n1, "p")
