@@ -62,8 +62,13 @@ static void look_kernel(struct doctor_facts *f, const struct config *cfg)
 	struct err e;
 	struct nl *nl = nl_open(NETLINK_ROUTE, &e);
 
-	if (!uname(&u))
-		sscanf(u.release, "%u.%u", &f->kernel_major, &f->kernel_minor);
+	if (!uname(&u)) {
+		char *end;
+
+		f->kernel_major = (unsigned)strtoul(u.release, &end, 10);
+		if (*end == '.')
+			f->kernel_minor = (unsigned)strtoul(end + 1, NULL, 10);
+	}
 	if (nl && !rtnl_dump(nl, what, &have, &e))
 		f->has_kernel = true;
 	nl_close(nl);

@@ -99,10 +99,14 @@ static const char *family_name(uint8_t family)
 static bool names_pods(const struct look *l, const struct nlattr *cmp)
 {
 	const struct nlattr *value = within(within(cmp, NFTA_CMP_DATA, 0), NFTA_DATA_VALUE, 2);
-	size_t n = value ? mnl_attr_get_payload_len(value) : 0;
-	const void *p = value ? mnl_attr_get_payload(value) : NULL;
+	const void *p;
+	size_t n;
 
-	if (n >= 2 && !memcmp(p, "fl", 2))
+	if (!value)
+		return false;
+	p = mnl_attr_get_payload(value);
+	n = mnl_attr_get_payload_len(value);
+	if (!memcmp(p, "fl", 2))
 		return true;
 	for (uint32_t i = 0; i < l->f->pools.n; i++) {
 		const struct prefix *cidr = &l->f->pools.v[i].cidr;
