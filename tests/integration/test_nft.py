@@ -218,7 +218,7 @@ def audit(ns):
     ("add element inet fairlead nat4 { 100.64.0.0/10 }", ["extra element inet fairlead nat4"]),
     ("add rule inet fairlead pod-source accept", ["extra rule inet fairlead pod-source"]),
     ("insert rule inet fairlead pod-source accept", ["extra rule inet fairlead pod-source"]),
-    ("flush chain inet fairlead pod-source", ["missing rule inet fairlead pod-source (7)"]),
+    ("flush chain inet fairlead pod-source", ["missing rule inet fairlead pod-source (4)"]),
     ("add chain inet fairlead new\nadd rule inet fairlead new counter\n"
      "add rule inet fairlead nat-outgoing jump new",
      ["extra rule inet fairlead nat-outgoing", "extra chain inet fairlead new"]),

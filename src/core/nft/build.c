@@ -2,7 +2,8 @@
 /* The ruleset of a node.
  *
  *   inet fairlead
- *     raw-prerouting  ── from a pod's link ──► pod-source ── from :: ──► pod-unspecified
+ *     raw-prerouting  ── from a pod's link ──► pod-source ── its own ──► pod-sends
+ *                                                  └─ IPv6 ──► pod-ip6 ── from :: ──► pod-unspecified
  *       pod_src4, pod_src6   link . source address that the pod may use
  *       pod_nd               link . address that it may advertise or test by ND
  *     nat-postrouting ──► nat-outgoing
@@ -26,7 +27,11 @@
  * (NA) only its own addresses; router advertisements and redirects it sends never.
  *
  * VXLAN that a pod makes itself is dropped: nodes take tunnel packets from anybody, and the
- * packet inside could carry any source. */
+ * packet inside could carry any source.
+ *
+ * In the inet table every packet of the node passes, so what is right is found first: from
+ * elsewhere it pays one compare of names, from a pod one lookup. What remains is to be dropped,
+ * or a case of its own. */
 #include "core/nft/build_sets.h"
 
 #include <linux/netfilter_arp.h>
@@ -52,13 +57,20 @@ static void counted_drop(struct nft_rule *r)
 	nft_drop(r);
 }
 
-/* From pods' links on: one jump, so that anything else pays for two name compares. */
-static void from_pods(struct nft_chain *c, const char *chain)
+static void not_ours(struct nft_chain *c)
 {
 	struct nft_rule *r = nft_rule_add(c, "not ours");
 
 	nft_match(r, NFT_SEL(NFK_META_IIFNAME), NFC_EQ, nft_ifname_prefix(FLANNEL));
 	nft_return(r);
+}
+
+/* From pods' links on: one jump, so that anything else pays for two name compares. */
+static void from_pods(struct nft_chain *c, const char *chain)
+{
+	struct nft_rule *r;
+
+	not_ours(c);
 	r = nft_rule_add(c, NULL);
 	nft_match(r, NFT_SEL(NFK_META_IIFNAME), NFC_EQ, nft_ifname_prefix(LINKS));
 	nft_jump(r, chain);
@@ -126,16 +138,35 @@ static void drop_vxlan(struct nft_chain *c)
 
 static void source_rules(struct nft_table *t)
 {
-	struct nft_chain *base, *pod, *unspec;
+	struct nft_chain *base, *pod, *sends, *ip6, *unspec;
+	struct nft_rule *r;
 
 	base = nft_base_add(t, "raw-prerouting", "filter", NF_INET_PRE_ROUTING, -300);
 	pod = nft_chain_add(t, "pod-source");
+	sends = nft_chain_add(t, "pod-sends");
+	ip6 = nft_chain_add(t, "pod-ip6");
 	unspec = nft_chain_add(t, "pod-unspecified");
-	from_pods(base, "pod-source");
-	drop_vxlan(pod);
-	drop_unless(pod, NFT_SELS(NFT_SEL(NFK_META_IIFNAME), NFT_SEL(NFK_IP_SADDR)), "pod_src4",
-		    "spoofed IPv4 source");
-	ip6_rules(pod, unspec, "pod_src6", "pod_nd");
+	r = nft_rule_add(base, NULL);
+	nft_match(r, NFT_SEL(NFK_META_IIFNAME), NFC_EQ, nft_ifname_prefix(LINKS));
+	nft_goto(r, "pod-source");
+
+	r = nft_rule_add(pod, NULL);
+	nft_match_set(r, NFT_SELS(NFT_SEL(NFK_META_IIFNAME), NFT_SEL(NFK_IP_SADDR)), "pod_src4");
+	nft_goto(r, "pod-sends");
+	not_ours(pod);
+	r = nft_rule_add(pod, NULL);
+	nft_match(r, NFT_SEL(NFK_META_NFPROTO), NFC_EQ, nft_u8(NFPROTO_IPV6));
+	nft_goto(r, "pod-ip6");
+	r = nft_rule_add(pod, "spoofed IPv4 source");
+	counted_drop(r);
+	drop_vxlan(sends);
+
+	/* ICMPv6 says more than whom it is from. */
+	r = nft_rule_add(ip6, NULL);
+	nft_match(r, NFT_SEL(NFK_META_L4PROTO), NFC_NE, nft_u8(IPPROTO_ICMPV6));
+	nft_match_set(r, NFT_SELS(NFT_SEL(NFK_META_IIFNAME), NFT_SEL(NFK_IP6_SADDR)), "pod_src6");
+	nft_goto(r, "pod-sends");
+	ip6_rules(ip6, unspec, "pod_src6", "pod_nd");
 }
 
 static void nat_rules(struct nft_table *t)
