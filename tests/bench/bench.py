@@ -4,6 +4,7 @@ the statistics of a machine on which others work too.
 
 Everything is measured side by side in one run: rounds in which each competitor has a turn, and of
 the rounds' ratios the median. So a burst of foreign load spoils a round and not the figure."""
+import contextlib
 import json
 import os
 import shutil
@@ -38,13 +39,12 @@ def percentile(values, p):
     return v[min(len(v) - 1, int(len(v) * p / 100))]
 
 
-def first_in_line(pid):
-    """All competitors alike, before whatever else this machine does: by nice, which children
-    inherit, and where sessions are scheduled as groups (autogroup), by the session's. `pid` must
-    lead its session, or another's would be moved."""
-    os.setpriority(os.PRIO_PROCESS, pid, -20)
-    if os.getsid(pid) == pid and os.path.exists(f"/proc/{pid}/autogroup"):
-        Path(f"/proc/{pid}/autogroup").write_text("-20")
+def first_in_line():
+    """All competitors alike run before whatever else this machine does, and at once when they wake:
+    by the real-time class, which children inherit. A nice value would not do: a task that has
+    the CPU keeps it for its slice, and each of an ADD's hand-overs would wait for that."""
+    with contextlib.suppress(PermissionError):  # some containers forbid it
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
 class Bench:
@@ -55,10 +55,8 @@ class Bench:
     def __init__(self, name):
         self.name, self.figures, self.stack, self.serial = name, {}, [], 0
         self.roles = "agent watch"
-        if os.getpid() != os.getpgrp():
-            os.setsid()
         harness.enter_private_world()
-        first_in_line(os.getpid())
+        first_in_line()
         self.folder = Path(tempfile.mkdtemp(prefix="fairlead-bench.", dir="/var/tmp"))
         os.chmod(self.folder, 0o755)
 
@@ -92,7 +90,6 @@ class Bench:
     def start(self, argv, ns=None, **kw):
         argv = ns.argv(*argv) if ns else argv
         p = harness.Program(argv, self.folder / f"program{self.serial}-{len(self.stack)}.log", **kw)
-        first_in_line(p.pid)
         self.stack.append(p.stop)
         return p
 
