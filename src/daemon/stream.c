@@ -244,6 +244,10 @@ void stream_finish(struct stream *s)
 	struct err e = { 0 };
 
 	s->finishing = true;
-	if (!s->dead && !rstream_wants_write(&s->rs))
+	if (s->dead)
+		return;
+	if (!rstream_wants_write(&s->rs))
 		die(s, &e);
+	else if (!s->mute)
+		write_frames(s); /* the last word waits for no other event */
 }
