@@ -164,6 +164,13 @@ bool addr_is_link_local(const struct ipaddr *a)
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
 }
 
+struct ipaddr addr_eui64(const struct macaddr *m)
+{
+	return (struct ipaddr){ AF_INET6,
+				{ 0xfe, 0x80, 0, 0, 0, 0, 0, 0, m->b[0] ^ 2, m->b[1], m->b[2], 0xff,
+				  0xfe, m->b[3], m->b[4], m->b[5] } };
+}
+
 struct prefix prefix_host(const struct ipaddr *a)
 {
 	return (struct prefix){ *a, addr_bits(a) };

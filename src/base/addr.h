@@ -46,6 +46,8 @@ int prefix_cmp(const struct prefix *a, const struct prefix *b); /* family, addre
 bool addr_eq(const struct ipaddr *a, const struct ipaddr *b);
 bool prefix_eq(const struct prefix *a, const struct prefix *b);
 bool addr_is_link_local(const struct ipaddr *a);
+/* The link-local IPv6 address that follows from a MAC (RFC 4291, appendix A). */
+struct ipaddr addr_eui64(const struct macaddr *m);
 
 struct prefix prefix_host(const struct ipaddr *a); /* /32 or /128 */
 struct prefix prefix_mask(const struct prefix *p); /* host bits cleared */

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* pod: see pod.h.
  *
- * Order of making. The pod's namespace first gets the sysctls that must stand before the device
- * exists (no duplicate address detection, IPv6 not disabled: container runtimes disable it by
- * default), in the same visit in which its socket is opened. One RTM_NEWLINK makes both ends, the
- * pod's straight where it belongs; it must not carry IFF_UP (ENOTCONN: its peer is not there yet).
- * Then everything inside is one batch.
+ * Order of making. One RTM_NEWLINK makes both ends, the pod's straight where it belongs; it must
+ * not carry IFF_UP (ENOTCONN: its peer is not there yet). Then everything inside is one batch.
+ *
+ * A pod's sysctls are left alone: every namespace has its own /proc/sys/net of the same names, and
+ * opening one costs the more, the more namespaces the machine has. Duplicate address detection is
+ * kept off each address instead. The link-local one, which the kernel would make and test when
+ * the link comes up, is there already. Only where the runtime disabled IPv6, as some do by
+ * default, that is taken back.
  *
  * Retirement sets the pod's end down, which takes its routes and IPv6 addresses, and renames it
  * (which kernels before 6.2 allow only when down): a quarter of a millisecond. */
@@ -17,40 +20,14 @@
 #include <errno.h>
 #include <linux/if.h>
 #include <linux/if_link.h>
+#include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define LO_INDEX 1
-
-/* ---- the namespace */
-
-struct visit {
-	struct nl *nl;
-};
-
-static int prepare(void *arg, struct err *e)
-{
-	static const char *const zero[] = {
-		"net/ipv6/conf/all/disable_ipv6",      "net/ipv6/conf/default/disable_ipv6",
-		"net/ipv6/conf/all/accept_dad",        "net/ipv6/conf/default/accept_dad",
-		"net/ipv6/conf/default/dad_transmits",
-	};
-	struct visit *v = arg;
-	struct err why;
-
-	for (size_t i = 0; i < sizeof(zero) / sizeof(zero[0]); i++) {
-		int rc = sysctl_write(zero[i], "0", &why);
-
-		if (rc == -ENOENT)
-			break; /* a kernel without IPv6 */
-		if (rc)
-			return err_set(e, rc, "%s", why.text);
-	}
-	v->nl = nl_open(NETLINK_ROUTE, e);
-	return v->nl ? 0 : -EIO;
-}
 
 /* ---- the pair */
 
@@ -145,10 +122,76 @@ static int make_pair(struct nl *host, const struct pod_if *p, int netns, int *if
 
 /* ---- inside */
 
-#define INSIDE_FIRST 2 /* requests before those of p->objs */
+enum ipv6_state { IPV6_ABSENT, IPV6_DISABLED, IPV6_ENABLED };
+
+struct pod_end {
+	int index;
+	enum ipv6_state ipv6;
+};
+
+static const struct nlattr *nested(const struct nlattr *in, uint16_t type)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each_nested(a, in)
+	{
+		if (mnl_attr_get_type(a) == type)
+			return a;
+	}
+	return NULL;
+}
+
+static int take_end(const struct nlattr *attr, void *arg)
+{
+	struct pod_end *end = arg;
+	const struct nlattr *a = attr;
+	int32_t disabled[DEVCONF_DISABLE_IPV6 + 1];
+
+	if (mnl_attr_get_type(attr) != IFLA_AF_SPEC)
+		return MNL_CB_OK;
+	a = nested(attr, AF_INET6);
+	a = a ? nested(a, IFLA_INET6_CONF) : NULL;
+	if (!a || mnl_attr_get_payload_len(a) < sizeof(disabled))
+		return MNL_CB_OK;
+	memcpy(disabled, mnl_attr_get_payload(a), sizeof(disabled));
+	end->ipv6 = disabled[DEVCONF_DISABLE_IPV6] ? IPV6_DISABLED : IPV6_ENABLED;
+	return MNL_CB_OK;
+}
+
+static int read_end(struct nl *pod, const char *name, struct pod_end *out, struct err *e)
+{
+	struct pod_end end = { 0 };
+	struct buf reply = { 0 };
+	const struct nlmsghdr *nlh;
+	size_t off = 0;
+	int rc = rtnl_ask_link(pod, name, 0, &reply, e);
+
+	if (!rc) {
+		nlh = nl_walk(reply.v, reply.n, &off);
+		if (nlh && nlh->nlmsg_type == RTM_NEWLINK &&
+		    mnl_nlmsg_get_payload_len(nlh) >= sizeof(struct ifinfomsg)) {
+			end.index = ((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index;
+			mnl_attr_parse(nlh, sizeof(struct ifinfomsg), take_end, &end);
+			*out = end;
+		} else {
+			rc = err_set(e, -EBADMSG, "no link in the answer");
+		}
+	}
+	if (rc)
+		err_wrap(e, "in the pod: link %s", name);
+	buf_fini(&reply);
+	return rc;
+}
+
+/* Of all that is there and comes: `all` sets `default` and every device. */
+static int enable_ipv6(void *arg, struct err *e)
+{
+	return sysctl_write("net/ipv6/conf/all/disable_ipv6", "0", e);
+}
 
 struct inside {
 	const struct pod_if *p;
+	unsigned first; /* requests before those of p->objs */
 	struct err *e;
 	int rc;
 };
@@ -160,8 +203,8 @@ static void on_result(void *arg, unsigned i, int code, const char *text)
 
 	if (!code || in->rc)
 		return;
-	if (i >= INSIDE_FIRST)
-		kobj_str(&in->p->objs[i - INSIDE_FIRST], what, sizeof(what));
+	if (i >= in->first)
+		kobj_str(&in->p->objs[i - in->first], what, sizeof(what));
 	in->rc = err_set(in->e, code, "in the pod: %s: %s", what, text[0] ? text : strerror(-code));
 }
 
@@ -170,6 +213,13 @@ static int put_up(struct nl_batch *b, int ifindex)
 	struct klink up = { .up = 1 }, down = { 0 };
 
 	return rtnl_put_link_set(b, &up, &down, ifindex, 0);
+}
+
+static int put_link_local(struct nl_batch *b, const struct macaddr *mac, int ifindex)
+{
+	struct kaddr a = { .addr = { addr_eui64(mac), 64 }, .scope = RT_SCOPE_LINK, .nodad = 1 };
+
+	return rtnl_put_addr(b, KOP_ADD, &a, ifindex);
 }
 
 /* All that hangs on the interface, in there: its own device is the only one it can name. */
@@ -191,45 +241,49 @@ static int put_obj(struct nl_batch *b, const struct kobj *o, int ifindex)
 	return -EINVAL;
 }
 
-static int configure(struct nl *pod, const struct pod_if *p, int *ifindex, struct err *e)
+static int configure(struct nl *pod, int netns, const struct pod_if *p, int *ifindex, struct err *e)
 {
-	struct inside in = { p, e, 0 };
+	struct inside in = { .p = p, .e = e };
 	struct nl_batch b = { 0 };
-	int index = rtnl_ifindex(pod, p->name, e), rc;
+	struct pod_end end = { 0 };
+	int rc = read_end(pod, p->name, &end, e);
 
-	if (index < 0) {
-		err_wrap(e, "in the pod");
-		return index;
-	}
+	if (!rc && end.ipv6 == IPV6_DISABLED)
+		rc = netns_do(netns, enable_ipv6, NULL, e);
+	if (rc)
+		return rc;
 	rc = put_up(&b, LO_INDEX);
+	if (!rc && end.ipv6 != IPV6_ABSENT)
+		rc = put_link_local(&b, &p->mac, end.index);
 	if (!rc)
-		rc = put_up(&b, index);
+		rc = put_up(&b, end.index);
+	in.first = b.n;
 	for (size_t i = 0; !rc && i < p->nobjs; i++)
-		rc = put_obj(&b, &p->objs[i], index);
+		rc = put_obj(&b, &p->objs[i], end.index);
 	if (rc)
 		err_sys(e, rc, "in the pod");
 	else
 		rc = nl_batch_run(pod, &b, on_result, &in, e);
 	nl_batch_fini(&b);
-	*ifindex = index;
+	*ifindex = end.index;
 	return rc ? rc : in.rc;
 }
 
 int pod_create(struct nl *host, int netns, const struct pod_if *p, struct pod_links *out,
 	       struct err *e)
 {
+	struct nl *pod = nl_open_in(netns, NETLINK_ROUTE, e);
 	struct pod_links made = { 0 };
-	struct visit v = { 0 };
-	int rc = netns_do(netns, prepare, &v, e);
+	int rc;
 
-	if (rc)
-		return rc;
+	if (!pod)
+		return e ? e->code : -EIO;
 	rc = make_pair(host, p, netns, &made.host, e);
 	if (!rc)
-		rc = configure(v.nl, p, &made.pod, e);
+		rc = configure(pod, netns, p, &made.pod, e);
 	if (rc && made.host)
 		pod_reap(host, &made.host, 1, NULL);
-	nl_close(v.nl);
+	nl_close(pod);
 	if (!rc)
 		*out = made;
 	return rc;

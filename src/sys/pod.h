@@ -2,9 +2,9 @@
 /* A pod's interface: the veth pair with one end straight in the pod's namespace, what is
  * configured in there, reading it back (CNI CHECK), and its end.
  *
- * The agent stays in its own namespace; it only passes through the pod's to set sysctls and
- * open a socket. About 0.5 ms per pod; removal of one link costs 30–40 ms of RCU grace in the
- * kernel whether one or many go, so removal is collected (pod_reap). */
+ * The agent stays in its own namespace; it only passes through the pod's to open a socket. About
+ * 0.5 ms per pod; removal of one link costs 30–40 ms of RCU grace in the kernel whether one or
+ * many go, so removal is collected (pod_reap). */
 #pragma once
 #include "model/kernel.h"
 #include "sys/nl.h"

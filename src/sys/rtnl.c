@@ -245,7 +245,7 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
 	return 0;
 }
 
-static int ask_link(struct nl *nl, const char *name, int ifindex, struct buf *reply, struct err *e)
+int rtnl_ask_link(struct nl *nl, const char *name, int ifindex, struct buf *reply, struct err *e)
 {
 	struct nl_batch b = { 0 };
 	struct nlmsghdr *nlh = nl_batch_add(&b, RTM_GETLINK, 0, sizeof(struct ifinfomsg));
@@ -265,14 +265,15 @@ static int ask_link(struct nl *nl, const char *name, int ifindex, struct buf *re
 int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *out, int *index,
 		  struct err *e)
 {
+	struct buf reply = { 0 };
 	struct ifnames *names = ifnames_new();
 	const struct nlmsghdr *nlh;
-	struct buf reply = { 0 };
 	size_t off = 0;
 	struct kobj o;
 	int rc;
 
-	rc = names ? ask_link(nl, name, ifindex, &reply, e) : err_sys(e, -ENOMEM, "out of memory");
+	rc = names ? rtnl_ask_link(nl, name, ifindex, &reply, e)
+		   : err_sys(e, -ENOMEM, "out of memory");
 	if (!rc &&
 	    (!(nlh = nl_walk(reply.v, reply.n, &off)) || rtnl_decode(names, nlh, &o, index) <= 0))
 		rc = err_set(e, -EBADMSG, "no link in the answer");
@@ -308,7 +309,7 @@ int rtnl_carries(struct nl *nl, const char *ifname, struct err *e)
 	const struct nlmsghdr *nlh;
 	struct buf reply = { 0 };
 	size_t off = 0;
-	int rc = ask_link(nl, ifname, 0, &reply, e);
+	int rc = rtnl_ask_link(nl, ifname, 0, &reply, e);
 
 	if (rc)
 		err_wrap(e, "link %s", ifname);

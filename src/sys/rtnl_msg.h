@@ -25,3 +25,5 @@ int rtnl_put_link_del(struct nl_batch *b, int ifindex);
  * read (see rtnl_dump()). In rtnl.c. */
 int rtnl_get_link(struct nl *nl, const char *name, int ifindex, struct klink *out, int *index,
 		  struct err *e);
+/* The same, as the kernel's own message in `reply`: for what struct klink has no room for. */
+int rtnl_ask_link(struct nl *nl, const char *name, int ifindex, struct buf *reply, struct err *e);

@@ -59,6 +59,8 @@ static void test_parse_and_print(void **state)
 	assert_int_equal(p.len, 128);
 	assert_int_equal(mac_parse("02:00:5e:10:00:ff", &m), 0);
 	assert_int_equal(m.b[5], 0xff);
+	p.addr = addr_eui64(&m);
+	assert_string_equal(addr_str(&p.addr, text), "fe80::5eff:fe10:ff");
 	assert_int_equal(mac_parse("02:00:5e:10:00:f", &m), -EINVAL);
 	assert_int_equal(mac_parse("02-00-5e-10-00-ff", &m), -EINVAL);
 }

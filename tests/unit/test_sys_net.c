@@ -903,6 +903,7 @@ static void test_pod(void **state)
 	pod_shows("ip link show lo", "UP");
 	pod_shows("ip addr show eth0", "inet 10.244.1.5/32 scope global eth0");
 	pod_shows("ip addr show eth0", "inet6 fd00:244::5/128 scope global nodad");
+	pod_shows("ip addr show eth0", "inet6 fe80::ff:fe00:5/64 scope link nodad");
 	pod_shows_not("ip addr show", "tentative");
 	pod_shows("ip route", "default via 169.254.1.1 dev eth0");
 	pod_shows("ip -6 route", "default via fe80::1 dev eth0");
@@ -933,8 +934,13 @@ static void test_pod(void **state)
 	/* Names are free at once after retirement, although the link still exists. */
 	assert_int_equal(pod_retire(in_pod, "eth0", l.pod, &e), 0);
 	pod_shows_not("ip link", "eth0");
+	/* IPv6 is enabled by now: no sysctl of the pod's is needed, nor touched. */
+	pod_sh("sysctl -qw net.ipv6.conf.all.accept_dad=1 net.ipv6.conf.default.accept_dad=1");
 	p.host = "flnew";
 	assert_int_equal(pod_create(nl, in_pod, &p, &l, &e), 0);
+	pod_shows("ip addr show eth0", "inet6 fe80::ff:fe00:5/64 scope link nodad");
+	pod_shows_not("ip addr show", "tentative");
+	pod_shows("sysctl net.ipv6.conf.eth0.accept_dad", "= 1");
 	close(in_pod);
 }
 

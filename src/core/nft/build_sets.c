@@ -92,14 +92,6 @@ static void put_arp(const struct sink *to, struct nft_set *s, const struct nft_p
 	put(to, s, key);
 }
 
-/* RFC 4291, appendix A. */
-static struct ipaddr eui64(const struct macaddr *m)
-{
-	return (struct ipaddr){ AF_INET6,
-				{ 0xfe, 0x80, 0, 0, 0, 0, 0, 0, m->b[0] ^ 2, m->b[1], m->b[2], 0xff,
-				  0xfe, m->b[3], m->b[4], m->b[5] } };
-}
-
 static bool seen_before(const struct nft_pod *p, uint32_t i)
 {
 	for (uint32_t j = 0; j < i; j++)
@@ -112,7 +104,7 @@ static void put_pod(const struct sink *to, const struct pod_sets *s, struct nft_
 		    const struct nft_pod *p)
 {
 	const struct ipaddr probe = { .family = AF_INET };
-	struct ipaddr ll = p->link_local.family ? p->link_local : eui64(&p->mac);
+	struct ipaddr ll = p->link_local.family ? p->link_local : addr_eui64(&p->mac);
 	uint8_t mac[NFT_KEY_MAX] = { 0 };
 	bool v4 = false;
 
