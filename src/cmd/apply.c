@@ -2,6 +2,7 @@
 /* fairlead apply, fairlead delete: manifests into the store and out of it. */
 #include "cmd/verbs.h"
 #include "cmd/wait.h"
+#include "model/validate.h"
 #include "store/json.h"
 #include "store/manifest.h"
 
@@ -134,6 +135,9 @@ static int load(struct work *w, const struct apply_opts *o, struct manifest *m)
 	}
 	for (size_t i = 0; i < m->n_ignored; i++)
 		fprintf(stderr, "ignored: %s\n", m->ignored[i].what);
+	if (o->files.n && !w->failed && !m->n_items && !m->n_ignored)
+		return cmd_error(CMD_NO, "%s%s: no object is there", o->files.v[0],
+				 o->files.n > 1 ? " and the others" : "");
 	return w->failed && !m->n_items ? CMD_NO : CMD_OK;
 }
 
@@ -213,6 +217,8 @@ static int run_delete(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 		return cmd_usage(ctx, "takes either -f PATH or KIND NAME");
 	if (argc == 1)
 		return cmd_usage(ctx, "NAME is missing");
+	if (o->ns && !is_dns_label(o->ns))
+		return cmd_usage(ctx, "--namespace: \"%s\" is no name of a namespace", o->ns);
 	rc = load(&w, o, &m);
 	if (!rc)
 		rc = cmd_store_open(ctx, 0, &w.store);

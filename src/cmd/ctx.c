@@ -13,14 +13,22 @@
 
 int cmd_error(int exit_code, const char *fmt, ...)
 {
+	char *text;
 	va_list ap;
+	int n;
 
 	fflush(stdout);
-	fputs("fairlead: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
+	if (n < 0)
+		abort();
+	/* What others wrote must not reach the terminal as a command. */
+	for (char *p = text; *p; p++)
+		if (((unsigned char)*p < 0x20 && *p != '\n' && *p != '\t') || *p == 0x7f)
+			*p = '?';
+	fprintf(stderr, "fairlead: %s\n", text);
+	free(text);
 	return exit_code;
 }
 

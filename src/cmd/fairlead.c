@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,15 +159,17 @@ int main(int argc, char **argv)
 	struct globals g = { .store = NULL };
 	struct arena arena;
 	struct cmd_ctx ctx = { .arena = &arena };
-	int rc;
+	int rc, failed;
 
 	log_init("fairlead", LOG_INFO);
 	/* A reader that goes away (`| head`) is an error of write(2), not a death. */
 	signal(SIGPIPE, SIG_IGN);
 	arena_init(&arena, 0);
 	rc = dispatch(&ctx, &g, argc - 1, argv + 1);
-	if (fflush(stdout) && rc == CMD_OK)
-		rc = CMD_NO;
+	failed = fflush(stdout) ? errno : ferror(stdout) ? EIO : 0;
+	if (failed && rc == CMD_OK)
+		rc = failed == EPIPE ? CMD_NO
+				     : cmd_error(CMD_NO, "standard output: %s", strerror(failed));
 	arena_fini(&arena);
 	return rc;
 }

@@ -3,6 +3,7 @@
 #include "cmd/columns.h"
 #include "cmd/routes.h"
 #include "cmd/verbs.h"
+#include "model/validate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -143,15 +144,17 @@ static int run_get(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 		return cmd_usage(ctx, "unknown kind \"%s\"", argv[0]);
 	if (o->all && (o->ns || argc == 2))
 		return cmd_usage(ctx, "-A excludes NAME and -n");
+	if (o->ns && !is_dns_label(o->ns))
+		return cmd_usage(ctx, "--namespace: \"%s\" is no name of a namespace", o->ns);
 	rc = cmd_store_open(ctx, 0, &s);
 	if (rc)
 		return rc;
 	rc = argc == 2 ? get_one(ctx, s, k, argv[1], o, &r) : get_all(s, k, o, &r);
 	if (o->format == OUT_JSON || o->format == OUT_YAML) {
-		if (argc == 1)
-			print_list(&r, o->format);
-		else if (r.n)
+		if (argc == 2 && r.n)
 			print_tree(r.v[0].json, o->format);
+		else if (rc != CMD_USAGE)
+			print_list(&r, o->format);
 	} else if (r.n) {
 		print_table(&r, k, o->all && k->namespaced, o->format == OUT_WIDE);
 	}
@@ -170,7 +173,7 @@ const struct cmd cmd_get = {
 	.summary = "Show objects of the store",
 	.help = "KIND is a kind in any spelling that kubectl takes (pods, pod, po). NAME may be "
 		"NS/NAME.\nroutes are those that the nodes' agents want, and whether their kernels "
-		"have them.\nExit code 1 when NAME does not exist.\n\n"
+		"have them.\nExit code 1 when NAME does not exist; the List is empty then.\n\n"
 		"Try:\n"
 		"  fairlead get nodes\n"
 		"  fairlead get pods -A -o wide\n"

@@ -350,10 +350,16 @@ static void wait_defaults(void *opts)
 static int run_wait(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct wait_opts *o = opts;
+	const char *name = lab_name(ctx, &o->common);
+	char path[LAB_PATH];
 
 	if (argc)
 		return cmd_usage(ctx, "\"%s\" is too much", argv[0]);
-	return settle(ctx, lab_name(ctx, &o->common), o->timeout, false);
+	if (!lab_name_ok(name))
+		return cmd_usage(ctx, "\"%s\" is no name of a lab", name);
+	if (access(lab_path(path, name, "store"), F_OK))
+		return cmd_error(CMD_NO, "no lab \"%s\" is up", name);
+	return settle(ctx, name, o->timeout, false);
 }
 
 const struct cmd cmd_lab_wait = {

@@ -15,8 +15,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #define FILE_MAX (64u << 20)
+
+struct manifest_name {
+	char *key; /* "Pod shop/db" */
+	size_t item;
+	UT_hash_handle hh;
+};
 
 struct source {
 	struct manifest *m;
@@ -32,6 +39,14 @@ static void *must(void *p)
 
 void manifest_fini(struct manifest *m)
 {
+	struct manifest_name *name, *next;
+
+	HASH_ITER(hh, m->names, name, next)
+	{
+		HASH_DEL(m->names, name);
+		free(name->key);
+		free(name);
+	}
 	for (size_t i = 0; i < m->n_items; i++) {
 		object_free(m->items[i].obj);
 		json_decref(m->items[i].json);
@@ -69,12 +84,44 @@ static void add_item(struct manifest *m, struct object *o, json_t *j, const char
 	m->items[m->n_items++] = (struct manifest_item){ o, json_incref(j), must(strdup(where)) };
 }
 
+/* True when an object of that name came before; one that differs is complained of. */
+static bool is_twin(struct manifest *m, const struct object *o, json_t *j, const char *where)
+{
+	const char *ns = o->meta->namespace;
+	struct manifest_name *name;
+	const struct manifest_item *first;
+	char *key, *text = NULL;
+
+	if (asprintf(&key, "%s %s%s%s", o->kind->name, ns ? ns : "", ns ? "/" : "", o->meta->name) <
+	    0)
+		abort();
+	HASH_FIND_STR(m->names, key, name);
+	if (!name) {
+		name = must(calloc(1, sizeof(*name)));
+		name->key = key;
+		name->item = m->n_items;
+		HASH_ADD_KEYPTR(hh, m->names, name->key, strlen(name->key), name);
+		return false;
+	}
+	first = &m->items[name->item];
+	if (!json_equal(first->json, j)) {
+		if (asprintf(&text, "%s: is also at %s, and differs", key, first->where) < 0)
+			abort();
+		add_error(m, where, text);
+	}
+	free(text);
+	free(key);
+	return true;
+}
+
 static void take_object(struct manifest *m, json_t *j, const char *where)
 {
 	struct err e = { .code = 0 };
 	struct object *o = object_from_json(j, &e);
 
-	if (o)
+	if (o && is_twin(m, o, j, where))
+		object_free(o);
+	else if (o)
 		add_item(m, o, j, where);
 	else if (e.code == -ENOTSUP)
 		add_ignored(m, where, e.text);

@@ -3,7 +3,8 @@
  * one after the other, or a kind List), from files, folders (*.yaml, *.yml, *.json in the
  * order of their names) and standard input.
  *
- * A bad object does not stop the others; what cannot be read at all stops its file. Errors say
+ * A bad object does not stop the others; what cannot be read at all stops its file. What is there
+ * twice, word by word, counts once; two different objects of one name are an error. Errors say
  * "file.yaml:12: IPPool default: spec.blockSize: must be …". */
 #pragma once
 #include "base/err.h"
@@ -29,6 +30,7 @@ struct manifest {
 	size_t n_ignored;
 	char **errors;
 	size_t n_errors;
+	struct manifest_name *names; /* of the items */
 };
 
 void manifest_fini(struct manifest *m);
@@ -38,6 +40,5 @@ void manifest_fini(struct manifest *m);
 int manifest_load(struct manifest *m, const char *path, struct err *e);
 /* The same for text in memory; `name` stands for the file's name in errors. */
 void manifest_parse(struct manifest *m, const char *name, const char *text, size_t n);
-/* Moves the objects into a cluster, for commands without a store. A later object replaces an
- * earlier one of the same name. */
+/* Moves the objects into a cluster, for commands without a store. */
 void manifest_into_cluster(struct manifest *m, struct cluster *c);

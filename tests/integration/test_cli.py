@@ -90,6 +90,46 @@ def test_a_bad_object_does_not_stop_the_others(store, scratch):
     assert f"{scratch}/in/c.yaml:2: " in r.stderr
 
 
+def test_two_of_one_name(store, scratch):
+    """Twice the same is once; two that differ are an error that names both places."""
+    path = scratch / "m.yaml"
+    path.write_text("\n---\n".join(yaml.safe_dump(o) for o in (pod("a"), pod("b"), pod("a"), pod("b", hostname="x"))))
+    lines = [i + 1 for i, line in enumerate(path.read_text().splitlines()) if line.startswith("apiVersion")]
+    r = store.fairlead("apply", "-f", path, "--wait=0", check=False)
+    assert (r.returncode, r.stdout) == (1, "pod/shop/a created\npod/shop/b created\n")
+    assert r.stderr == f"fairlead: {path}:{lines[3]}: Pod shop/b: is also at {path}:{lines[1]}, and differs\n"
+    assert "hostname" not in store.get("pod", "shop/b")["spec"]
+    r = subprocess.run([built("bin/fairlead"), "lab", "up", "--name", "none", "-f", path], capture_output=True, text=True,
+                       timeout=10)
+    assert r.returncode == 2 and "is also at" in r.stderr
+
+
+def test_hostile_words(store, scratch):
+    """One clear error each, nothing to the terminal that it would obey, nothing outside of the store."""
+    def run(*args, **kw):
+        return store.fairlead(*args, check=False, **kw)
+
+    store.apply(NODE)
+    for verb in ("apply", "delete"):
+        for text in ("", "# nothing\n", "---\n---\n"):
+            r = run(verb, "-f", "-", "--wait=0", input=text)
+            assert (r.returncode, r.stderr) == (1, "fairlead: -: no object is there\n"), (verb, text)
+    for args in (["get", "pods"], ["get", "pod", "a"], ["delete", "pod", "a"]):
+        for ns in ("", "../..", "Bad", "a b"):
+            r = run(*args, "-n", ns)
+            assert r.returncode == 2 and f'"{ns}" is no name of a namespace' in r.stderr, (args, ns)
+    for name in ("\033[31m", "..", "../Node/_/n1", ""):
+        r = run("get", "node", name)
+        assert r.returncode == 1 and "\033" not in r.stderr and r.stderr.count("\n") == 1, r.stderr
+    r = run("get", "node", "none", "-o", "json")
+    assert r.returncode == 1 and json.loads(r.stdout)["items"] == []
+    r = subprocess.run([built("bin/fairlead"), "--store", store.url, "get", "nodes"], stdout=open("/dev/full", "w"),
+                       stderr=subprocess.PIPE, text=True, timeout=10)
+    assert (r.returncode, r.stderr) == (1, "fairlead: standard output: No space left on device\n")
+    r = run("lab", "wait", "--name", "none")
+    assert (r.returncode, r.stderr) == (1, 'fairlead: no lab "none" is up\n')
+
+
 def test_standard_input(store):
     r = store.fairlead("apply", "-f", "-", "--wait=0", input=json.dumps(pod("a")) + json.dumps(pod("b")))
     assert r.stdout == "pod/shop/a created\npod/shop/b created\n"
