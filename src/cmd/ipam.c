@@ -285,9 +285,9 @@ static const struct opt release_table[] = { OPT(struct release_opts, force, 0, "
 					    CTL_OPTIONS(struct release_opts),
 					    { 0 } };
 
-static void print_released(const struct ctl_opts *o, json_t *tables, const char *address)
+/* `row` NULL: nothing was. */
+static void print_released(const struct ctl_opts *o, json_t *row, const char *address)
 {
-	json_t *row = json_array_get(ctl_table(tables, "address"), 0);
 	char buf[32], pod[32];
 
 	if (o->format == OUT_JSON) {
@@ -323,7 +323,8 @@ static int run_release(struct cmd_ctx *ctx, const void *opts, int argc, char **a
 		rc = ctl_ask(&agents[i], tables, &e, "ipam-release", "address", argv[0], "force",
 			     o->force ? "true" : "false", NULL);
 		if (!rc)
-			print_released(&o->common, tables, argv[0]);
+			print_released(&o->common, json_array_get(ctl_table(tables, "address"), 0),
+				       argv[0]);
 		json_decref(tables);
 		if (!rc)
 			return CMD_OK;
@@ -332,7 +333,11 @@ static int run_release(struct cmd_ctx *ctx, const void *opts, int argc, char **a
 		if (rc != -ENOENT && rc != -ECONNREFUSED)
 			break;
 	}
-	return cmd_error(last.code == -ECONNREFUSED ? CMD_PARTLY : CMD_NO, "%s", last.text);
+	if (last.code == -ECONNREFUSED)
+		return cmd_error(CMD_PARTLY, "%s", last.text);
+	if (o->common.format == OUT_JSON)
+		print_released(&o->common, NULL, argv[0]);
+	return cmd_error(CMD_NO, "%s", last.text);
 }
 
 static const struct cmd cmd_ipam_release = {

@@ -189,6 +189,9 @@ static int run_matrix(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 		rc = lab_load(ctx, &o->common, &w);
 	if (rc)
 		return rc;
+	if (mo.family && !lab_has_family(&w.spec, mo.family))
+		return cmd_usage(ctx, "--family: lab %s has no IPv%d", w.name,
+				 mo.family == AF_INET ? 4 : 6);
 	if (matrix_make(&w, &mo, &m, ctx->arena, &e))
 		return cmd_fail(&e);
 	if (o->common.format == OUT_JSON)

@@ -280,6 +280,15 @@ static int probe(struct cmd_ctx *ctx, const struct probe_cmd_opts *o, struct pro
 	return rc;
 }
 
+static bool is_source(struct cmd_ctx *ctx, const char *text)
+{
+	struct ipaddr ip;
+	const char *host;
+	uint16_t port;
+
+	return !world_split(text, &host, &port, ctx->arena, NULL) && !addr_parse(host, &ip);
+}
+
 static int run_probe(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct probe_cmd_opts *o = opts;
@@ -290,9 +299,11 @@ static int run_probe(struct cmd_ctx *ctx, const void *opts, int argc, char **arg
 
 	if (argc || !o->from || !o->to)
 		return cmd_usage(ctx, "needs --from FROM and --to TO");
-	rc = lab_load(ctx, &o->common, &w);
-	if (rc)
-		return rc;
+	if (o->source && !is_source(ctx, o->source))
+		return cmd_usage(ctx, "--source %s: must be ADDR or ADDR:PORT", o->source);
+	/* 1 would say that nothing connected. */
+	if (lab_load(ctx, &o->common, &w))
+		return CMD_USAGE;
 	from = world_find(&w, o->from);
 	if (!from)
 		return cmd_error(CMD_USAGE, "lab %s has no \"%s\" running", w.name, o->from);

@@ -8,6 +8,7 @@
 #include "sys/file.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,9 +228,11 @@ int world_split(const char *text, const char **host, uint16_t *port, struct aren
 
 	if (!close && !addr_parse(text, &ip))
 		colon = NULL; /* a bare IPv6 address */
+	if (*text == '[' && (!close || (close[1] && !colon)))
+		return err_set(e, -EINVAL, "\"%s\": must be [ADDR] or [ADDR]:PORT", text);
 	if (colon) {
 		v = strtoul(colon + 1, &end, 10);
-		if (!colon[1] || *end || v < 1 || v > 65535)
+		if (!isdigit((unsigned char)colon[1]) || *end || v < 1 || v > 65535)
 			return err_set(e, -EINVAL, "\"%s\": the port must be 1 to 65535", text);
 	}
 	if (close)

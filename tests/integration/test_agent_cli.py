@@ -94,6 +94,7 @@ def test_ipam_show_check_release(world):
     assert ping(a.ns, p.ip(4))
     assert "not allocated" in fairlead(a, "ipam", "release", "10.244.99.9", "--run-dir",
                                        a.keeper.run_dir, code=1).stderr
+    assert ask(a, "ipam", "release", "10.244.99.9", code=1) == {"released": None}
     # a pod that vanished without DEL
     q.ns.run("ip", "link", "del", "eth0")
     found = wait_for(lambda: ask(a, "ipam", "check", code=1)["problems"], 3)

@@ -126,6 +126,8 @@ def test_hostile_words(store, scratch):
     r = subprocess.run([built("bin/fairlead"), "--store", store.url, "get", "nodes"], stdout=open("/dev/full", "w"),
                        stderr=subprocess.PIPE, text=True, timeout=10)
     assert (r.returncode, r.stderr) == (1, "fairlead: standard output: No space left on device\n")
+    r = run("lab", "probe", "--from", "a/b", "--to", "c/d", "--name", "none")
+    assert (r.returncode, r.stderr) == (2, 'fairlead: no lab "none" is up\n')  # 1 would be: not connected
     r = run("lab", "wait", "--name", "none")
     assert (r.returncode, r.stderr) == (1, 'fairlead: no lab "none" is up\n')
 

@@ -27,6 +27,8 @@ def test_one_family(lab, family):
         assert ipaddress.ip_address(ip).version == family
     rows = a.matrix("--all")
     assert {r["family"] for r in rows} == {family}
+    r = a("matrix", "--family", 10 - family, check=False)  # no empty table
+    assert r.returncode == 2 and f"has no IPv{10 - family}" in r.stderr
     bad = [r for r in rows if r["result"] != "connected" and not (r["from"] == "outside" and "/" in r["to"])]
     assert not bad, bad[:5]
 

@@ -67,13 +67,16 @@ def test_ways_to_name_a_target(world):
     assert world.probe("outside", f"{ip4}:80")["code"] == 0
     assert world.probe("x/a", "outside")["servers"]
     assert world.probe("x/a", "localhost:80", "--family", 4)["servers"]
-    for bad in ("x/c:0", "x/c:70000", "x/c:", ":80"):
+    for bad in ("x/c:0", "x/c:70000", "x/c:", ":80", "[::1", "[::1]80", "x/c:+80"):
         assert world("probe", "--from", "x/a", "--to", bad, check=False).returncode == 2
     # Exit 1 means "none connected": a misspelt name must not look like a denied packet.
     for missing in ("x/nobody", "x/nobody:80"):
         assert world("probe", "--from", "x/a", "--to", missing, check=False).returncode == 2
     assert world("probe", "--from", "nobody", "--to", "x/c", check=False).returncode == 2
     assert world("probe", "--from", "x/a", check=False).returncode == 2
+    for source in ("x", "10.0.0.1:x", "[::1"):
+        r = world("probe", "--from", "x/a", "--to", "x/c", "--source", source, check=False)
+        assert r.returncode == 2 and f"--source {source}: must be ADDR" in r.stderr and "prober" not in r.stderr
 
 
 def test_counts_and_sockets(world):

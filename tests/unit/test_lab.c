@@ -453,6 +453,9 @@ static void test_targets(void **state)
 	expect_split("a:0", NULL, 0);
 	expect_split("a:65536", NULL, 0);
 	expect_split("a:", NULL, 0);
+	expect_split("a:+80", NULL, 0);
+	expect_split("[::1", NULL, 0);
+	expect_split("[::1]80", NULL, 0);
 	expect_split(":80", NULL, 0);
 }
 

@@ -324,6 +324,34 @@ static void test_lease_alone(void **state)
 	assert_int_equal(lease_step(&s, 8000), LEASE_CREATE);
 }
 
+static void test_lease_given_up(void **state)
+{
+	struct lease mine = held_by("n1"), written;
+	struct lease_state s, other;
+
+	lease_init(&s, "n1");
+	lease_seen(&s, &mine, 5, 1000);
+	lease_asked(&s, 1000);
+	lease_leave(&s);
+	assert_false(lease_leads(&s, 1000));
+	assert_int_equal(lease_step(&s, 1000), LEASE_NOTHING); /* a renewal is in flight */
+	lease_answered(&s, true);
+	assert_int_equal(lease_step(&s, 1001), LEASE_GIVE_UP);
+	lease_object(&s, &mine, 77, &written);
+	assert_null(written.spec.holderIdentity);
+	assert_int_equal(written.spec.leaseDurationSeconds, 1);
+	lease_seen(&s, &written, 6, 1002);
+	assert_int_equal(lease_step(&s, 99999), LEASE_NOTHING); /* and is not taken again */
+	lease_init(&other, "n2");
+	lease_seen(&other, &mine, 5, 1000);
+	assert_int_equal(lease_step(&other, 1002), LEASE_NOTHING);
+	lease_seen(&other, &written, 6, 1002);
+	assert_int_equal(lease_step(&other, 1002), LEASE_TAKE);
+	lease_object(&other, &written, 78, &mine);
+	assert_string_equal(mine.spec.holderIdentity, "n2");
+	assert_int_equal(mine.spec.leaseDurationSeconds, 9);
+}
+
 static void test_lease_other(void **state)
 {
 	struct lease theirs = held_by("n2"), mine = held_by("n1"), nobody = held_by(NULL);
@@ -384,6 +412,7 @@ int main(void)
 		cmocka_unit_test(test_laggard),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_lease_alone),
+		cmocka_unit_test(test_lease_given_up),
 		cmocka_unit_test(test_lease_other),
 		cmocka_unit_test(test_lease_object),
 	};
