@@ -138,7 +138,7 @@ int rtnl_put_neigh(struct nl_batch *b, enum kop_verb verb, const struct kneigh *
 					 (struct ndmsg){
 						 .ndm_family = g->addr.family,
 						 .ndm_ifindex = ifindex,
-						 .ndm_state = g->proxy ? 0 : NUD_PERMANENT,
+						 .ndm_state = NUD_PERMANENT,
 						 .ndm_flags = g->proxy ? NTF_PROXY : 0,
 					 });
 
