@@ -1,13 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A journal of any bytes: replayed or refused with a text. What was replayed is written anew as
  * a snapshot, which replays to a snapshot of the same bytes. Then once more with all checksums
- * put right, so that what is inside is reached. */
+ * put right, so that what is inside is reached. Changes that are appended read back the same too.
+ * Parser: core/ipam/journal.c core/ipam/apply.c */
 #include "core/ipam/ipam.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Changes of a live book, each journalled behind what is there: boot, the first half of the attachments
+ * ends in two steps, the others in one, one more comes. */
+static void change(struct ipam *s, struct buf *journal)
+{
+	struct ipam_attachment fresh = { .network = "net", .container = "fresh", .ifname = "eth0" };
+	struct ipam_turn t = { .now = 2000, .journal = journal };
+	struct err e = { .code = 0 };
+	size_t n;
+	const struct ipam_attachment *const *all = ipam_all(s, &n);
+	uint64_t *ids = calloc(n + 1, sizeof(*ids));
+
+	for (size_t i = 0; ids && i < n; i++)
+		ids[i] = all[i]->id;
+	assert(!ipam_boot(s, "b00t", &t, &e) && !strcmp(ipam_boot_id(s), "b00t"));
+	for (size_t i = 0; ids && i < n; i++) {
+		bool live = ipam_by_id(s, ids[i])->state == IPAM_LIVE;
+
+		if (i < n / 2)
+			assert(ipam_dying(s, ids[i], 7, &t, &e) == (live ? 0 : -ENOENT));
+		assert(!ipam_release(s, ids[i], &t, &e) && !ipam_by_id(s, ids[i]));
+		assert(ipam_release(s, ids[i], &t, &e) == -ENOENT);
+	}
+	if (!ipam_adopt(s, &fresh, &t, &e))
+		assert(ipam_adopt(s, &fresh, &t, &e) == -EEXIST);
+	ipam_synced(s);
+	free(ids);
+}
+
+/* The changes, read back from behind the journal that they were appended to. */
+static void append(struct ipam *s, const uint8_t *data, size_t good)
+{
+	struct buf file = { .v = NULL }, one = { .v = NULL }, two = { .v = NULL };
+	struct ipam *t = ipam_new("n1", IPAM_COOLDOWN_MS);
+	struct err e = { .code = 0 };
+	size_t again;
+
+	buf_put(&file, data, good);
+	change(s, &file);
+	assert(!ipam_replay(t, file.v, file.n, &again, &e) && again == file.n);
+	assert(!ipam_snapshot(s, 3000, &one, &e) && !ipam_snapshot(t, 3000, &two, &e));
+	assert(one.n == two.n && !memcmp(one.v, two.v, one.n));
+	buf_fini(&file);
+	buf_fini(&one);
+	buf_fini(&two);
+	ipam_free(t);
+}
 
 static void replay(const uint8_t *data, size_t size)
 {
@@ -31,6 +80,10 @@ static void replay(const uint8_t *data, size_t size)
 	buf_fini(&two);
 	ipam_free(s);
 	ipam_free(t);
+	s = ipam_new("n1", IPAM_COOLDOWN_MS);
+	if (!ipam_replay(s, data, size, &good, &e))
+		append(s, data, good);
+	ipam_free(s);
 }
 
 static uint32_t crc32(const uint8_t *p, size_t n)

@@ -97,7 +97,8 @@ void journal_open(struct journal_reader *r, const void *p, size_t n)
 	*r = (struct journal_reader){ .p = p, .n = n };
 }
 
-/* Is there an intact entry at `pos`? Its fields are left in `w`. Returns its whole length or 0. */
+/* Is there an intact entry at `pos`? Its fields are left in `w`. Returns its whole length or 0. Entries are
+ * numbered from 1: the number 0 stands for an empty journal, and would hide what the entry did. */
 static size_t frame_at(const struct journal_reader *r, size_t pos, struct journal_end *end,
 		       struct wire *w)
 {
@@ -115,7 +116,7 @@ static size_t frame_at(const struct journal_reader *r, size_t pos, struct journa
 	*w = wire_sub(w, len);
 	end->seq = wire_u64(w);
 	end->durable = wire_u64(w);
-	return HEAD + len;
+	return end->seq ? HEAD + len : 0;
 }
 
 /* Nothing readable at r->pos: is it the tail that never reached the disk? */
