@@ -1,10 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Address, prefix and MAC text: what is accepted prints and parses back to the same value. */
+/* Address, prefix and MAC text: what is accepted prints and parses back to the same value, and counts.
+ * Parser: base/addr.c */
 #include "base/addr.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <assert.h>
 #include <string.h>
+#include <sys/socket.h>
+
+static void count(const struct ipaddr *a, uint64_t n)
+{
+	struct ipaddr b = addr_add(a, n);
+	struct prefix host = prefix_host(a);
+
+	assert(addr_bits(a) == 32 ? (uint32_t)addr_sub(&b, a) == (uint32_t)n
+				  : addr_sub(&b, a) == n);
+	assert(prefix_has(&host, a) && prefix_has(&host, &b) == addr_eq(a, &b));
+	if (a->family == AF_INET) {
+		b = addr_v4((uint32_t)a->b[0] << 24 | (uint32_t)a->b[1] << 16 |
+			    (uint32_t)a->b[2] << 8 | a->b[3]);
+		assert(addr_eq(a, &b) && (!addr_is_link_local(a) || a->b[0] == 169));
+	} else {
+		assert(!addr_is_link_local(a) || a->b[0] == 0xfe);
+	}
+}
 
 static void round_trip(const char *text)
 {
@@ -16,6 +35,11 @@ static void round_trip(const char *text)
 	if (!addr_parse(text, &a)) {
 		assert(!addr_parse(addr_str(&a, buf), &a2));
 		assert(addr_eq(&a, &a2));
+		assert(!prefix_parse_host(text, &p) && p.len == addr_bits(&a) &&
+		       addr_eq(&p.addr, &a));
+		count(&a, 0);
+		count(&a, 1);
+		count(&a, UINT64_MAX);
 	}
 	if (!prefix_parse(text, &p)) {
 		struct prefix net = prefix_mask(&p);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The annotation fairlead.io/ips: never more than asked for, and only addresses. */
+/* The annotation fairlead.io/ips: never more than asked for, and only addresses.
+ * Parser: daemon/agent_ips.c */
 #include "daemon/agent_ips.h"
 #include "tests/fuzz/fuzz.h"
 

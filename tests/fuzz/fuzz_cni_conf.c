@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The environment and the configuration that a runtime hands to the plugin: up to the first
- * newline CNI_ARGS, then the JSON. Judged for every command, as both plugins; what is refused
- * has a code and a text, what is accepted makes a record. */
+/* The environment and the configuration that a runtime hands to the plugin: up to the first newline
+ * CNI_ARGS and, each after a tab, CNI_IFNAME, CNI_CONTAINERID, CNI_NETNS and CNI_COMMAND, where they are
+ * not the usual ones; then the JSON. Judged for every command, as both plugins; what is refused has a
+ * code and a text, what is accepted makes a record.
+ * Parser: core/cni/conf.c */
 #include "core/cni/conf.h"
 #include "model/record.h"
 #include "store/json.h"
@@ -36,11 +38,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char *const verbs[] = { "ADD", "DEL", "CHECK", "GC", "STATUS" };
 	const uint8_t *nl = size ? memchr(data, '\n', size) : NULL;
 	size_t n = nl ? (size_t)(nl - data) : 0;
-	char *args = strndup((const char *)data, n);
+	char *args = strndup((const char *)data, n), *rest = args;
+	const char *word[5] = { NULL, "eth0", "c1", "/run/netns/x", NULL };
 	json_t *j = nl ? json_loadb((const char *)nl + 1, size - n - 1, 0, NULL) : NULL;
 
+	for (size_t i = 0; rest && i < 5; i++)
+		word[i] = strsep(&rest, "\t");
 	for (size_t i = 0; json_is_object(j) && i < 5; i++) {
-		struct cni_env env = { verbs[i], "c1", "/run/netns/x", "eth0", args };
+		struct cni_env env = { word[4] ? word[4] : verbs[i], word[2], word[3], word[1],
+				       word[0] };
 
 		judge(j, &env, false);
 		judge(j, &env, true);

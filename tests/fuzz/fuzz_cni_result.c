@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A prevResult of any JSON: refused with a text, or read, and then written and read again in
- * every version with the same addresses. */
+ * every version with the same addresses.
+ * Parser: core/cni/result.c */
 #include "core/cni/result.h"
 #include "store/json.h"
 #include "tests/fuzz/fuzz.h"

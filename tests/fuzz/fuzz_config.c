@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The configuration parser (daemon/config.h). What it accepts it also prints, and reads back to
- * the same text. */
+ * the same text.
+ * Parser: daemon/config.c daemon/config_keys.c */
 #include "daemon/config.h"
 #include "tests/fuzz/fuzz.h"
 

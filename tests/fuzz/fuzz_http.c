@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* HTTP requests (daemon/http.h): what is accepted has a path that begins with a slash, and the
- * verdict on a prefix is "more" or final, never another one later. */
+ * verdict on a prefix is "more" or final, never another one later.
+ * Parser: daemon/http.c */
 #include "daemon/http.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -8,12 +9,25 @@
 #include <errno.h>
 #include <string.h>
 
+/* A status that a parser gives has a reason, and its answer is one. */
+static void answer(int status)
+{
+	struct buf out = { 0 };
+
+	http_response(&out, status, "text/plain", "x\n", 2);
+	assert(out.failed || (out.n > 2 && strstr(out.v, "\r\n\r\nx\n")));
+	assert(strcmp(http_reason(status), http_reason(0)) != 0);
+	buf_fini(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct http_request whole, part;
 	int status = http_parse((const char *)data, size, &whole);
 
 	assert(status == 0 || status == -EAGAIN || (status >= 400 && status < 600));
+	if (status != -EAGAIN)
+		answer(status ? status : 200);
 	if (status == 0)
 		assert(whole.path[0] == '/' && strlen(whole.path) < HTTP_PATH_MAX);
 	for (size_t n = size > 64 ? size - 64 : 0; n < size; n++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Manifests: YAML or JSON by the first bytes. What is accepted comes back the same from its
- * own JSON, and through a merge onto what was written. */
+ * own JSON, and through a merge onto what was written.
+ * Parser: store/manifest.c store/json.c store/yaml_read.c store/yaml_plain.c model/validate.c model/text.c */
 #include "store/json.h"
 #include "store/manifest.h"
 #include "tests/fuzz/fuzz.h"

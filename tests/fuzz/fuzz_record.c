@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Records: any bytes as a stream of frames. What decodes encodes again, to bytes that decode
- * to the same bytes (the second encoding is the canonical one). */
+ * to the same bytes (the second encoding is the canonical one).
+ * Parser: model/record.c model/decode.c */
 #include "model/record.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -12,13 +13,18 @@ static void again(const struct schema *s, const void *body, struct arena *a)
 {
 	struct buf one = { .v = NULL }, two = { .v = NULL };
 	void *copy = arena_alloc(a, s->size);
-	struct wire w;
+	struct wire w, in;
+	unsigned type;
 
 	if (copy && !record_body(&one, s, body, NULL)) {
 		w = wire_from(one.v, one.n);
 		assert(!record_decode(&w, s, copy, a, NULL));
 		assert(!record_body(&two, s, copy, NULL));
 		assert(one.n == two.n && (!one.n || !memcmp(one.v, two.v, one.n)));
+		two.n = 0;
+		assert(!record_put(&two, REC_PUT, s, copy, NULL) && two.n == RECORD_HEADER + one.n);
+		assert(record_next((uint8_t *)two.v, two.n, &type, &in, NULL) == (int)two.n);
+		assert(type == REC_PUT && wire_left(&in) == one.n);
 	}
 	buf_fini(&one);
 	buf_fini(&two);

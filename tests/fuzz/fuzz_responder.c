@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests to the lab's built-in server (lab/responder.h): it never takes more than it was
- * given, what it takes it answers, and a request that came in pieces is answered the same. */
+ * given, what it takes it answers, and a request that came in pieces is answered the same.
+ * Parser: lab/responder.c */
 #include "lab/responder.h"
 #include "tests/fuzz/fuzz.h"
 

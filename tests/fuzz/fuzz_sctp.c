@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SCTP packets (lab/sctp.h): what is accepted is written back to a packet that reads the same. */
+/* SCTP packets (lab/sctp.h): what is accepted is written back to a packet that reads the same.
+ * Parser: lab/sctp.c */
 #include "lab/sctp.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -57,3 +57,12 @@ def test_example_configuration_is_right():
     r = subprocess.run([out / "bin/fairleadd", "--config", ROOT / "dist/fairleadd.conf", "--check"],
                        capture_output=True, text=True)
     assert r.returncode == 0, r.stderr
+
+
+def test_fuzz_targets_name_their_parser():
+    """What ./dev fuzz --coverage measures: a line in the first comment, of files that exist."""
+    for target in (ROOT / "tests/fuzz").glob("fuzz_*.c"):
+        named = re.findall(r"^ \* Parser: ([\w./ ]+?)(?: \*/)?$", target.read_text(), re.M)
+        assert named, f"{target.name} names no parser"
+        for name in " ".join(named).split():
+            assert (ROOT / "src" / name).exists(), f"{target.name}: {name}"
