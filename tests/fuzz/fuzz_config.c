@@ -19,6 +19,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	if (config_finish(&a, "host", &e) == 0) {
+		for (uint32_t i = 0; i < a.binds.n; i++) {
+			const struct bind_rule *r = &a.binds.v[i];
+
+			assert(config_allows_bind(&a, r->proto, &r->addr, r->port));
+			assert(config_allows_bind(&a, r->proto, &r->addr, r->port_end));
+		}
 		config_print(&a, &first);
 		assert(config_parse(&b, "printed", first.v, first.n, &e) == 0);
 		assert(config_finish(&b, "other", &e) == 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Manifests: YAML or JSON by the first bytes. What is accepted comes back the same from its
+/* Manifests: YAML or JSON by the first bytes, and as a file that says to be JSON. What is accepted comes back the same from its
  * own JSON, and through a merge onto what was written.
  * Parser: store/manifest.c store/json.c store/yaml_read.c store/yaml_plain.c model/validate.c model/text.c */
+#include "model/validate.h"
 #include "store/json.h"
 #include "store/manifest.h"
 #include "tests/fuzz/fuzz.h"
@@ -33,15 +34,28 @@ static void again(const struct manifest_item *item)
 	json_decref(two);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void parse(const char *name, const char *text, size_t size)
 {
 	struct manifest m = { .n_items = 0 };
+	struct cluster *c = cluster_new();
 
-	manifest_parse(&m, "fuzz", (const char *)data, size);
-	for (size_t i = 0; i < m.n_items; i++)
+	manifest_parse(&m, name, text, size);
+	for (size_t i = 0; i < m.n_items; i++) {
 		again(&m.items[i]);
+		if (i)
+			validate_among(m.items[i].obj, m.items[i - 1].obj, NULL);
+	}
 	for (size_t i = 0; i < m.n_errors; i++)
-		assert(!strncmp(m.errors[i], "fuzz:", 5));
+		assert(!strncmp(m.errors[i], name, strlen(name)) &&
+		       m.errors[i][strlen(name)] == ':');
+	manifest_into_cluster(&m, c);
+	cluster_free(c);
 	manifest_fini(&m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	parse("fuzz", (const char *)data, size);
+	parse("fuzz.json", (const char *)data, size);
 	return 0;
 }
