@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A snapshot of any bytes: refused with a text, or read to its end. Then once more with the
- * checksum put right, so that what is inside is reached. */
+ * checksum put right, so that what is inside is reached.
+ * Parser: daemon/snapshot.c */
 #include "base/crc.h"
 #include "daemon/snapshot.h"
 #include "tests/fuzz/fuzz.h"
