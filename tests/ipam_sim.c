@@ -37,7 +37,8 @@ void sim_init(struct sim *m)
 {
 	*m = (struct sim){ .store = cluster_new(),
 			   .now = 1700000000000,
-			   .seed = 88172645463325252u };
+			   .seed = 88172645463325252u,
+			   .gone = { .grace = SIM_NODE_GRACE } };
 	arena_init(&m->mem, 0);
 }
 
@@ -46,7 +47,10 @@ void sim_fini(struct sim *m)
 	for (size_t i = 0; i < m->n_hosts; i++) {
 		ipam_free(m->hosts[i].ipam);
 		buf_fini(&m->hosts[i].journal);
+		cluster_free(m->hosts[i].kept);
+		absence_forget(&m->hosts[i].lost);
 	}
+	absence_forget(&m->gone);
 	for (size_t i = 0; i < m->n_leases; i++)
 		free(m->leases[i].container);
 	for (size_t i = 0; i < m->n_late; i++)
@@ -101,6 +105,7 @@ size_t sim_host(struct sim *m, const char *name)
 	h = &m->hosts[m->n_hosts];
 	snprintf(h->name, sizeof(h->name), "%s", name);
 	h->ipam = ipam_new(name, IPAM_COOLDOWN_MS);
+	h->lost.grace = SIM_LEAK_GRACE;
 	sim_put(m, sim_object(KIND_NODE, name));
 	return m->n_hosts++;
 }
@@ -179,19 +184,6 @@ static void some_late_writes(struct sim *m, unsigned thousandths)
 
 /* ---- hosts */
 
-static void host_sync(struct sim *m, struct sim_host *h)
-{
-	struct err e = { .code = 0 };
-
-	must(!ipam_sync(h->ipam, m->store, m->rev, true, &e), "sync", e.text);
-}
-
-void sim_sync(struct sim *m)
-{
-	for (size_t i = 0; i < m->n_hosts; i++)
-		host_sync(m, &m->hosts[i]);
-}
-
 static void journal_flush(struct sim_host *h)
 {
 	h->synced = h->journal.n;
@@ -208,10 +200,50 @@ static void journal_flush(struct sim_host *h)
 	}
 }
 
+static void host_sync(struct sim *m, struct sim_host *h)
+{
+	struct err e = { .code = 0 };
+
+	must(!ipam_sync(h->ipam, m->store, m->rev, true, &e), "sync", e.text);
+}
+
+static struct object *copy_of(const struct object *from)
+{
+	struct object *o = object_new(from->kind);
+	struct err e = { .code = 0 };
+	struct buf b = { .v = NULL };
+	struct wire w;
+
+	must(o && !record_body(&b, o->kind->schema, from->body, &e), "encode", e.text);
+	w = wire_from(b.v, b.n);
+	must(!record_decode(&w, o->kind->schema, o->body, &o->arena, &e), "decode", e.text);
+	buf_fini(&b);
+	o->rev = from->rev;
+	return o;
+}
+
+void sim_snapshot(struct sim *m, size_t host)
+{
+	static const unsigned kinds[] = { KIND_NODE, KIND_IPPOOL, KIND_IPBLOCK,
+					  KIND_IPRESERVATION };
+	struct sim_host *h = &m->hosts[host];
+
+	cluster_free(h->kept);
+	h->kept = cluster_new();
+	h->kept_rev = m->rev;
+	for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		size_t n;
+		const struct object *const *v = cluster_all(m->store, kinds[k], &n);
+
+		for (size_t i = 0; i < n; i++)
+			object_free(cluster_put(h->kept, copy_of(v[i])));
+	}
+}
+
 /* A view may lag behind, but the one who wrote hears of it some time. */
 static void maybe_sync(struct sim *m, struct sim_host *h)
 {
-	if (!chance(m, m->p_stale))
+	if (!h->down && !chance(m, m->p_stale))
 		host_sync(m, h);
 }
 
@@ -239,12 +271,21 @@ static bool host_keep(struct sim *m, struct sim_host *h)
 	struct err e = { .code = 0 };
 	struct ipam_answer out;
 
+	if (h->down)
+		return false;
 	must(!ipam_housekeep(h->ipam, &t, &out, &e), "housekeep", e.text);
 	journal_flush(h);
 	if (out.verdict == IPAM_IDLE)
 		return false;
 	do_action(m, h, &out.action);
 	return true;
+}
+
+void sim_sync(struct sim *m)
+{
+	for (size_t i = 0; i < m->n_hosts; i++)
+		if (!m->hosts[i].down)
+			host_sync(m, &m->hosts[i]);
 }
 
 void sim_keep(struct sim *m, size_t host)
@@ -324,6 +365,7 @@ int sim_take(struct sim *m, size_t host, const char *container, const struct ipa
 			}
 			journal_flush(h);
 			add_lease(m, host, container, &out);
+			h->answered = out.at->id;
 			arena_fini(&a);
 			return 0;
 		}
@@ -346,6 +388,12 @@ int sim_take(struct sim *m, size_t host, const char *container, const struct ipa
 	return refused(m, -EAGAIN, "the store is away");
 }
 
+static void forget_lease(struct sim *m, size_t lease)
+{
+	free(m->leases[lease].container);
+	m->leases[lease] = m->leases[--m->n_leases];
+}
+
 void sim_drop(struct sim *m, size_t lease)
 {
 	struct sim_lease *l = &m->leases[lease];
@@ -364,17 +412,42 @@ void sim_drop(struct sim *m, size_t lease)
 	}
 	must(!ipam_release(h->ipam, id, &t, &e), "release", e.text);
 	journal_flush(h);
-	free(l->container);
-	*l = m->leases[--m->n_leases];
+	forget_lease(m, lease);
+}
+
+static bool is_leased(const struct sim *m, size_t host, const char *container)
+{
+	for (size_t k = 0; k < m->n_leases; k++)
+		if (m->leases[k].host == host && !strcmp(m->leases[k].container, container))
+			return true;
+	return false;
+}
+
+static void release(struct sim *m, struct sim_host *h, uint64_t id)
+{
+	struct ipam_turn t = { .now = m->now, .arena = &m->mem, .journal = &h->journal };
+	struct err e = { .code = 0 };
+
+	must(!ipam_release(h->ipam, id, &t, &e), "release", e.text);
+}
+
+/* Those that came after the attachment `after`: of which nobody was told, or that are gone. */
+static void release_after(struct sim *m, struct sim_host *h, uint64_t after)
+{
+	const struct ipam_attachment *const *v;
+	size_t n;
+
+	while ((v = ipam_all(h->ipam, &n)) && n && v[n - 1]->id > after)
+		release(m, h, v[n - 1]->id);
+	journal_flush(h);
 }
 
 /* Loses what was not on disk, from a random byte on, the rest perhaps garbled. */
-void sim_crash(struct sim *m, size_t host)
+static void restart(struct sim *m, size_t host)
 {
 	struct sim_host *h = &m->hosts[host];
 	struct err e = { .code = 0 };
-	size_t tail = h->journal.n - h->synced, good = 0, n;
-	const struct ipam_attachment *const *all;
+	size_t tail = h->journal.n - h->synced, good = 0;
 
 	h->journal.n = h->synced + (tail ? sim_random(m) % (tail + 1) : 0);
 	for (size_t i = h->synced; i < h->journal.n; i++)
@@ -386,23 +459,131 @@ void sim_crash(struct sim *m, size_t host)
 	must(good >= h->synced, "replay", "lost what was on disk");
 	h->journal.n = good;
 	journal_flush(h);
-	host_sync(m, h);
-	/* The runtime never got an answer for these: GC takes them back. */
-	all = ipam_all(h->ipam, &n);
-	for (size_t i = 0; i < n; i++) {
-		struct ipam_turn t = { .now = m->now, .arena = &m->mem, .journal = &h->journal };
-		bool known = false;
+	absence_forget(&h->lost);
+}
 
-		for (size_t k = 0; k < m->n_leases; k++)
-			known = known || (m->leases[k].host == host &&
-					  !strcmp(m->leases[k].container, all[i]->container));
-		if (known)
-			continue;
-		must(!ipam_release(h->ipam, all[i]->id, &t, &e), "release", e.text);
-		all = ipam_all(h->ipam, &n);
-		i--;
+void sim_crash(struct sim *m, size_t host)
+{
+	struct sim_host *h = &m->hosts[host];
+	struct err e = { .code = 0 };
+
+	if (h->down)
+		return;
+	restart(m, host);
+	if (h->kept && chance(m, m->p_outage)) {
+		must(!ipam_sync(h->ipam, h->kept, h->kept_rev, false, &e), "sync", e.text);
+		m->n_outages++;
+	} else {
+		host_sync(m, h);
 	}
-	journal_flush(h);
+	/* The runtime never got an answer for these: GC takes them back. */
+	release_after(m, h, h->answered);
+}
+
+void sim_reboot(struct sim *m, size_t host)
+{
+	for (size_t i = m->n_leases; i-- > 0;)
+		if (m->leases[i].host == host)
+			forget_lease(m, i);
+	restart(m, host);
+	release_after(m, &m->hosts[host], 0);
+	host_sync(m, &m->hosts[host]);
+}
+
+void sim_vanish(struct sim *m, size_t lease)
+{
+	forget_lease(m, lease);
+}
+
+unsigned sim_collect(struct sim *m)
+{
+	struct err e = { .code = 0 };
+	unsigned found = 0;
+
+	for (size_t i = 0; i < m->n_hosts; i++) {
+		struct sim_host *h = &m->hosts[i];
+		const struct ipam_attachment *const *v;
+		char id[24];
+		size_t n;
+
+		if (h->down)
+			continue;
+		v = ipam_all(h->ipam, &n);
+		for (size_t k = 0; k < n; k++) {
+			snprintf(id, sizeof(id), "%llu", (unsigned long long)v[k]->id);
+			if (!is_leased(m, i, v[k]->container))
+				must(!absence_note(&h->lost, id, m->now, &e), "note", e.text);
+		}
+		absence_end(&h->lost);
+		for (size_t k = 0; k < n; k++) {
+			snprintf(id, sizeof(id), "%llu", (unsigned long long)v[k]->id);
+			if (!absence_lasts(&h->lost, id, m->now))
+				continue;
+			must(!is_leased(m, i, v[k]->container), "collected, but lives", id);
+			release(m, h, v[k]->id);
+			v = ipam_all(h->ipam, &n);
+			k--;
+			found++;
+		}
+		journal_flush(h);
+	}
+	return found;
+}
+
+/* ---- nodes that go, and the controller */
+
+void sim_node_down(struct sim *m, size_t host)
+{
+	m->hosts[host].down = true;
+	object_free(cluster_take(m->store, KIND_NODE, NULL, m->hosts[host].name));
+	m->rev++;
+}
+
+void sim_node_up(struct sim *m, size_t host)
+{
+	struct sim_host *h = &m->hosts[host];
+
+	sim_put(m, sim_object(KIND_NODE, h->name));
+	h->down = false;
+	if (h->reclaimed)
+		sim_reboot(m, host);
+	else
+		host_sync(m, h);
+	h->reclaimed = false;
+	host_keep(m, h); /* as the agent after each sync */
+}
+
+/* Whose pods are given up: the same who may lose blocks now. */
+static void give_up_pods(struct sim *m)
+{
+	for (size_t i = 0; i < m->n_hosts; i++)
+		if (m->hosts[i].down && absence_lasts(&m->gone, m->hosts[i].name, m->now))
+			m->hosts[i].reclaimed = true;
+	for (size_t i = m->n_leases; i-- > 0;)
+		if (m->hosts[m->leases[i].host].reclaimed)
+			forget_lease(m, i);
+}
+
+unsigned sim_control(struct sim *m)
+{
+	struct reclaim_plan plan;
+	struct err e = { .code = 0 };
+	unsigned blocks = 0;
+	struct arena a;
+
+	arena_init(&a, 0);
+	must(!reclaim_look(&m->gone, m->store, m->now, &a, &plan, &e), "reclaim", e.text);
+	give_up_pods(m);
+	for (uint32_t i = 0; i < plan.writes.n; i++) {
+		uint64_t rev;
+
+		if (chance(m, m->p_unknown))
+			continue; /* lost: the next look plans it again */
+		if (!store_write(m, &plan.writes.v[i], &rev))
+			blocks += plan.writes.v[i].type == IPAM_DELETE;
+	}
+	arena_fini(&a);
+	return blocks;
 }
 
 /* ---- the oracle */

@@ -4,8 +4,11 @@
  * list of what was answered, kept and compared by brute force. */
 #pragma once
 #include "core/ipam/ipam.h"
+#include "core/ipam/reclaim.h"
 
-#define SIM_HOSTS 16
+#define SIM_HOSTS      16
+#define SIM_LEAK_GRACE 60000
+#define SIM_NODE_GRACE 300000
 
 struct sim_lease {
 	size_t host;
@@ -19,7 +22,13 @@ struct sim_host {
 	char name[32];
 	struct ipam *ipam;
 	struct buf journal;
-	size_t synced; /* bytes of the journal that a crash cannot take */
+	size_t synced;        /* bytes of the journal that a crash cannot take */
+	struct cluster *kept; /* what its watch has on disk, or NULL */
+	uint64_t kept_rev;
+	uint64_t answered;   /* the last attachment that a runtime was told of */
+	struct absence lost; /* attachments whose container is gone */
+	bool down;           /* its machine is off, its Node object deleted */
+	bool reclaimed;      /* … for longer than the grace period: its pods are given up */
 };
 
 /* A write whose sender was told nothing; it may happen later. */
@@ -40,6 +49,9 @@ struct sim {
 	size_t n_late;
 	/* Faults, in thousandths; 0 everywhere: a perfect world. */
 	unsigned p_unknown, p_stale, p_crash;
+	unsigned p_outage; /* a host that starts finds the store out of reach */
+	unsigned n_outages;
+	struct absence gone; /* the controller's: Nodes */
 	uint64_t seed;
 	struct arena mem;     /* of the request in progress */
 	char error[ERR_TEXT]; /* of the last refused request */
@@ -68,5 +80,19 @@ void sim_keep(struct sim *m, size_t host);
 int sim_take(struct sim *m, size_t host, const char *container, const struct ipam_request *q);
 void sim_drop(struct sim *m, size_t lease);
 void sim_crash(struct sim *m, size_t host);
+/* What the host's watch knows goes to disk, of the store as it is. */
+void sim_snapshot(struct sim *m, size_t host);
+/* The container ends and nobody tells the agent; sim_collect() finds out by looking twice. */
+void sim_vanish(struct sim *m, size_t lease);
+/* One look of every host at its containers; returns how many addresses' holders it released. */
+unsigned sim_collect(struct sim *m);
+/* The machine restarts: no container of before is left. */
+void sim_reboot(struct sim *m, size_t host);
+/* The machine goes and its Node object is deleted; it comes back, rebooted where its pods were
+ * given up meanwhile. */
+void sim_node_down(struct sim *m, size_t host);
+void sim_node_up(struct sim *m, size_t host);
+/* One look of the controller; returns the number of blocks that it took. */
+unsigned sim_control(struct sim *m);
 /* Two leases share an address, a book lacks a lease, or an address lies where it must not. */
 void sim_audit(struct sim *m);

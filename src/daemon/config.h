@@ -40,6 +40,9 @@ struct config {
 	struct ipaddr health_addr; /* family 0: any */
 	uint16_t health_port;      /* host order; 0: off */
 	enum log_level log_level;
+	/* Seconds between two looks that must not find a thing before it is given up: a container of
+	 * this node; a Node. */
+	uint32_t leak_grace, reclaim_grace;
 };
 
 /* Sets the defaults, then the text's keys. Errors say "NAME:LINE: …"; on failure `c` holds

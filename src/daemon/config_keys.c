@@ -302,6 +302,29 @@ static int set_log_level(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
+static int set_seconds(uint32_t *slot, const char *text, struct err *e)
+{
+	uint32_t v = 0;
+	size_t n = strspn(text, "0123456789");
+
+	for (size_t i = 0; i < n && n <= 7; i++)
+		v = v * 10 + (uint32_t)(text[i] - '0');
+	if (!n || n > 7 || text[n] || !v)
+		return err_set(e, -EINVAL, "\"%s\" is no number of seconds (1-9999999)", text);
+	*slot = v;
+	return 0;
+}
+
+static int set_leak_grace(struct config *c, const char *text, struct err *e)
+{
+	return set_seconds(&c->leak_grace, text, e);
+}
+
+static int set_reclaim_grace(struct config *c, const char *text, struct err *e)
+{
+	return set_seconds(&c->reclaim_grace, text, e);
+}
+
 /* ---- printing values */
 
 static void print_str(struct buf *out, const char *key, const char *value)
@@ -365,6 +388,7 @@ void config_print(const struct config *c, struct buf *out)
 	print_str(out, "uplink", c->uplink);
 	print_str(out, "cluster-domain", c->cluster_domain);
 	print_str(out, "log-level", level_names[c->log_level]);
+	buf_printf(out, "leak-grace %u\nreclaim-grace %u\n", c->leak_grace, c->reclaim_grace);
 	print_roles(c, out);
 	for (uint32_t i = 0; i < c->node_ips.n; i++)
 		print_str(out, "node-ip", addr_str(&c->node_ips.v[i], text));
@@ -386,6 +410,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "uplink", set_uplink, false },
 	{ "cluster-domain", set_cluster_domain, false },
 	{ "log-level", set_log_level, false },
+	{ "leak-grace", set_leak_grace, false },
+	{ "reclaim-grace", set_reclaim_grace, false },
 	{ "roles", set_roles, false },
 	{ "node-ip", add_node_ip, true },
 	{ "service-cidr", add_service_cidr, true },

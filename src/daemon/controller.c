@@ -142,7 +142,8 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 			give_up(c);
 		return;
 	}
-	work_wake(c);
+	if (o->kind->id != KIND_IPBLOCK)
+		work_wake(c);
 }
 
 static void on_synced(void *arg, const struct rec_sync *s)
@@ -155,6 +156,7 @@ static void on_synced(void *arg, const struct rec_sync *s)
 	c->incomplete = mirror_incomplete(c->mirror);
 	mind_lease(c);
 	work_synced(c, (uint64_t)s->revision);
+	blocks_synced(c, s);
 }
 
 static const struct mirror_ops mirror_ops = { .changed = on_changed, .synced = on_synced };
@@ -165,12 +167,14 @@ static void on_join(struct role *r, const char *peer, int fd)
 {
 	struct controller *c = r->state;
 
-	if (strcmp(peer, "watch") == 0)
+	if (strcmp(peer, "watch") == 0) {
+		blocks_blind(c);
 		mirror_join(c->mirror, fd);
-	else if (strcmp(peer, "health") == 0)
+	} else if (strcmp(peer, "health") == 0) {
 		report_join(&c->report, fd);
-	else
+	} else {
 		close(fd);
+	}
 }
 
 static void fill(struct report *r, void *arg)
@@ -180,19 +184,23 @@ static void fill(struct report *r, void *arg)
 	report_value(r, "fairlead_controller_leads", "gauge",
 		     "Does this node's controller lead the cluster.", NULL, NULL, c->led);
 	work_report(c);
+	blocks_report(c);
 }
 
 static int start(struct role *r, struct err *e)
 {
 	static const uint8_t kinds[] = { KIND_LEASE,      KIND_NAMESPACE,  KIND_NODE,
 					 KIND_DEPLOYMENT, KIND_REPLICASET, KIND_STATEFULSET,
-					 KIND_DAEMONSET,  KIND_JOB,        KIND_POD };
+					 KIND_DAEMONSET,  KIND_JOB,        KIND_POD,
+					 KIND_IPBLOCK };
 	struct controller *c = r->state;
 	int rc;
 
 	c->role = r;
 	lease_init(&c->lease, r->cfg.node);
 	rc = work_open(c, e);
+	if (!rc)
+		rc = blocks_open(c, e);
 	if (rc)
 		return rc;
 	c->mirror = mirror_new(r, kinds, sizeof(kinds), &mirror_ops, c, e);
@@ -215,6 +223,7 @@ static void stop(struct role *r)
 	if (controller_leads(c))
 		leave(c);
 	mirror_free(c->mirror);
+	blocks_close(c);
 	work_close(c);
 }
 

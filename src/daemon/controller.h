@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role controller in two parts: who leads (controller.c), and what the leader does
- * (controller_work.c). */
+/* Role controller in three parts: who leads (controller.c), and what the leader does about
+ * workloads (controller_work.c) and about blocks of Nodes that are gone (controller_blocks.c). */
 #pragma once
 #include "daemon/lease.h"
 #include "daemon/mirror.h"
 #include "daemon/report.h"
 #include "daemon/role.h"
 
-struct work; /* the plan under way */
+struct work;   /* the plan under way */
+struct blocks; /* whose Node is missing */
 
 struct controller {
 	struct role *role;
@@ -19,6 +20,7 @@ struct controller {
 	bool incomplete;    /* as of the mirror's last sync */
 	ev_timer tick;
 	struct work *work;
+	struct blocks *blocks;
 	struct report report;
 };
 
@@ -35,3 +37,12 @@ void work_wake(struct controller *c);
 /* Everything up to this revision came through the mirror. */
 void work_synced(struct controller *c, uint64_t revision);
 void work_report(struct controller *c);
+
+/* ---- controller_blocks.c */
+
+int blocks_open(struct controller *c, struct err *e);
+void blocks_close(struct controller *c);
+/* Nothing was seen for a while. */
+void blocks_blind(struct controller *c);
+void blocks_synced(struct controller *c, const struct rec_sync *s);
+void blocks_report(struct controller *c);

@@ -391,6 +391,11 @@ bool mirror_in_sync(const struct mirror *m)
 	return m->in_sync;
 }
 
+bool mirror_current(const struct mirror *m)
+{
+	return m->in_sync && m->stream && !m->fresh;
+}
+
 bool mirror_incomplete(const struct mirror *m)
 {
 	return m->incomplete;

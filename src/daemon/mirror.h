@@ -29,6 +29,8 @@ const struct cluster *mirror_cluster(const struct mirror *m);
 bool mirror_in_sync(const struct mirror *m); /* has the whole of the store been seen once? */
 /* …or, before, what watch had kept on disk of it? */
 bool mirror_known(const struct mirror *m);
+/* …and is the copy what watch has now, not what it had before a new stream's list? */
+bool mirror_current(const struct mirror *m);
 /* …but objects that could not be read may be missing: that one is not there means nothing. */
 bool mirror_incomplete(const struct mirror *m);
 

@@ -2,6 +2,7 @@
 """Role controller on a real store: workloads become pods, pods get nodes, one controller leads."""
 import os
 import signal
+import time
 
 import pytest
 
@@ -35,9 +36,9 @@ def cluster(netns, keeper, store):
     class Cluster:
         nodes = {}
 
-        def add(self, name):
+        def add(self, name, **settings):
             ns = netns()
-            k = keeper(ns, name, store, roles="watch controller health")
+            k = keeper(ns, name, store, roles="watch controller health", **settings)
             self.nodes[name] = (ns, k)
             return k
 
@@ -202,3 +203,66 @@ def test_privileges(cluster, store):
     for cap in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
         assert int(s[cap], 16) == 0, cap
     assert (s["NoNewPrivs"], s["Seccomp"], s["Seccomp_filters"]) == ("1", "2", "2")
+
+
+# ---- blocks of Nodes that are gone
+
+GRACE = 2
+
+
+def block(name, cidr, node, *borrowed):
+    return {"apiVersion": "fairlead.io/v1", "kind": "IPBlock", "metadata": {"name": name},
+            "spec": {"cidr": cidr, "pool": "pool", "node": node, "borrowed": [
+                {"node": n, "handle": "net/c/eth0", "address": a, "state": state}
+                for n, a, state in borrowed]}}
+
+
+POOL = {"apiVersion": "fairlead.io/v1", "kind": "IPPool", "metadata": {"name": "pool"},
+        "spec": {"cidr": "10.244.0.0/16", "mode": "Direct"}}
+
+
+def blocks(store):
+    return {b["metadata"]["name"]: [w["node"] for w in b["spec"].get("borrowed", [])]
+            for b in store.get("ipblocks")}
+
+
+def test_blocks_of_a_node_that_is_gone(cluster, store):
+    store.apply(node("n1"), node("n2"), node("n3"), node("n4"), POOL,
+                block("b1", "10.244.1.0/26", "n1", ("n2", "10.244.1.9", "Granted")),
+                block("b2", "10.244.2.0/26", "n2"), block("b3", "10.244.3.0/26", "n3"),
+                block("b4", "10.244.4.0/26", "n4", ("n1", "10.244.4.9", "Granted")))
+    cluster.add("n1", reclaim_grace=GRACE)
+    wait_for(lambda: cluster.leader() == "n1")
+    store.delete(node("n2"), node("n3"), node("n4"))
+    gone = time.monotonic()
+    store.apply(node("n3"))  # is back in time
+    assert "b2" in blocks(store)
+    wait_for(lambda: "b2" not in blocks(store), 20)
+    assert time.monotonic() - gone >= GRACE
+    # Its loan too; a block whose addresses others use stays, and so does n3's.
+    wait_for(lambda: blocks(store) == {"b1": [], "b3": [], "b4": ["n1"]}, 5)
+    store.apply(block("b4", "10.244.4.0/26", "n4"))  # as n1 does when its pod ends
+    wait_for(lambda: set(blocks(store)) == {"b1", "b3"}, 10)
+    ns = cluster.nodes["n1"][0]
+    assert metric(ns, "fairlead_controller_blocks_reclaimed_total", 'result="ok"') == 3
+
+
+def test_absence_counts_only_while_the_store_is_seen(cluster, store):
+    """An outage of the store in the grace period begins it anew, for every controller."""
+    store.apply(node("n1"), node("n2"), POOL, block("b2", "10.244.2.0/26", "n2"))
+    k = cluster.add("n1", reclaim_grace=GRACE)
+    wait_for(lambda: cluster.leader() == "n1")
+    store.delete(node("n2"))
+    away = store.path.with_name("away")
+    store.path.rename(away)
+    ns = cluster.nodes["n1"][0]
+    wait_for(lambda: metric(ns, "fairlead_store_stale") == 1)
+    wait_for(lambda: not cluster.leader(), 20)  # its lease ran out meanwhile
+    back = time.monotonic()
+    away.rename(store.path)
+    wait_for(lambda: "b2" not in blocks(store), 20)
+    assert time.monotonic() - back >= GRACE
+    # So does a watch that was killed.
+    store.apply(block("b2", "10.244.2.0/26", "n2"))
+    os.kill(k.wait_role("watch"), signal.SIGKILL)
+    wait_for(lambda: "b2" not in blocks(store), 20)

@@ -182,6 +182,10 @@ static void test_errors(void **state)
 		     "conf:1: bind: \"65536\" is no port (1-65535), nor a range of them");
 	expect_error("bind tcp * 9-8\n",
 		     "conf:1: bind: \"9-8\" is no port (1-65535), nor a range of them");
+	expect_error("leak-grace 0\n",
+		     "conf:1: leak-grace: \"0\" is no number of seconds (1-9999999)");
+	expect_error("reclaim-grace 5m\n",
+		     "conf:1: reclaim-grace: \"5m\" is no number of seconds (1-9999999)");
 	expect_error("health-address 9099\n", "conf:1: health-address: \"9099\" is no ADDR:PORT, "
 					      "[ADDR]:PORT, *:PORT nor off");
 	expect_error("health-address ::1:80\n", "conf:1: health-address: \"::1\" is no IPv4 "
@@ -229,6 +233,8 @@ static void test_print(void **state)
 				   "uplink eth0\n"
 				   "cluster-domain cluster.local\n"
 				   "log-level warn\n"
+				   "leak-grace 5\n"
+				   "reclaim-grace 300\n"
 				   "roles watch agent\n"
 				   "node-ip 192.0.2.1\n"
 				   "service-cidr fd00::/112\n"
@@ -240,7 +246,7 @@ static void test_print(void **state)
 
 	parse_finish(&c, "health-address [::1]:1\nbind tcp * 80\nbind udp fe80::1 1000-2000\n"
 			 "roles agent\nservice-cidr fd00::/112\nnode-ip 192.0.2.1\nlog-level warn\n"
-			 "uplink eth0\nstore dir:/s\nnode n\n");
+			 "leak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
 	config_print(&c, &text);
 	assert_string_equal(text.v, want);
 	config_fini(&c);

@@ -655,6 +655,128 @@ static void vanished_block_is_taken_back(void **state)
 	assert_int_equal(n, 0);
 }
 
+/* Blocks of a Node that is gone: not before the grace period is over in one piece, and not while a
+ * pod of another node has an address in one. */
+static void blocks_of_gone_nodes(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a"), b = sim_host(m, "b");
+
+	sim_pool(m, "10.1.0.0/24", 26);
+	sim_sync(m);
+	assert_int_equal(want(m, b, "b1", "10.1.0.70"), 0);
+	assert_int_equal(want(m, a, "a1", "10.1.0.77"), 0);
+	assert_true(last(m)->borrowed[0]);
+	sim_node_down(m, b);
+	assert_int_equal(sim_control(m), 0);
+	m->now += SIM_NODE_GRACE - 1;
+	assert_int_equal(sim_control(m), 0);
+	sim_node_up(m, b);
+	assert_int_equal(sim_control(m), 0);
+	sim_audit(m);
+	sim_node_down(m, b);
+	m->now += 1;
+	assert_int_equal(sim_control(m), 0); /* it went anew */
+	m->now += SIM_NODE_GRACE - 1;
+	assert_int_equal(sim_control(m), 0);
+	absence_forget(&m->gone); /* the store was out of sight */
+	m->now += 1;
+	assert_int_equal(sim_control(m), 0);
+	m->now += SIM_NODE_GRACE;
+	assert_int_equal(sim_control(m), 0); /* a1 lives there */
+	sim_settle(m);
+	sim_audit(m);
+	assert_int_equal(m->n_leases, 1);
+	sim_drop(m, 0);
+	sim_settle(m);
+	assert_int_equal(sim_control(m), 1);
+	/* Whoever comes back after that begins anew, with no address of before. */
+	sim_node_up(m, b);
+	sim_settle(m);
+	assert_int_equal(want(m, a, "a2", "10.1.0.70"), 0);
+	sim_audit(m);
+}
+
+/* Loans to a Node that is gone come back to the owner. */
+static void loans_of_gone_nodes(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a"), b = sim_host(m, "b");
+
+	sim_pool(m, "10.1.0.0/24", 26);
+	sim_sync(m);
+	assert_int_equal(want(m, b, "b1", "10.1.0.70"), 0);
+	assert_int_equal(want(m, a, "a1", "10.1.0.77"), 0);
+	sim_node_down(m, a);
+	sim_control(m);
+	sim_settle(m);
+	assert_int_equal(want(m, b, "b2", "10.1.0.77"), -EADDRINUSE);
+	m->now += SIM_NODE_GRACE;
+	sim_control(m);
+	sim_settle(m);
+	assert_int_equal(want(m, b, "b3", "10.1.0.77"), 0);
+	sim_audit(m);
+}
+
+/* A node restarts while the store is out of reach, with a view from before it gave a block back:
+ * another may have that block by now. */
+static void view_older_than_what_was_given_back(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a");
+
+	sim_pool(m, "10.1.0.0/24", 26);
+	sim_sync(m);
+	assert_int_equal(want(m, a, "a1", "10.1.0.70"), 0);
+	sim_snapshot(m, a);
+	sim_drop(m, 0);
+	m->now += IPAM_COOLDOWN_MS;
+	ipam_surrender(m->hosts[a].ipam, true);
+	sim_settle(m);
+	assert_int_equal(sim_blocks(m), 0);
+	m->p_outage = 1000;
+	sim_crash(m, a);
+	assert_int_equal(sim_take(m, a, "c", NULL), -EAGAIN);
+	has(m, "older than what this node gave back");
+	/* Also after the journal was written anew, and with the store seen and lost again. */
+	m->p_outage = 0;
+	sim_crash(m, a);
+	sim_settle(m);
+	m->p_outage = 1000;
+	sim_crash(m, a);
+	assert_int_equal(sim_take(m, a, "c", NULL), -EAGAIN);
+	/* A view that is young enough will do. */
+	m->p_outage = 0;
+	sim_crash(m, a);
+	assert_int_equal(sim_take(m, a, "c", NULL), 0);
+	sim_settle(m);
+	sim_snapshot(m, a);
+	m->p_outage = 1000;
+	sim_crash(m, a);
+	assert_int_equal(sim_take(m, a, "d", NULL), 0);
+	sim_audit(m);
+}
+
+static void two_looks_apart(void **state)
+{
+	struct absence x = { .grace = 10 };
+	struct err e;
+
+	assert_int_equal(absence_note(&x, "a", 100, &e), 0);
+	absence_end(&x);
+	assert_false(absence_lasts(&x, "a", 109));
+	assert_int_equal(absence_next(&x, 105), 110);
+	absence_end(&x); /* was there in between */
+	assert_int_equal(absence_note(&x, "a", 109, &e), 0);
+	absence_end(&x);
+	assert_false(absence_lasts(&x, "a", 118));
+	assert_true(absence_lasts(&x, "a", 119));
+	assert_int_equal(absence_next(&x, 119), 0);
+	assert_false(absence_lasts(&x, "b", 200));
+	absence_forget(&x);
+	assert_false(absence_lasts(&x, "a", 200));
+}
+
 static void gc_by_network(void **state)
 {
 	struct sim *m = *state;
@@ -945,6 +1067,10 @@ int main(void)
 		T(cooling_claims_first),
 		T(empty_blocks_go),
 		T(vanished_block_is_taken_back),
+		T(blocks_of_gone_nodes),
+		T(loans_of_gone_nodes),
+		T(view_older_than_what_was_given_back),
+		T(two_looks_apart),
 		T(gc_by_network),
 		T(tunnel_address),
 		T(tunnel_comes_later),

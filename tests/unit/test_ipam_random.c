@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core/ipam: random lives of four nodes in one small pool. Views lag, writes are answered late
- * or never and still happen, nodes are killed with half-written journals. After every operation
- * the oracle of tests/ipam_sim.c compares all leases by brute force; at the end everything must
- * have come back. FAIRLEAD_SEED picks another life. */
+ * or never and still happen, nodes are killed with half-written journals and start with what their
+ * watch had on disk, containers vanish, machines reboot, Nodes are deleted and come back in time or
+ * not. After every operation the oracle of tests/ipam_sim.c compares all leases by brute force; at
+ * the end everything must have come back. FAIRLEAD_SEED picks another life. */
 #include "tests/ipam_sim.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 
 struct tally {
 	unsigned taken, borrowed, dropped, refused, away, crashed;
+	unsigned vanished, collected, reboots, returned, reclaimed;
 };
 
 static struct ipaddr random_addr(struct sim *m, const char *base, unsigned span)
@@ -28,6 +30,56 @@ static struct ipaddr random_addr(struct sim *m, const char *base, unsigned span)
 
 	assert_int_equal(addr_parse(base, &a), 0);
 	return addr_add(&a, sim_random(m) % span);
+}
+
+static size_t living_host(struct sim *m)
+{
+	size_t h = sim_random(m) % NODES;
+
+	return m->hosts[h].down ? (h + 1) % NODES : h;
+}
+
+/* false: its machine is off. */
+static bool drop(struct sim *m, size_t lease)
+{
+	if (m->hosts[m->leases[lease].host].down)
+		return false;
+	sim_drop(m, lease);
+	return true;
+}
+
+/* What befalls machines and containers, and who cleans up behind it. At most one Node is away at
+ * a time, for less or more than the grace period. */
+static void fate(struct sim *m, struct tally *t)
+{
+	size_t h = sim_random(m) % NODES, down = NODES;
+	unsigned what = sim_random(m) % 100;
+
+	for (size_t i = 0; i < NODES; i++)
+		if (m->hosts[i].down)
+			down = i;
+	if (what < 25 && m->n_leases) {
+		size_t l = sim_random(m) % m->n_leases;
+
+		if (m->hosts[m->leases[l].host].down)
+			return;
+		sim_vanish(m, l);
+		t->vanished++;
+	} else if (what < 50) {
+		t->collected += sim_collect(m);
+	} else if (what < 55 && !m->hosts[h].down) {
+		sim_reboot(m, h);
+		t->reboots++;
+	} else if (what < 60 && down == NODES) {
+		sim_node_down(m, h);
+	} else if (what < 64 && down < NODES) {
+		t->returned += !m->hosts[down].reclaimed;
+		sim_node_up(m, down);
+	} else if (what < 85) {
+		t->reclaimed += sim_control(m);
+	} else {
+		sim_snapshot(m, h);
+	}
 }
 
 static void take(struct sim *m, struct tally *t)
@@ -45,7 +97,7 @@ static void take(struct sim *m, struct tally *t)
 		q.at.addrs.v = &fixed;
 		q.at.addrs.n = 1;
 	}
-	r = sim_take(m, sim_random(m) % NODES, name, &q);
+	r = sim_take(m, living_host(m), name, &q);
 	if (r == -ECONNRESET) {
 		t->crashed++;
 	} else if (r == -EAGAIN) {
@@ -65,19 +117,24 @@ static void take(struct sim *m, struct tally *t)
 /* Most pods end, and their addresses and blocks become free for others. */
 static void ebb(struct sim *m, struct tally *t)
 {
-	while (m->n_leases > 3) {
-		sim_drop(m, sim_random(m) % m->n_leases);
-		t->dropped++;
-	}
+	for (size_t i = 0; i < 100 && m->n_leases > 3; i++)
+		t->dropped += drop(m, sim_random(m) % m->n_leases);
 	m->now += 40000;
 }
 
 static void all_comes_back(struct sim *m)
 {
+	for (size_t i = 0; i < m->n_hosts; i++)
+		if (m->hosts[i].down)
+			sim_node_up(m, i);
 	while (m->n_leases)
 		sim_drop(m, m->n_leases - 1);
 	m->p_unknown = m->p_stale = m->p_crash = 0;
-	m->now += 2 * 60000;
+	for (int i = 0; i < 2; i++) {
+		sim_collect(m);
+		m->now += 2 * 60000;
+	}
+	sim_collect(m);
 	sim_settle(m);
 	for (size_t i = 0; i < m->n_hosts; i++) {
 		size_t n;
@@ -114,6 +171,7 @@ static void life(uint64_t seed, int mode)
 	m.p_unknown = 60;
 	m.p_stale = 300;
 	m.p_crash = 30;
+	m.p_outage = 400;
 	for (int i = 0; i < OPERATIONS; i++) {
 		unsigned what = sim_random(&m) % 1000;
 
@@ -121,9 +179,10 @@ static void life(uint64_t seed, int mode)
 		m.now += (int64_t)(sim_random(&m) % 3000);
 		if (what < 500) {
 			take(&m, &t);
-		} else if (what < 750 && m.n_leases) {
-			sim_drop(&m, sim_random(&m) % m.n_leases);
-			t.dropped++;
+		} else if (what < 700 && m.n_leases) {
+			t.dropped += drop(&m, sim_random(&m) % m.n_leases);
+		} else if (what < 750) {
+			fate(&m, &t);
 		} else if (what < 780) {
 			sim_crash(&m, sim_random(&m) % NODES);
 			t.crashed++;
@@ -137,12 +196,15 @@ static void life(uint64_t seed, int mode)
 		sim_audit(&m);
 	}
 	print_message("seed %llu: %u taken (%u borrowed), %u dropped, %u refused, %u times away, "
-		      "%u crashes\n",
+		      "%u crashes, %u of them without a store, %u vanished, %u collected, "
+		      "%u reboots, %u Nodes back in time, %u blocks reclaimed\n",
 		      (unsigned long long)seed, t.taken, t.borrowed, t.dropped, t.refused, t.away,
-		      t.crashed);
+		      t.crashed, m.n_outages, t.vanished, t.collected, t.reboots, t.returned,
+		      t.reclaimed);
 	/* A life in which these never happen proves nothing. */
 	assert_true(t.taken > 2000 && t.borrowed > 100 && t.refused > 100 && t.away > 20 &&
-		    t.crashed > 200);
+		    t.crashed > 200 && m.n_outages > 50 && t.collected > 20 && t.reboots > 5 &&
+		    t.returned > 1 && t.reclaimed > 3);
 	all_comes_back(&m);
 	sim_fini(&m);
 }

@@ -117,6 +117,8 @@ static int apply_boot(struct ipam *s, const struct journal_entry *j, struct err 
 	}
 	free(s->boot);
 	s->boot = boot;
+	if (j->rev)
+		s->noted = (uint64_t)j->rev;
 	if ((uint64_t)j->id > s->next_id)
 		s->next_id = (uint64_t)j->id;
 	return 0;
@@ -204,6 +206,7 @@ int ipam_boot(struct ipam *s, const char *boot_id, const struct ipam_turn *t, st
 	struct journal_entry j = { .op = JOURNAL_BOOT,
 				   .time = t->now,
 				   .id = (int64_t)s->next_id,
+				   .rev = (int64_t)s->floor,
 				   .node = s->node,
 				   .boot = boot_id };
 
@@ -293,6 +296,7 @@ int ipam_replay(struct ipam *s, const void *p, size_t n, size_t *good, struct er
 	arena_fini(&a);
 	if (rc)
 		return rc;
+	s->floor = s->last_life = s->noted;
 	s->end = r.end;
 	*good = r.end.seq ? r.pos : 0;
 	return 0;
@@ -391,11 +395,14 @@ int ipam_snapshot(struct ipam *s, int64_t now, struct buf *out, struct err *e)
 	}
 	/* The file gets its name only when all of it is on disk: the last entry says so. */
 	last.id = (int64_t)s->next_id;
+	last.rev = (int64_t)s->floor;
 	end.durable = end.seq;
 	if (!r)
 		r = journal_put(out, &end, &last, e);
-	if (!r)
+	if (!r) {
 		s->end = end;
+		s->noted = s->floor;
+	}
 	return r;
 }
 

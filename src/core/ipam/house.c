@@ -368,6 +368,12 @@ static void forget_writes(const struct keeping *k)
 	}
 }
 
+/* What was given up, or taken from us, is in no view before this one. */
+static int note_floor(const struct keeping *k)
+{
+	return k->s->floor != k->s->noted ? ipam_boot(k->s, k->s->boot, k->t, k->e) : 0;
+}
+
 static int keep_blocks(const struct keeping *k)
 {
 	struct ipam *s = k->s;
@@ -399,7 +405,8 @@ int ipam_housekeep(struct ipam *s, const struct ipam_turn *t, struct ipam_answer
 
 	if (s->known) {
 		forget_writes(&k);
-		if (s->live)
+		r = note_floor(&k);
+		if (!r && s->live)
 			r = end_loans(&k);
 		if (!r)
 			r = keep_blocks(&k);

@@ -86,7 +86,9 @@ void ipam_free(struct ipam *s);
 
 /* Takes over what the store says; copies what it needs. `revision` is that of the last
  * REC_SYNC. `live`: the view is complete and current, not a stale snapshot; only then is
- * anything given back because the store does not have it. */
+ * anything given back because the store does not have it. From a view that is older than the
+ * last block or loan that this node gave up, in this life or the one of the journal, nothing is
+ * given out: it may show as ours what is another's by now. */
 int ipam_sync(struct ipam *s, const struct cluster *c, uint64_t revision, bool live, struct err *e);
 
 /* Replays a journal into a fresh state. `*good` is the length of the intact part: the caller

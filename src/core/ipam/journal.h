@@ -18,7 +18,7 @@
 
 enum journal_op {
 	JOURNAL_NONE,
-	JOURNAL_BOOT,   /* node, boot; id: the next attachment's */
+	JOURNAL_BOOT,   /* node, boot; id: the next attachment's; rev: struct ipam's floor */
 	JOURNAL_TAKE,   /* at */
 	JOURNAL_DYING,  /* id, ifindex */
 	JOURNAL_FREE,   /* id */

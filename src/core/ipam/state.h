@@ -86,6 +86,10 @@ struct ipam {
 	size_t n_reserved;
 	uint64_t revision;
 	bool known, live;
+	bool met; /* there was a live view in this life */
+	/* A view that is older than `floor` may show blocks as ours that are ours no more; that it
+	 * is noted in the journal up to `noted`; the last life's is what a stale view is held to. */
+	uint64_t floor, noted, last_life;
 	struct store_write **writes; /* at most one per block */
 	size_t n_writes;
 

@@ -373,7 +373,11 @@ static int check_request(const struct ipam *s, const struct ipam_request *q, str
 			if (addr_eq(&at->addrs.v[i], &at->addrs.v[n]))
 				return err_set(e, -EINVAL, "one address is requested twice");
 	if (!s->known)
-		return err_set(e, -EAGAIN, "the store was not read yet");
+		return err_set(e, -EAGAIN, "%s",
+			       s->revision
+				       ? "the store is out of reach, and what is known of it is "
+					 "older than what this node gave back"
+				       : "the store was not read yet");
 	return 0;
 }
 

@@ -248,6 +248,12 @@ static int view_put(struct ipam *s, const struct store_write *w, struct err *e)
 	return 0;
 }
 
+static void raise_floor(struct ipam *s, uint64_t rev)
+{
+	if (rev > s->floor)
+		s->floor = rev;
+}
+
 int ipam_outcome(struct ipam *s, const struct ipam_action *a, int code, uint64_t rev, int64_t now,
 		 struct err *e)
 {
@@ -262,6 +268,8 @@ int ipam_outcome(struct ipam *s, const struct ipam_action *a, int code, uint64_t
 	case 0:
 		w->state = WRITE_DONE;
 		w->rev = rev;
+		if (w->gives_up)
+			raise_floor(s, rev);
 		if (w->type != IPAM_DELETE)
 			return view_put(s, w, e);
 		view_remove(s, &w->block.spec.cidr);
@@ -269,6 +277,7 @@ int ipam_outcome(struct ipam *s, const struct ipam_action *a, int code, uint64_t
 	case -ENOENT:
 		/* Somebody deleted it. A view that is behind must not bring it back. */
 		view_remove(s, &w->block.spec.cidr);
+		raise_floor(s, s->revision + 1);
 		w->type = IPAM_DELETE;
 		w->state = WRITE_UNKNOWN;
 		return 0;
@@ -411,7 +420,32 @@ static int replay_writes(struct ipam *s, struct err *e)
 	return 0;
 }
 
-int ipam_sync(struct ipam *s, const struct cluster *c, uint64_t revision, bool live, struct err *e)
+/* The blocks that are ours in the view; in `a`. */
+static size_t own_cidrs(const struct ipam *s, struct arena *a, struct prefix **v)
+{
+	size_t n = 0;
+
+	*v = arena_array(a, s->n_blocks, sizeof(**v));
+	for (size_t i = 0; *v && i < s->n_blocks; i++)
+		if (s->blocks[i].own)
+			(*v)[n++] = s->blocks[i].b.spec.cidr;
+	return n;
+}
+
+/* Does the view show less as ours than the one before? */
+static bool is_less(const struct ipam *s, const struct prefix *was, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct view_block *b = block_at(s, &was[i].addr);
+
+		if (!b || !b->own)
+			return true;
+	}
+	return false;
+}
+
+static int take_view(struct ipam *s, const struct cluster *c, uint64_t revision, bool live,
+		     struct err *e)
 {
 	const struct object *node = cluster_get(c, KIND_NODE, NULL, s->node);
 	const struct strmap none = { 0 };
@@ -424,9 +458,32 @@ int ipam_sync(struct ipam *s, const struct cluster *c, uint64_t revision, bool l
 		return err_set(e, -ENOMEM, "no memory for the store's blocks");
 	s->revision = revision;
 	s->live = live;
-	if (replay_writes(s, e))
-		return -ENOMEM;
-	s->known = true;
+	return replay_writes(s, e);
+}
+
+int ipam_sync(struct ipam *s, const struct cluster *c, uint64_t revision, bool live, struct err *e)
+{
+	struct prefix *was;
+	struct arena a;
+	size_t n;
+	int r;
+
+	arena_init(&a, 0);
+	n = own_cidrs(s, &a, &was);
+	r = a.failed ? err_set(e, -ENOMEM, "no memory for the store's blocks")
+		     : take_view(s, c, revision, live, e);
+	if (!r && live && !s->met)
+		s->floor = revision; /* also where the store was set back to an older state */
+	else if (!r && live && is_less(s, was, n))
+		raise_floor(s, revision);
+	arena_fini(&a);
+	if (r)
+		return r;
+	if (live) {
+		s->met = true;
+		s->last_life = 0;
+	}
+	s->known = revision >= s->last_life;
 	slots_prune(s);
 	return 0;
 }

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the leading controller does about blocks of Nodes that are gone (core/ipam/reclaim.h).
+ *
+ * Every controller looks, so that a new leader need not begin to count; only the leader writes. A
+ * look is made after each sync that changed something and when somebody's grace period ends, and
+ * not while writes of the last one are unanswered. What was seen is forgotten whenever watch or the
+ * store was out of reach, or not whole: a Node may have come and gone meanwhile. */
+#include "core/ipam/reclaim.h"
+#include "daemon/controller.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define LOOK_AFTER_S 0.1 /* changes this close together make one look */
+#define RETRY_S      1.
+
+struct blocks {
+	struct controller *c;
+	struct absence gone;
+	ev_timer timer;
+	unsigned in_flight;
+	uint64_t n_taken, n_failed;
+};
+
+static void look_in(struct blocks *b, double seconds)
+{
+	struct ev_loop *loop = b->c->role->loop;
+
+	if (ev_is_active(&b->timer) && ev_timer_remaining(loop, &b->timer) <= seconds)
+		return;
+	ev_timer_stop(loop, &b->timer);
+	ev_timer_set(&b->timer, seconds, 0.);
+	ev_timer_start(loop, &b->timer);
+}
+
+static void on_written(void *arg, const struct rec_written *a)
+{
+	struct blocks *b = arg;
+
+	b->in_flight--;
+	b->n_taken += !a->code;
+	if (!a->code || a->code == -ESTALE || a->code == -ENOENT)
+		return; /* somebody was faster: what is there then comes with a sync */
+	b->n_failed++;
+	if (a->code != -EPIPE)
+		log_warn("%s", a->text ? a->text : "a block could not be taken");
+	look_in(b, RETRY_S);
+}
+
+static void write_one(struct blocks *b, const struct ipam_action *x)
+{
+	struct rec_write w = { .kind = KIND_IPBLOCK,
+			       .op = x->type == IPAM_DELETE ? WRITE_DELETE : WRITE_UPDATE,
+			       .expect = (int64_t)x->rev,
+			       .name = x->block.meta.name };
+	struct err e;
+
+	log_info("block %s of node %s: %s", w.name, x->block.spec.node, x->why);
+	if (mirror_write(b->c->mirror, &w, x->type == IPAM_DELETE ? NULL : &x->block, on_written, b,
+			 &e)) {
+		log_warn("block %s: %s", w.name, e.text);
+		look_in(b, RETRY_S);
+		return;
+	}
+	b->in_flight++;
+}
+
+static int look(struct blocks *b, struct arena *a, struct err *e)
+{
+	int64_t now = (int64_t)(clock_boot_ns() / 1000000);
+	struct reclaim_plan plan;
+	int rc = reclaim_look(&b->gone, mirror_cluster(b->c->mirror), now, a, &plan, e);
+
+	if (rc)
+		return rc;
+	if (controller_leads(b->c))
+		for (uint32_t i = 0; i < plan.writes.n; i++)
+			write_one(b, &plan.writes.v[i]);
+	else if (plan.writes.n)
+		look_in(b, RETRY_S); /* the leader may be gone */
+	if (plan.next)
+		look_in(b, (double)(plan.next - now) / 1000. + 0.001);
+	return 0;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct blocks *b = t->data;
+	struct arena a;
+	struct err e;
+
+	(void)loop;
+	(void)events;
+	if (b->in_flight || !mirror_current(b->c->mirror) || mirror_incomplete(b->c->mirror))
+		return; /* an answer or a sync brings us back */
+	arena_init(&a, 0);
+	if (look(b, &a, &e)) {
+		log_error("blocks of nodes that are gone: %s", e.text);
+		look_in(b, RETRY_S);
+	}
+	arena_fini(&a);
+}
+
+void blocks_blind(struct controller *c)
+{
+	absence_forget(&c->blocks->gone);
+	ev_timer_stop(c->role->loop, &c->blocks->timer);
+}
+
+void blocks_synced(struct controller *c, const struct rec_sync *s)
+{
+	if (!s->in_sync || s->stale || s->incomplete)
+		blocks_blind(c);
+	else
+		look_in(c->blocks, LOOK_AFTER_S);
+}
+
+void blocks_report(struct controller *c)
+{
+	report_value(&c->report, "fairlead_controller_blocks_reclaimed_total", "counter",
+		     "Writes that took blocks or loans from Nodes that are gone, by result.",
+		     "result", "ok", c->blocks->n_taken);
+	report_value(&c->report, "fairlead_controller_blocks_reclaimed_total", "counter",
+		     "Writes that took blocks or loans from Nodes that are gone, by result.",
+		     "result", "failed", c->blocks->n_failed);
+}
+
+int blocks_open(struct controller *c, struct err *e)
+{
+	struct blocks *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return err_set(e, -ENOMEM, "no memory");
+	b->c = c;
+	b->gone.grace = 1000 * (int64_t)c->role->cfg.reclaim_grace;
+	ev_timer_init(&b->timer, on_timer, 0., 0.);
+	b->timer.data = b;
+	c->blocks = b;
+	return 0;
+}
+
+void blocks_close(struct controller *c)
+{
+	if (!c->blocks)
+		return;
+	ev_timer_stop(c->role->loop, &c->blocks->timer);
+	absence_forget(&c->blocks->gone);
+	free(c->blocks);
+	c->blocks = NULL;
+}
