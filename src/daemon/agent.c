@@ -8,6 +8,7 @@
 #include "daemon/agent.h"
 #include "daemon/agent_cni.h"
 #include "daemon/agent_ctl.h"
+#include "daemon/agent_gc.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -72,8 +73,8 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open, agent_kernel_open, agent_nft_open,    agent_ipam_open,
-		agent_plan_open,  agent_reap_open,   agent_report_open,
+		agent_store_open, agent_kernel_open, agent_nft_open, agent_ipam_open,
+		agent_plan_open,  agent_reap_open,   agent_gc_open,  agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -87,9 +88,12 @@ static int start(struct role *r, struct err *e)
 	/* What the journal tells is in force before anybody can ask for more; and what others made
 	 * is known before anything is changed. */
 	agent_kernel_look(a);
+	agent_gc_boot(a);
+	agent_ipam_note_boot(a);
 	agent_pod_restore(a);
 	agent_plan_start(a);
 	agent_kernel_start(a);
+	agent_gc_start(a);
 	rc = agent_nft_start(a, e);
 	if (!rc)
 		rc = agent_cni_open(a, e);
@@ -118,6 +122,7 @@ static void stop(struct role *r)
 	agent_cni_close(a);
 	agent_store_close(a);
 	agent_report_close(a);
+	agent_gc_close(a);
 	agent_reap_close(a);
 	agent_plan_close(a);
 	agent_ipam_close(a);

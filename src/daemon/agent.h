@@ -9,6 +9,7 @@
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
  *   reap     links of pods that are gone
+ *   gc       attachments whose container ended without a word
  *   ctl      questions of fairlead
  *   report   NodeState, WorkloadEndpoints and metrics */
 #pragma once
@@ -24,6 +25,7 @@ struct agent {
 	struct agent_ipam *ipam;
 	struct agent_cni *cni;
 	struct agent_reap *reap;
+	struct agent_gc *gc;
 	struct agent_ctl *ctl;
 	struct agent_report *report;
 };

@@ -103,6 +103,8 @@ static enum cni_code ipam_code(int rc)
 		return CNI_ERR_NO_ADDRESS;
 	case -EINVAL:
 		return CNI_ERR_CONFIG;
+	case -EIO:
+		return CNI_ERR_IO;
 	case -EAGAIN:
 	case -EPIPE:
 		return CNI_ERR_TRY_LATER;

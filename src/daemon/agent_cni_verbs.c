@@ -33,7 +33,7 @@ static void done(struct cni_call *c)
 	cni_answer(c, &(struct cni_reply){ .code = CNI_OK });
 }
 
-/* ---- DEL: always succeeds but where the journal cannot be written */
+/* ---- DEL: always succeeds, as far as we can say */
 
 void cni_del(struct cni_call *c)
 {
@@ -185,6 +185,9 @@ static enum cni_code judge(struct cni_call *c, const char **msg, struct err *e)
 
 	*msg = "the store was not in sync yet";
 	if (!agent_store_known(a))
+		return CNI_ERR_UNAVAILABLE;
+	*msg = agent_ipam_trouble(a);
+	if (*msg)
 		return CNI_ERR_UNAVAILABLE;
 	*msg = e->text;
 	if (ipam_usage(agent_ipam_book(a), agent_now_ms(a), &c->arena, &blocks, &n_blocks, e))

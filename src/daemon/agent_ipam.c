@@ -26,7 +26,9 @@ struct agent_ipam {
 	struct buf pending; /* journal bytes of the call in progress */
 	bool lost;          /* there was no journal, or it was damaged */
 	bool rebuilt;       /* the kernel was asked for what a lost one held */
+	bool heard;         /* … and may be, as the store was heard */
 	bool torn;          /* the file does not go on where the book does: no append */
+	struct err trouble; /* why it is */
 	ev_timer house;
 };
 
@@ -60,6 +62,12 @@ static int rewrite(struct agent_ipam *m, struct err *e)
 	}
 	/* A snapshot counts anew: what is appended to another file would be taken for its torn
 	 * tail by the next replay, and be lost. */
+	if (m->torn && !rc)
+		log_info("%s: is whole again", m->path);
+	if (rc && !m->torn)
+		log_error("%s; no address is given out until it can be written", e->text);
+	if (rc)
+		m->trouble = *e;
 	m->torn = rc != 0;
 	buf_fini(&b);
 	return rc;
@@ -80,17 +88,28 @@ static int commit(struct agent_ipam *m, uint64_t id, struct err *e)
 	buf_clear(&m->pending);
 	if (rc) {
 		ipam_undo(m->book, id);
-		if (!torn && rewrite(m, &again))
-			log_error("%s: %s", m->path, again.text);
-		return rc;
+		if (!torn)
+			rewrite(m, &again);
+		/* Whatever the disk says, to the caller it is one thing; -ENOSPC is of addresses. */
+		e->code = -EIO;
+		return -EIO;
 	}
 	if (!n || torn)
 		return 0;
 	ipam_synced(m->book);
 	m->size += n;
-	if (ipam_compact_due(m->book, m->size) && rewrite(m, &again))
-		log_error("%s: %s", m->path, again.text);
+	if (ipam_compact_due(m->book, m->size))
+		rewrite(m, &again);
 	return 0;
+}
+
+/* See agent_ipam_dying(). */
+static void commit_end(struct agent_ipam *m)
+{
+	struct err e;
+
+	if (commit(m, 0, &e))
+		log_debug("%s: %s", m->path, e.text);
 }
 
 static struct ipam_turn turn(struct agent_ipam *m, struct arena *ar)
@@ -232,7 +251,9 @@ int agent_ipam_dying(struct agent *a, uint64_t id, int64_t ifindex, struct err *
 	struct ipam_turn t = turn(m, NULL);
 	int rc = ipam_dying(m->book, id, ifindex, &t, e);
 
-	return rc ? rc : commit(m, 0, e);
+	if (!rc)
+		commit_end(m);
+	return rc;
 }
 
 int agent_ipam_release(struct agent *a, uint64_t id, struct err *e)
@@ -242,7 +263,7 @@ int agent_ipam_release(struct agent *a, uint64_t id, struct err *e)
 	int rc = ipam_release(m->book, id, &t, e);
 
 	if (!rc)
-		rc = commit(m, 0, e);
+		commit_end(m);
 	ev_feed_event(a->role->loop, &m->house, EV_TIMER);
 	return rc;
 }
@@ -265,14 +286,29 @@ int agent_ipam_adopt_one(struct agent *a, const struct ipam_attachment *at, stru
 
 /* ---- background */
 
+/* Until the kernel could be asked, nothing is given out. */
+static void rebuild(struct agent_ipam *m)
+{
+	struct err e;
+
+	if (agent_rebuild(m->agent, &e)) {
+		log_error("the lost journal is not rebuilt yet: %s", e.text);
+		return;
+	}
+	m->rebuilt = true;
+	agent_wake(m->agent);
+}
+
 static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct agent_ipam *m = w->data;
 	struct agent *a = m->agent;
 	struct err why;
 
-	if (m->torn && !rewrite(m, &why))
-		log_info("%s: is whole again", m->path);
+	if (m->torn && rewrite(m, &why))
+		return;
+	if (is_blank(m) && m->heard)
+		rebuild(m);
 	if (is_blank(m))
 		return; /* its blocks only look empty */
 	for (int i = 0; i < HOUSE_MAX && agent_store_live(a); i++) {
@@ -312,11 +348,11 @@ int agent_ipam_sync(struct agent *a, struct err *e)
 
 void agent_ipam_adopt(struct agent *a)
 {
-	if (a->ipam->rebuilt)
+	if (a->ipam->heard)
 		return;
-	if (a->ipam->lost)
-		agent_rebuild(a);
-	a->ipam->rebuilt = true;
+	a->ipam->heard = true;
+	if (is_blank(a->ipam))
+		rebuild(a->ipam);
 	ev_feed_event(a->role->loop, &a->ipam->house, EV_TIMER);
 }
 
@@ -370,24 +406,62 @@ static int replay(struct agent_ipam *m, struct err *e)
 	if (!rc && good < b.n) {
 		log_warn("%s: torn at byte %zu of %zu; the rest was never answered for", m->path,
 			 good, b.n);
-		if (truncate(m->path, (off_t)good))
-			rc = err_sys(e, -errno, "%s", m->path);
+		if (truncate(m->path, (off_t)good)) {
+			err_sys(&m->trouble, -errno, "%s", m->path);
+			m->torn = true;
+		}
 	}
 	m->size = good;
 	buf_fini(&b);
 	return rc;
 }
 
-/* Remembers this boot in the journal: what was before it has no link any more. */
-static int note_boot(struct agent_ipam *m, struct err *e)
+static int boot_id(char id[64], struct err *e)
 {
+	return sysctl_read("kernel/random/boot_id", id, 64, e);
+}
+
+bool agent_ipam_other_boot(const struct agent *a)
+{
+	const char *was = ipam_boot_id(a->ipam->book);
+	char id[64];
+	struct err e;
+
+	return was && *was && !boot_id(id, &e) && strcmp(was, id) != 0;
+}
+
+void agent_ipam_note_boot(struct agent *a)
+{
+	struct agent_ipam *m = a->ipam;
 	struct ipam_turn t = turn(m, NULL);
 	char id[64];
-	int rc = sysctl_read("kernel/random/boot_id", id, sizeof(id), e);
+	struct err e;
+	int rc = boot_id(id, &e);
 
 	if (!rc)
-		rc = ipam_boot(m->book, id, &t, e);
-	return rc ? rc : commit(m, 0, e);
+		rc = ipam_boot(m->book, id, &t, &e);
+	if (rc)
+		log_error("boot: %s", e.text);
+	else
+		commit_end(m);
+}
+
+const char *agent_ipam_trouble(const struct agent *a)
+{
+	return a->ipam->torn ? a->ipam->trouble.text : NULL;
+}
+
+/* A disk that cannot be written to now does not keep the node's network from being restored. */
+static void open_journal(struct agent_ipam *m)
+{
+	struct err e;
+
+	m->fd = file_open_append(m->path, 0600, &e);
+	if (m->fd >= 0)
+		return;
+	log_error("%s; no address is given out until it can be written", e.text);
+	m->trouble = e;
+	m->torn = true;
 }
 
 int agent_ipam_open(struct agent *a, struct err *e)
@@ -420,13 +494,9 @@ int agent_ipam_open(struct agent *a, struct err *e)
 	rc = replay(m, e);
 	if (rc)
 		return rc;
-	m->fd = file_open_append(m->path, 0600, e);
-	if (m->fd < 0)
-		return m->fd;
-	rc = note_boot(m, e);
-	if (!rc)
-		ev_timer_start(a->role->loop, &m->house);
-	return rc;
+	open_journal(m);
+	ev_timer_start(a->role->loop, &m->house);
+	return 0;
 }
 
 void agent_ipam_close(struct agent *a)

@@ -16,6 +16,12 @@ int agent_ipam_open(struct agent *a, struct err *e);
 void agent_ipam_close(struct agent *a);
 const struct ipam *agent_ipam_book(const struct agent *a);
 
+/* Was the journal written in another boot of the machine? Notes this one. */
+bool agent_ipam_other_boot(const struct agent *a);
+void agent_ipam_note_boot(struct agent *a);
+/* Why the journal cannot be written, or NULL. */
+const char *agent_ipam_trouble(const struct agent *a);
+
 /* Tells the book what the store says now. */
 int agent_ipam_sync(struct agent *a, struct err *e);
 /* When the store was heard, in sync or stale: takes over what a lost journal held, once. */
@@ -30,6 +36,8 @@ bool agent_ipam_keeps_link(const struct agent *a, const char *hostif);
 int agent_ipam_take(struct agent *a, const struct ipam_request *q, struct arena *ar,
 		    struct ipam_answer *out, struct err *e);
 void agent_ipam_cancel(struct agent *a, const struct ipam_request *q);
+/* An end that cannot be written is an end all the same: nothing is given out before the journal is
+ * written anew, and whoever reads the old one takes the address for used. */
 int agent_ipam_dying(struct agent *a, uint64_t id, int64_t ifindex, struct err *e);
 int agent_ipam_release(struct agent *a, uint64_t id, struct err *e);
 int agent_ipam_adopt_one(struct agent *a, const struct ipam_attachment *at, struct err *e);

@@ -456,14 +456,18 @@ int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, 
 
 /* ---- after a restart */
 
-static bool finished(struct agent *a, const struct ipam_attachment *at)
+enum link_is { LINK_FINISHED, LINK_UNFINISHED, LINK_GONE };
+
+static enum link_is look_at(struct agent *a, const struct ipam_attachment *at)
 {
 	char alias[LINK_ALIAS];
 	struct err e;
 	int rc = link_get_alias(agent_kernel_nl(a), at->hostif, alias, &e);
 
-	/* Only a kernel that says so makes a link gone; no memory at that moment does not. */
-	return rc ? rc != -ENODEV : alias[0] != 0;
+	if (rc == -ENODEV)
+		return LINK_GONE;
+	/* Only a kernel that says so makes a link unfinished; no memory at that moment does not. */
+	return rc || alias[0] ? LINK_FINISHED : LINK_UNFINISHED;
 }
 
 static void restore_one(struct agent *a, const struct ipam_attachment *at)
@@ -472,14 +476,19 @@ static void restore_one(struct agent *a, const struct ipam_attachment *at)
 
 	if (at->ipam_only || agent_ipam_is_gateway(at))
 		return;
-	if (finished(a, at)) {
+	switch (look_at(a, at)) {
+	case LINK_FINISHED:
 		agent_nft_expect(a, at);
 		if (agent_plan_pod(a, at, false, &e))
 			log_error("link %s: %s", at->hostif, e.text);
 		return;
+	case LINK_GONE:
+		return; /* agent_gc.c: not at one look */
+	case LINK_UNFINISHED:
+		break;
 	}
-	log_warn("container %s, %s: its ADD did not come to an end, or its link is gone; undone",
-		 at->container, at->ifname);
+	log_warn("container %s, %s: its ADD did not come to an end; undone", at->container,
+		 at->ifname);
 	if (agent_pod_del(a, at, -1, &e))
 		log_error("container %s, %s: %s", at->container, at->ifname, e.text);
 }

@@ -11,6 +11,7 @@
 #include "daemon/agent_link.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
+#include "daemon/agent_store.h"
 #include "sys/rtnl.h"
 
 #include <stdio.h>
@@ -122,7 +123,7 @@ static void take_over_pods(struct agent *a)
 	agent_bridge_restore(a);
 	v = ipam_all(agent_ipam_book(a), &n);
 	for (size_t i = 0; i < n; i++) {
-		if (agent_ipam_is_gateway(v[i]))
+		if (agent_ipam_is_gateway(v[i]) || v[i]->ipam_only)
 			continue;
 		agent_nft_expect(a, v[i]);
 		if (agent_plan_pod(a, v[i], false, &e))
@@ -130,18 +131,65 @@ static void take_over_pods(struct agent *a)
 	}
 }
 
-void agent_rebuild(struct agent *a)
+static bool is_known(const struct agent *a, const struct pod *p)
 {
-	struct klist have = { 0 };
-	unsigned pods = 0;
+	for (uint32_t i = 0; i < p->status.podIPs.n; i++)
+		if (ipam_find_addr(agent_ipam_book(a), &p->status.podIPs.v[i].ip))
+			return true;
+	return false;
+}
+
+/* The addresses of a Pod of this node that the kernel did not show, under a name of our own: its
+ * container's id is lost. */
+static bool rebuild_pod(struct agent *a, const struct object *o)
+{
+	const struct pod *p = o->body;
+	struct found f = { 0 };
 	struct err e;
 
-	if (rtnl_dump(agent_kernel_nl(a),
-		      RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH),
-		      &have, &e)) {
-		log_error("the lost journal is not rebuilt: %s", e.text);
-		return;
-	}
+	if (!p->spec.nodeName || strcmp(p->spec.nodeName, a->role->cfg.node) != 0 ||
+	    p->spec.hostNetwork || p->status.phase == POD_SUCCEEDED ||
+	    p->status.phase == POD_FAILED || is_known(a, p))
+		return false;
+	for (uint32_t i = 0; i < p->status.podIPs.n; i++)
+		add_ip(&f, &p->status.podIPs.v[i].ip);
+	snprintf(f.alias, sizeof(f.alias), "%.63s_%.150s",
+		 o->meta->namespace ? o->meta->namespace : "default", o->meta->name);
+	f.at.network = "recovered";
+	f.at.container = f.alias;
+	f.at.ifname = "eth0";
+	f.at.ipam_only = 1;
+	f.at.pod_namespace = o->meta->namespace;
+	f.at.pod_name = o->meta->name;
+	f.at.pod_uid = o->meta->uid;
+	f.at.addrs.v = f.ips;
+	if (!f.at.addrs.n || agent_ipam_adopt_one(a, &f.at, &e))
+		return false;
+	return true;
+}
+
+static unsigned rebuild_from_store(struct agent *a)
+{
+	size_t n;
+	const struct object *const *v = cluster_all(agent_store_cluster(a), KIND_POD, &n);
+	unsigned pods = 0;
+
+	for (size_t i = 0; i < n; i++)
+		pods += rebuild_pod(a, v[i]);
+	return pods;
+}
+
+int agent_rebuild(struct agent *a, struct err *e)
+{
+	struct klist have = { 0 };
+	unsigned pods = 0, held;
+	struct err none;
+	int rc = rtnl_dump(agent_kernel_nl(a),
+			   RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH),
+			   &have, e);
+
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < have.n; i++) {
 		const struct klink *l = &have.v[i].link;
 		struct found f = { 0 };
@@ -150,13 +198,17 @@ void agent_rebuild(struct agent *a)
 		    !agent_is_host_link(l->name))
 			continue;
 		pods += rebuild_one(a, &have, l);
-		if (l->master[0] && !link_get_alias(agent_kernel_nl(a), l->name, f.alias, &e) &&
+		if (l->master[0] && !link_get_alias(agent_kernel_nl(a), l->name, f.alias, &none) &&
 		    read_alias(&f))
 			rebuild_gateways(a, &have, l->master, f.at.network);
 	}
 	klist_fini(&have);
-	if (pods) {
-		log_warn("the journal was lost: %u pods rebuilt from the kernel", pods);
+	held = rebuild_from_store(a);
+	if (pods || held)
+		log_warn("the journal was lost: %u pods rebuilt from the kernel, addresses of %u "
+			 "more held because the store has them",
+			 pods, held);
+	if (pods)
 		take_over_pods(a);
-	}
+	return 0;
 }

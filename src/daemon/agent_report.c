@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_report: see agent_report.h. */
 #include "daemon/agent_report.h"
+#include "daemon/agent_gc.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -357,6 +358,19 @@ static void fill_ipam(struct report *m, struct agent *a)
 		     used);
 }
 
+static void fill_gc(struct report *m, const struct agent *a)
+{
+	static const char name[] = "fairlead_gc_released_total";
+	static const char help[] = "attachments released without a DEL, by why";
+	struct agent_gc_stats s = agent_gc_stats(a);
+
+	put(m, name, help, "reason", "boot", s.boot);
+	put(m, name, help, "reason", "link", s.link);
+	put(m, name, help, "reason", "pod", s.pod);
+	report_value(m, "fairlead_gc_suspects", "gauge", "attachments missing at the last look",
+		     NULL, NULL, s.suspects);
+}
+
 static void fill(struct report *m, void *arg)
 {
 	struct agent *a = arg;
@@ -364,6 +378,7 @@ static void fill(struct report *m, void *arg)
 	fill_cni(m, a->report);
 	fill_kernel(m, a);
 	fill_ipam(m, a);
+	fill_gc(m, a);
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,
 		     (uint64_t)agent_store_observed(a));

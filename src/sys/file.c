@@ -269,6 +269,8 @@ int file_lock(const char *path, unsigned wait_ms, struct err *e)
 	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	unsigned pause = 1;
 
+	if (fd < 0 && errno == EROFS)
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, -errno, "%s: lock", path);
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {

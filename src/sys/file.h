@@ -29,8 +29,8 @@ int file_remove(const char *path, struct err *e);
 int file_open_append(const char *path, mode_t mode, struct err *e);
 int file_append(int fd, const void *p, size_t n, struct err *e);
 
-/* Takes the exclusive flock of `path` (made if missing) and returns the descriptor that holds
- * it; -EWOULDBLOCK, with the holder's pid in the text, when somebody else still does after
+/* Takes the exclusive flock of `path` (made if missing; on a read-only disk it must be there) and
+ * returns the descriptor that holds it; -EWOULDBLOCK, with the holder's pid in the text, when somebody else still does after
  * `wait_ms`. close() lets go. Waiting is asking again every few milliseconds, which a holder that
  * takes the lock again at once would never let succeed: it should pause for FILE_LOCK_YIELD_MS
  * after close() where somebody waits. */
