@@ -73,6 +73,12 @@ static int rewrite(struct agent_ipam *m, struct err *e)
 	return rc;
 }
 
+/* Pods of a lost journal may live behind links: their addresses look free until then. */
+static bool is_blank(const struct agent_ipam *m)
+{
+	return m->lost && !m->rebuilt;
+}
+
 /* The bytes of this turn are on disk when it returns 0; `id` is forgotten otherwise. */
 static int commit(struct agent_ipam *m, uint64_t id, struct err *e)
 {
@@ -81,6 +87,12 @@ static int commit(struct agent_ipam *m, uint64_t id, struct err *e)
 	bool torn = m->torn;
 	int rc = 0;
 
+	/* A journal that holds less than what lives would be believed after a crash: it stays
+	 * empty until it is written as a whole. */
+	if (is_blank(m)) {
+		buf_clear(&m->pending);
+		return 0;
+	}
 	if (m->pending.failed)
 		rc = err_set(e, -ENOMEM, "no memory for the journal");
 	else if (n)
@@ -178,12 +190,6 @@ static void never_sent(struct agent_ipam *m, const struct ipam_action *action)
 }
 
 /* ---- requests */
-
-/* Pods of a lost journal may live behind links: their addresses look free until then. */
-static bool is_blank(const struct agent_ipam *m)
-{
-	return m->lost && !m->rebuilt;
-}
 
 static int take_turn(struct agent *a, const struct ipam_request *q, struct arena *ar,
 		     struct ipam_answer *out, struct err *e)
@@ -296,6 +302,7 @@ static void rebuild(struct agent_ipam *m)
 		return;
 	}
 	m->rebuilt = true;
+	rewrite(m, &e);
 	agent_wake(m->agent);
 }
 
@@ -305,10 +312,10 @@ static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 	struct agent *a = m->agent;
 	struct err why;
 
-	if (m->torn && rewrite(m, &why))
-		return;
 	if (is_blank(m) && m->heard)
 		rebuild(m);
+	if (m->torn && !is_blank(m) && rewrite(m, &why))
+		return;
 	if (is_blank(m))
 		return; /* its blocks only look empty */
 	for (int i = 0; i < HOUSE_MAX && agent_store_live(a); i++) {

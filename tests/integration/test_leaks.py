@@ -12,6 +12,7 @@ import pytest
 
 from agent_world import Cni, ping, pod_object, pools, world  # noqa: F401
 from harness import wait_for
+from roles import fakes  # noqa: F401
 from test_agent_restart import host_links
 from test_snapshot import kill_everything, lose
 
@@ -160,6 +161,31 @@ def test_lost_journal_of_ipam_alone(world):  # noqa: F811
     n1.wait_serving()
     assert "addresses of 1 more held" in n1.keeper.program.log()
     assert all(is_held(n1, i) for i in ips)
+
+
+def test_lost_journal_and_an_agent_killed_before_it_was_rebuilt(world, fakes):  # noqa: F811
+    """What the first agent leaves is not taken for a journal in which nobody lives."""
+    n1, = world.up(10)
+    n1.spare = world.netns("spare")
+    p = world.pod(n1, "p")
+    journal = n1.keeper.state_dir / "ipam.journal"
+    n1.keeper.stop()
+    journal.unlink()
+    conf = n1.keeper.conf.read_text()
+    silent = fakes("agent", watch="send(READY, text(1, name))\nwhile receive()[0] is not None: pass")
+    n1.keeper.conf.write_text(conf + f"libexec-dir {silent.path}\n")
+    world.restart(n1)
+    n1.keeper.program.wait_log("role agent is ready")
+    assert journal.exists()
+    os.kill(n1.keeper.program.proc.pid, signal.SIGKILL)
+    n1.keeper.program.wait()
+    n1.keeper.conf.write_text(conf)
+    world.restart(n1)
+    n1.wait_serving()
+    assert "1 pods rebuilt from the kernel" in n1.keeper.program.log()
+    assert all(is_held(n1, i) for i in p.ips)
+    n1.restart_agent()
+    assert all(is_held(n1, i) for i in p.ips) and p.check() == (0, None)
 
 
 # ---- disks
