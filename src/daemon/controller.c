@@ -81,7 +81,7 @@ static void mind_lease(struct controller *c)
 	bool led = c->led;
 	enum lease_action action;
 
-	if (!mirror_in_sync(c->mirror) || c->lease.leaving)
+	if (!mirror_current(c->mirror) || c->lease.leaving)
 		return;
 	action = lease_step(&c->lease, now_ms());
 	if (action != LEASE_NOTHING)
@@ -153,6 +153,10 @@ static void on_synced(void *arg, const struct rec_sync *s)
 	/* What was spared because it might only have been unreadable is looked at again. */
 	if (c->incomplete && !mirror_incomplete(c->mirror))
 		work_wake(c);
+	if (c->blind && mirror_current(c->mirror)) {
+		c->blind = false;
+		work_wake(c);
+	}
 	c->incomplete = mirror_incomplete(c->mirror);
 	mind_lease(c);
 	work_synced(c, (uint64_t)s->revision);
@@ -168,6 +172,7 @@ static void on_join(struct role *r, const char *peer, int fd)
 	struct controller *c = r->state;
 
 	if (strcmp(peer, "watch") == 0) {
+		c->blind = true;
 		blocks_blind(c);
 		mirror_join(c->mirror, fd);
 	} else if (strcmp(peer, "health") == 0) {

@@ -18,6 +18,7 @@ struct controller {
 	bool giving_up;     /* …which gives it up */
 	bool led;           /* as last logged */
 	bool incomplete;    /* as of the mirror's last sync */
+	bool blind; /* a new stream's list is being taken: nothing is planned from the old one */
 	ev_timer tick;
 	struct work *work;
 	struct blocks *blocks;

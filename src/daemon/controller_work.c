@@ -222,7 +222,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 
 	(void)loop;
 	(void)events;
-	if (w->running || !mirror_in_sync(w->c->mirror) || !controller_leads(w->c))
+	if (w->running || !mirror_current(w->c->mirror) || !controller_leads(w->c))
 		return;
 	w->dirty = w->failed = w->cut = false;
 	w->running = true;

@@ -386,11 +386,6 @@ bool mirror_known(const struct mirror *m)
 	return m->known;
 }
 
-bool mirror_in_sync(const struct mirror *m)
-{
-	return m->in_sync;
-}
-
 bool mirror_current(const struct mirror *m)
 {
 	return m->in_sync && m->stream && !m->fresh;

@@ -26,12 +26,11 @@ void mirror_free(struct mirror *m); /* NULL is fine */
 void mirror_join(struct mirror *m, int fd);
 
 const struct cluster *mirror_cluster(const struct mirror *m);
-bool mirror_in_sync(const struct mirror *m); /* has the whole of the store been seen once? */
-/* …or, before, what watch had kept on disk of it? */
+/* Has the whole of the store been seen once, or what watch had kept on disk of it? */
 bool mirror_known(const struct mirror *m);
-/* …and is the copy what watch has now, not what it had before a new stream's list? */
+/* Has it been seen, and is the copy what watch has now, not what an earlier stream told? */
 bool mirror_current(const struct mirror *m);
-/* …but objects that could not be read may be missing: that one is not there means nothing. */
+/* Objects that could not be read may be missing: that one is not there means nothing. */
 bool mirror_incomplete(const struct mirror *m);
 
 /* The answer; code -EPIPE where watch went away before it: then the write may or may not have

@@ -290,10 +290,10 @@ static void test_mirror_list_and_changes(void **state)
 	say_put(w, "a", 1);
 	say_put(w, "b", 2);
 	expect(w, ""); /* nothing before the whole is known */
-	assert_false(mirror_in_sync(w->m));
+	assert_false(mirror_current(w->m));
 	say_sync(w, 2, true, false);
 	expect(w, "+a +b =2 ");
-	assert_true(mirror_in_sync(w->m));
+	assert_true(mirror_current(w->m));
 	say_put(w, "b", 4);
 	say_put(w, "c", 3);
 	say(w, REC_DELETE, &del);
@@ -357,12 +357,12 @@ static void test_mirror_snapshot(void **state)
 	say(w, REC_SYNC, &stale);
 	expect(w, "+a +b =3! ");
 	assert_true(mirror_known(w->m));
-	assert_false(mirror_in_sync(w->m));
+	assert_false(mirror_current(w->m));
 	say_put(w, "a", 4);
 	say(w, REC_DELETE, &del);
 	say_sync(w, 5, true, true);
 	expect(w, "~a -b =5 ");
-	assert_true(mirror_in_sync(w->m));
+	assert_true(mirror_current(w->m));
 	assert_true(mirror_incomplete(w->m));
 	say_sync(w, 5, true, false);
 	assert_false((turn(w->role.loop), mirror_incomplete(w->m)));
