@@ -7,11 +7,12 @@
  * ROOT, lab.conf and the store are there before. It holds no state that a killed supervisor
  * would take along: `lab down` finds the lab's processes by the mark of their mount namespace
  * (lab/place.h). When it dies, what it started dies with it (PDEATHSIG, and the lifeline for
- * those that outlive a lab-node). */
+ * those that outlive a lab-node); a keeper that took over was started by somebody else. */
 #include "base/log.h"
 #include "lab/fabric.h"
 #include "lab/nodeconf.h"
 #include "lab/place.h"
+#include "lab/service.h"
 #include "lab/view.h"
 #include "sys/file.h"
 #include "sys/proc.h"
@@ -28,28 +29,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define REPORT_FD      3
-#define BACKOFF_MIN    0.1
-#define BACKOFF_MAX    5.0
-#define STABLE_SECONDS 10.0
-#define ARGS_MAX       8
-
-struct supervisor;
-
-/* A program that is to run as long as the lab does. */
-struct service {
-	struct supervisor *sv;
-	char name[300]; /* "n1/fairleadd" */
-	char log[LAB_PATH];
-	char path[LAB_PATH + 64];
-	const char *argv[ARGS_MAX];
-	pid_t home; /* whose namespaces it runs in; 0: the supervisor's mounts, and `net` */
-	pid_t net;
-	bool lifeline; /* as standard input, else /dev/null */
-	pid_t pid;
-	ev_tstamp started, backoff;
-	ev_timer again;
-};
+#define REPORT_FD 3
 
 struct supervisor {
 	const char *name;
@@ -230,76 +210,15 @@ static int build_fabric(struct supervisor *sv, struct err *e)
 
 /* ---- services */
 
-static void start_service(struct service *s);
-
-static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
-{
-	ev_timer_stop(loop, w);
-	start_service(w->data);
-}
-
-static void exec_service(struct service *s)
-{
-	struct err e = { 0 };
-	sigset_t none;
-	int fd = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	int in = s->lifeline ? s->sv->life[0] : open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0 || dup2(in, 0) < 0)
-		_exit(126);
-	if ((s->home && space_enter(s->home, SPACE_ALL, &e)) ||
-	    (s->net && space_enter(s->net, SPACE_NET, &e))) {
-		log_error("%s: %s", s->name, e.text);
-		_exit(126);
-	}
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	setsid();
-	execv(s->path, (char *const *)s->argv);
-	log_error("%s: %s: %s", s->name, s->path, strerror(errno));
-	_exit(127);
-}
-
-static void retry(struct service *s)
-{
-	bool stable = ev_now(EV_DEFAULT) - s->started > STABLE_SECONDS;
-
-	s->backoff = stable || !s->backoff ? BACKOFF_MIN : s->backoff * 2;
-	s->backoff = s->backoff < BACKOFF_MAX ? s->backoff : BACKOFF_MAX;
-	ev_timer_init(&s->again, on_again, s->backoff, 0);
-	s->again.data = s;
-	ev_timer_start(EV_DEFAULT, &s->again);
-}
-
-static void start_service(struct service *s)
-{
-	s->started = ev_now(EV_DEFAULT);
-	s->pid = fork();
-	if (s->pid < 0) {
-		log_error("%s: fork: %s", s->name, strerror(errno));
-		retry(s);
-	} else if (!s->pid) {
-		exec_service(s);
-	}
-}
-
 static void on_child(struct ev_loop *loop, ev_child *w, int revents)
 {
 	struct supervisor *sv = w->data;
-	char text[64];
 
-	for (size_t i = 0; i < sv->n_services; i++) {
-		struct service *s = &sv->services[i];
-
-		if (s->pid != w->rpid)
-			continue;
-		s->pid = 0;
-		log_warn("%s ended: %s; it is started again", s->name,
-			 proc_status_str(w->rstatus, text, sizeof(text)));
-		retry(s);
-		return;
-	}
+	for (size_t i = 0; i < sv->n_services; i++)
+		if (sv->services[i].pid == w->rpid) {
+			service_ended(&sv->services[i], w->rstatus);
+			return;
+		}
 	for (uint32_t i = 1; i < sv->state.members.n; i++)
 		if (sv->state.members.v[i].space.pid == w->rpid)
 			log_error(
@@ -312,7 +231,7 @@ static struct service *add_service(struct supervisor *sv, const char *member, co
 {
 	struct service *s = &sv->services[sv->n_services++];
 
-	s->sv = sv;
+	s->input = -1;
 	snprintf(s->name, sizeof(s->name), "%s/%s", member, program);
 	snprintf(s->path, sizeof(s->path), "%s/%s", sv->libexec, program);
 	s->argv[0] = program;
@@ -333,12 +252,13 @@ static void add_node_services(struct supervisor *sv, const struct member *m)
 	s->argv[2] = "/etc/fairlead/fairleadd.conf";
 	s->home = m->space.pid;
 	lab_path(s->log, sv->name, "nodes/%s/log/fairleadd.log", m->name);
+	lab_path(s->pidfile, sv->name, "nodes/%s/run/fairlead/fairleadd.pid", m->name);
 
 	s = add_service(sv, m->name, "lab-node");
 	s->argv[1] = sv->name;
 	s->argv[2] = m->name;
 	s->home = m->space.pid;
-	s->lifeline = true;
+	s->input = sv->life[0];
 	lab_path(s->log, sv->name, "nodes/%s/log/lab-node.log", m->name);
 }
 
@@ -359,7 +279,7 @@ static int list_services(struct supervisor *sv, struct err *e)
 	s->argv[2] = "tcp:8080";
 	s->argv[3] = "udp:8080";
 	s->home = outside->space.pid;
-	s->lifeline = true;
+	s->input = sv->life[0];
 	lab_path(s->log, sv->name, "lab.log");
 	for (uint32_t i = 0; i < sv->state.members.n; i++)
 		if (sv->state.members.v[i].kind == MEMBER_NODE)
@@ -440,7 +360,7 @@ int main(int argc, char **argv)
 	child.data = &sv;
 	ev_child_start(EV_DEFAULT, &child);
 	for (size_t i = 0; i < sv.n_services; i++)
-		start_service(&sv.services[i]);
+		service_start(&sv.services[i]);
 	report("ready");
 	ev_run(EV_DEFAULT, 0);
 	return 0;

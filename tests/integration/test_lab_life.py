@@ -221,3 +221,33 @@ def test_what_dies_is_started_again(name):
         [(p["name"], p["pid"], p["ips"]) for p in after["pods"]]
     rows = json.loads(fairlead("lab", "matrix", "--name", name, "-o", "json").stdout)["rows"]
     assert rows and all(r["result"] == "connected" for r in rows)
+
+
+def test_keeper_taken_over(lab):
+    """One that took over is left alone while it lives, and what dies then is started again."""
+    one = lab("--nodes", 1)
+    pidfile, log = RUN / one.name / "nodes/n1/run/fairlead/fairleadd.pid", RUN / one.name / "lab.log"
+
+    def pid():
+        return int(pidfile.read_text())
+
+    def keepers():
+        return {p for p, comm in members(one.name).items() if comm == "fairleadd"}
+
+    last = pid()
+    for _ in range(2):
+        with open(RUN / one.name / "nodes/n1/log/fairleadd.log", "ab") as out:
+            argv = [harness.built("bin/fairlead"), "lab", "node", "--name", one.name, "n1", "--",
+                    harness.built("bin/fairleadd"), "--takeover"]
+            assert subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=60).returncode == 0
+        line = f"process {pid()} has taken over from {last}"
+        wait_for(lambda: line in log.read_text(), 10, "the supervisor has noticed")
+        assert pid() != last and keepers() == {pid()}
+        last = pid()
+    os.kill(last, signal.SIGKILL)
+    wait_for(lambda: pid() != last, 10, "another keeper runs")
+    wait_for(lambda: one.status()["nodes"][0]["roles"].keys() >= {"agent", "watch"}, 20, "its roles run")
+    assert keepers() == {pid()}
+    assert log.read_text().count("n1/fairleadd") == 3, "no start in vain"
+    one.down()
+    assert members(one.name) == {}
