@@ -104,6 +104,9 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
 	for (size_t i = 0; i < k->n_socks; i++)
 		if (same(&k->socks[i], &s))
 			return k->socks[i].fd;
+	/* The next keeper would find it taken, or take its file from us. */
+	if (keeper_giving(k))
+		return err_set(e, -EBUSY, "bind: another fairleadd takes over");
 	if (k->n_socks == KEEPER_SOCKS)
 		return err_set(e, -ENOSPC, "bind: %d sockets are open already", KEEPER_SOCKS);
 	if (s.path[0])

@@ -44,6 +44,9 @@ int keeper_give_open(struct keeper *k, struct err *e)
 			k->door = k->socks[i].fd; /* from the one before */
 			return 0;
 		}
+	if (k->n_socks == KEEPER_SOCKS)
+		return err_set(e, -ENOSPC, TAKEOVER_SOCK ": %d sockets are open already",
+			       KEEPER_SOCKS);
 	s.fd = sock_unix_listen(s.path, SOCK_STREAM, 0600, e);
 	if (s.fd < 0)
 		return s.fd;
@@ -330,6 +333,8 @@ void keeper_give_stop(struct keeper *k)
 {
 	if (k->next.state == NEXT_ASKS)
 		refuse(&k->next, "fairleadd ends");
-	else if (k->next.state == NEXT_WAITS || k->next.state == NEXT_TRIES)
-		fail(&k->next, "fairleadd ends", true);
+	if (k->next.state != NEXT_WAITS && k->next.state != NEXT_TRIES)
+		return;
+	k->handed = false; /* it may just have said DONE: this NO is what it hears of us */
+	fail(&k->next, "fairleadd ends", true);
 }

@@ -23,7 +23,7 @@
 #define EXIT_MS 1000 /* from the end of its control socket to SIGKILL */
 
 #define KEEPER_FD 3 /* in the role: its control socket */
-#define LOCK_FD   4 /* in the role: nothing but a sign of life, see keeper.c */
+#define LOCK_FD   4 /* in the role: nothing but a sign of life, see keeper_dir.c */
 
 static const struct {
 	const char *a, *b;

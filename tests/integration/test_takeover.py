@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`fairleadd --takeover`: another build takes the place of the keeper that runs, and what happens
 where either side fails. Where the conversation itself is judged, one side is a script."""
+import errno
 import json
 import os
 import re
@@ -267,6 +268,47 @@ def test_end_in_the_middle(whole, build, takeover):
     assert p.wait(20) == 1
     assert "fairleadd ends" in said(log)
     assert sorted(p.name for p in k.run_dir.iterdir()) == ["fairleadd.lock", "roles.lock"]
+
+
+def test_end_as_the_new_one_is_done(netns, keeper, store, scratch, start):
+    """SIGTERM together with DONE: the new one hears NO, and the old one takes everything along."""
+    k = keeper(netns(), "n1", store, roles="health")
+    wait_for(lambda: get(k.ns, "/livez") == (200, "ok\n"))
+    run_peer(start, scratch, """
+        keeper = socket.socket(socket.AF_UNIX)
+        keeper.connect(run + "/takeover.sock")
+        tell(TAKEOVER, me())
+        pid, kind = 0, None
+        while kind != YOURS:
+            kind, got, fds = hear()
+            pid = got[2] if kind == TAKEOVER else pid
+        os.kill(pid, signal.SIGSTOP)
+        tell(DONE)
+        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGCONT)
+        note("heard", hear()[0] == NO)
+        """, k)
+    assert k.program.wait(20) == 0
+    assert peer_notes(scratch) == [["heard", True]]
+    assert sorted(p.name for p in k.run_dir.iterdir()) == ["fairleadd.lock", "roles.lock"]
+
+
+def test_no_socket_behind_the_new_ones_back(netns, keeper, store, fakes, takeover):
+    """What a role asks for as it ends is not bound: the new keeper, which was not told, could not bind it."""
+    f = fakes("watch", agent="""
+        def end(*_):
+            note("asked", *bind("unix", path="ctl.sock")[:2])
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, end)
+        note("up")
+        send(READY, text(1, name))
+        while receive()[0]: pass
+        """)
+    k = keeper(netns(), "n1", store, roles="agent", libexec_dir=f.path)
+    f.wait("agent", "up")
+    takeover(k)
+    assert f.notes()[1][3:] == ["asked", -errno.EBUSY, "bind: another fairleadd takes over"]
+    assert not (k.run_dir / "ctl.sock").exists()
 
 
 def test_only_one_at_a_time(whole, build, takeover):
