@@ -250,7 +250,7 @@ static void doubt(struct mirror *m, const struct err *e)
 	log_error("watch: %s", e->text);
 	if (!m->doubtful)
 		rejoin_in(m, RELIST_S);
-	m->doubtful = true;
+	m->doubtful = m->incomplete = true;
 }
 
 static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)

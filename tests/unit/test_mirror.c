@@ -431,6 +431,10 @@ static void test_mirror_list_with_bad_record(void **state)
 	say_put(w, "b", 2);
 	say_sync(w, 2, true, false);
 	expect(w, "+a +b =2 ");
+	assert_false(mirror_incomplete(w->m));
+	say(w, REC_PUT, &broken);
+	expect(w, "");
+	assert_true(mirror_incomplete(w->m)); /* at once, not with the next list */
 	rejoin(w);
 	say_put(w, "a", 1);
 	say(w, REC_PUT, &broken); /* b, for all we know */
