@@ -8,8 +8,9 @@ const char *const agent_calls[] = {
 	/* the kernel's network */
 	"setns", "socket:netlink", "bind",
 	/* sysctls and state */
-	"openat", "open", "stat", "lstat", "statx", "getdents64", "mkdir", "rename", "renameat",
-	"renameat2", "unlink", "unlinkat", "fsync", "fdatasync", "ftruncate", "fchmod", "flock",
+	"openat", "open", "stat", "lstat", "statx", "getdents64", "mkdir", "mkdirat", "rename",
+	"renameat", "renameat2", "unlink", "unlinkat", "fsync", "fdatasync", "ftruncate", "fchmod",
+	"flock",
 	/* a thread; its first malloc() counts processors */
 	"clone", "clone3", "sched_getaffinity", NULL
 };
