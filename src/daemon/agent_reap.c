@@ -12,9 +12,11 @@
 #include "daemon/agent_link.h"
 #include "daemon/agent_report.h"
 #include "sys/pod.h"
+#include "sys/rtnl.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +39,7 @@ struct agent_reap {
 	struct batch *running; /* the thread's; NULL: none runs */
 	pthread_t thread;
 	bool again; /* some wait for the store */
+	atomic_bool ending;
 };
 
 static bool has_heir(struct agent *a, const char *hostif)
@@ -146,7 +149,13 @@ static void *remove_links(void *arg)
 	struct agent_reap *r = arg;
 	struct batch *b = r->running;
 
-	b->rc = pod_reap(agent_kernel_reaper(r->agent), b->index, b->links, &b->e);
+	for (size_t i = 0; i < b->links && !b->rc && !atomic_load(&r->ending);
+	     i += RTNL_LINKS_AT_ONCE) {
+		size_t left = b->links - i;
+
+		b->rc = pod_reap(agent_kernel_reaper(r->agent), b->index + i,
+				 left < RTNL_LINKS_AT_ONCE ? left : RTNL_LINKS_AT_ONCE, &b->e);
+	}
 	ev_async_send(r->agent->role->loop, &r->removed);
 	return NULL;
 }
@@ -239,6 +248,8 @@ void agent_reap_close(struct agent *a)
 	if (!r)
 		return;
 	if (r->running) {
+		/* Not for hundreds of links: who takes over waits for this agent's end. */
+		atomic_store(&r->ending, true);
 		pthread_join(r->thread, NULL);
 		batch_free(r->running); /* the next agent finds the book's DYING entries */
 	}

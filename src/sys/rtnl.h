@@ -46,7 +46,8 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
  *  - A veth is not made here (pod.h), only set and deleted. */
 int rtnl_apply(struct nl *nl, const struct kop *ops, size_t n, int *codes, struct err *e);
 
-/* Removes links by index, eight at the cost of one. Gone already is success. */
+/* Removes links by index, as many at the cost of one. Gone already is success. */
+#define RTNL_LINKS_AT_ONCE 8
 int rtnl_delete_links(struct nl *nl, const int *ifindex, size_t n, struct err *e);
 
 /* Index of a device, -ENODEV when there is none. */

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define DYING_GROUP 0x666c6472 /* "fldr" */
-#define AT_ONCE     8
 
 static int put_group(struct nl_batch *b, uint16_t type, int ifindex)
 {
@@ -56,8 +55,9 @@ int rtnl_delete_links(struct nl *nl, const int *ifindex, size_t n, struct err *e
 	struct nl_batch b = { 0 };
 	int rc = 0;
 
-	for (size_t i = 0; !rc && i < n; i += AT_ONCE)
-		rc = put_some(&b, ifindex + i, n - i < AT_ONCE ? n - i : AT_ONCE);
+	for (size_t i = 0; !rc && i < n; i += RTNL_LINKS_AT_ONCE)
+		rc = put_some(&b, ifindex + i,
+			      n - i < RTNL_LINKS_AT_ONCE ? n - i : RTNL_LINKS_AT_ONCE);
 	if (rc)
 		err_sys(e, rc, "remove links");
 	else

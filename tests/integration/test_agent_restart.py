@@ -260,10 +260,9 @@ def test_unreadable_object_does_not_stop_a_new_node(world):
     assert p.check() == (0, None)
 
 
-def test_reaping_holds_up_nobody(world):
-    """While many links are removed, which takes the kernel long, the agent answers others."""
-    n1, = world.up(10)
-    pod, n, running = world.netns("p"), 160, []
+def many(world, n1, n):
+    """A pod with so many attachments."""
+    pod, running = world.netns("p"), []
     for i in range(n):
         running.append(n1.cni.start("ADD", "m", pod.path, f"e{i}"))
         if len(running) == 8:
@@ -271,6 +270,12 @@ def test_reaping_holds_up_nobody(world):
     for p in running:
         assert n1.cni.finish(p)[0] == 0
     assert len(host_links(n1)) == n
+
+
+def test_reaping_holds_up_nobody(world):
+    """While many links are removed, which takes the kernel long, the agent answers others."""
+    n1, n = world.up(10)[0], 160
+    many(world, n1, n)
     monitor = world.start(["env", "TZ=UTC", "ip", "-ts", "monitor", "link"], ns=n1.ns)
     # Taken for ADDs that did not come to an end: the next agent undoes them, in one burst.
     n1.ns.sh("".join(f"ip link set {l} alias ''\n" for l in host_links(n1)))
@@ -286,3 +291,17 @@ def test_reaping_holds_up_nobody(world):
     deleted = re.findall(r"\[(\S+)\] Deleted \d+: fl", monitor.log())
     answered = re.findall(r"(?m)^(\S+)Z debug agent: STATUS", n1.keeper.program.log())
     assert [t for t in answered if deleted[0] < t < deleted[-1]], (deleted[0], deleted[-1], answered)
+
+
+def test_end_in_the_middle_of_reaping(world):
+    """The agent ends between two groups of links; the next one removes the rest."""
+    n1, n = world.up(10)[0], 160
+    many(world, n1, n)
+    n1.ns.sh("".join(f"ip link set {l} alias ''\n" for l in host_links(n1)))
+    n1.kill_agent()
+    wait_for(lambda: len(host_links(n1)) < n, 20, "the first links are removed")
+    agent = n1.keeper.wait_role("agent")
+    os.kill(agent, signal.SIGTERM)
+    wait_for(lambda: not os.path.exists(f"/proc/{agent}") or n1.keeper.pid("agent") != agent, 5, "it has ended")
+    assert host_links(n1), "it did not wait for all of them"
+    wait_for(lambda: not host_links(n1), 20, "the next one removes the rest")
