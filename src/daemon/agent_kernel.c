@@ -487,6 +487,14 @@ void agent_kernel_adopt(struct agent *a)
 
 /* ---- notices */
 
+/* A notice tells of the past: by now the name may be a link of the same container's next ADD. */
+static bool has_heir(struct agent_kernel *k, const char *ifname)
+{
+	struct err none;
+
+	return rtnl_ifindex(k->nl, ifname, &none) > 0;
+}
+
 static void on_notice(void *arg, const struct rtnl_notice *n)
 {
 	struct agent_kernel *k = arg;
@@ -495,7 +503,8 @@ static void on_notice(void *arg, const struct rtnl_notice *n)
 	if (n->ours)
 		return;
 	if (n->deleted && n->obj.type == KOBJ_LINK && agent_is_host_link(n->obj.link.name)) {
-		agent_plan_link_lost(k->agent, n->obj.link.name);
+		if (!has_heir(k, n->obj.link.name))
+			agent_plan_link_lost(k->agent, n->obj.link.name);
 		return;
 	}
 	want = desired_get(k->desired, &n->obj);

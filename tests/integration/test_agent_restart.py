@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -305,3 +306,57 @@ def test_end_in_the_middle_of_reaping(world):
     wait_for(lambda: not os.path.exists(f"/proc/{agent}") or n1.keeper.pid("agent") != agent, 5, "it has ended")
     assert host_links(n1), "it did not wait for all of them"
     wait_for(lambda: not host_links(n1), 20, "the next one removes the rest")
+
+
+class Held:
+    """A call of the plugin that has come to the agent's door and is let in later."""
+
+    def __init__(self, n1, path, *call):
+        self.agent = socket.socket(socket.AF_UNIX)
+        self.agent.connect(n1.cni.conf["socket"])
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(str(path))
+            door.listen()
+            self.cni, self.process = n1.cni, n1.cni.start(*call, socket=str(path))
+            self.plugin, _ = door.accept()
+        path.unlink()
+        self.request, self.fds, _, _ = socket.recv_fds(self.plugin, 65536, 4)
+        assert len(self.request) == 4 + int.from_bytes(self.request[:4], "big") and len(self.fds) == 1
+
+    def let_in(self):
+        socket.send_fds(self.agent, [self.request], self.fds)
+
+    def finish(self):
+        self.agent.settimeout(20)
+        while data := self.agent.recv(65536):
+            self.plugin.sendall(data)
+        for s in (self.agent, self.plugin):
+            s.close()
+        os.close(self.fds[0])
+        return self.cni.finish(self.process)
+
+
+def test_notice_of_a_predecessor(world, scratch):
+    """A link vanishes, the same container is attached again, and only then the agent reads of the
+    first: the second one keeps its routes."""
+    n1, = world.up(10)
+    ns, agent, done = world.netns("p"), n1.keeper.wait_role("agent"), 0
+    assert n1.cni("ADD", "p", ns.path)[0] == 0
+    for _ in range(20):
+        link, = host_links(n1)
+        call = Held(n1, scratch / "door.sock", "ADD", "p", ns.path)
+        assert n1.cni("DEL", "p", ns.path) == (0, None)
+        os.kill(agent, signal.SIGSTOP)
+        # What is ready last is served first: the ADD, and then the notice. Unless the reaper was faster.
+        done += n1.ns.run("ip", "link", "del", link, check=False).returncode == 0
+        call.let_in()
+        os.kill(agent, signal.SIGCONT)
+        code, result = call.finish()
+        assert code == 0, result
+        assert n1.cni("STATUS")[0] == 0  # a turn of the loop later
+        for i in result["ips"]:
+            addr = i["address"].split("/")[0]
+            assert addr in n1.routes(6 if ":" in addr else 4)
+        if done == 3:
+            return
+    pytest.fail("the reaper was faster every time")
