@@ -69,6 +69,59 @@ int prefix_parse_host(const char *s, struct prefix *out)
 	return parse_prefix(s, false, out);
 }
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Without the spaces around, and without leading zeros: in IPv4 everywhere, else only in the
+ * length, where they could not be part of a number in base 16. False when too long. */
+static bool make_plain(const char *s, char out[PREFIX_TEXT])
+{
+	bool v6 = strchr(s, ':'), length = false;
+	size_t end = strlen(s), n = 0;
+	char before = '.';
+
+	while (end && strchr(" \t\r\n", s[end - 1]))
+		end--;
+	for (size_t i = strspn(s, " \t\r\n"); i < end; i++) {
+		length |= s[i] == '/';
+		if (s[i] == '0' && !is_digit(before) && i + 1 < end && is_digit(s[i + 1]) &&
+		    (!v6 || length))
+			continue;
+		if (n == PREFIX_TEXT - 1)
+			return false;
+		before = s[i];
+		out[n++] = before;
+	}
+	out[n] = '\0';
+	return true;
+}
+
+int addr_parse_lax(const char *s, struct ipaddr *out)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	char text[PREFIX_TEXT];
+	struct ipaddr a;
+
+	if (!make_plain(s, text) || addr_parse(text, &a))
+		return -EINVAL;
+	if (a.family == AF_INET6 && !memcmp(a.b, mapped, sizeof(mapped))) {
+		*out = (struct ipaddr){ .family = AF_INET };
+		memcpy(out->b, a.b + sizeof(mapped), 4);
+		return 0;
+	}
+	*out = a;
+	return 0;
+}
+
+int prefix_parse_lax(const char *s, struct prefix *out)
+{
+	char text[PREFIX_TEXT];
+
+	return make_plain(s, text) ? prefix_parse(text, out) : -EINVAL;
+}
+
 static int hex(char c)
 {
 	if (c >= '0' && c <= '9')

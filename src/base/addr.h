@@ -31,6 +31,11 @@ struct macaddr {
 int addr_parse(const char *s, struct ipaddr *out);
 int prefix_parse(const char *s, struct prefix *out);      /* needs "/len"; host bits kept */
 int prefix_parse_host(const char *s, struct prefix *out); /* as above, or a bare address */
+/* As Kubernetes reads what its objects hold since before it was strict (KEP-4858): also with
+ * spaces around, leading zeros in IPv4 (decimal) and in the length, and IPv4-mapped IPv6
+ * addresses, which are IPv4. */
+int addr_parse_lax(const char *s, struct ipaddr *out);
+int prefix_parse_lax(const char *s, struct prefix *out);
 int mac_parse(const char *s, struct macaddr *out);
 
 /* Write into `buf` and return it. */

@@ -122,6 +122,91 @@ static void workload_cells(struct table *t, const struct object *o, bool wide)
 		table_cell(t, NULL);
 }
 
+static void cell_strs(struct table *t, const char *const *v, uint32_t n)
+{
+	struct buf b = { .v = NULL };
+
+	for (uint32_t i = 0; i < n; i++)
+		buf_printf(&b, "%s%s", i ? "," : "", v[i]);
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+}
+
+/* As kubectl: of a load balancer its own addresses first, then the external ones. */
+static void cell_external(struct table *t, const struct service *s)
+{
+	struct buf b = { .v = NULL };
+
+	if (s->spec.type == SERVICE_EXTERNAL_NAME) {
+		cell_str(t, s->spec.externalName);
+		return;
+	}
+	for (uint32_t i = 0; i < s->status.loadBalancer.ingress.n; i++) {
+		const struct lb_ingress *in = &s->status.loadBalancer.ingress.v[i];
+		const char *text = in->ip && *in->ip ? in->ip : in->hostname;
+
+		if (text && *text)
+			buf_printf(&b, "%s%s", b.n ? "," : "", text);
+	}
+	for (uint32_t i = 0; i < s->spec.externalIPs.n; i++)
+		buf_printf(&b, "%s%s", b.n ? "," : "", s->spec.externalIPs.v[i]);
+	if (!b.n && s->spec.type == SERVICE_LOAD_BALANCER)
+		buf_puts(&b, "<pending>");
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+}
+
+static void service_cells(struct table *t, const struct object *o, bool wide)
+{
+	static const char *const types[] = { "ClusterIP", "ClusterIP", "NodePort", "LoadBalancer",
+					     "ExternalName" };
+	const struct service *s = o->body;
+	struct buf b = { .v = NULL };
+
+	table_cell(t, "%s", types[s->spec.type <= SERVICE_EXTERNAL_NAME ? s->spec.type : 0]);
+	if (s->spec.clusterIPs.n)
+		cell_strs(t, s->spec.clusterIPs.v, s->spec.clusterIPs.n);
+	else
+		cell_str(t, s->spec.clusterIP);
+	cell_external(t, s);
+	for (uint32_t i = 0; i < s->spec.ports.n; i++) {
+		const struct service_port *p = &s->spec.ports.v[i];
+
+		buf_printf(&b, "%s%lld", i ? "," : "", (long long)p->port);
+		if (p->nodePort)
+			buf_printf(&b, ":%lld", (long long)p->nodePort);
+		buf_printf(&b, "/%s",
+			   name_of(&protocol_names, p->protocol ? p->protocol : PROTO_TCP));
+	}
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&b);
+	if (wide)
+		cell_labels(t, &s->spec.selector);
+}
+
+#define SLICE_SHOWN 3 /* endpoints in a narrow table */
+
+static void slice_cells(struct table *t, const struct object *o, bool wide)
+{
+	static const char *const types[] = { "", "IPv4", "IPv6", "FQDN" };
+	const struct endpoint_slice *s = o->body;
+	struct buf ports = { .v = NULL }, b = { .v = NULL };
+	uint32_t shown = wide || s->endpoints.n <= SLICE_SHOWN ? s->endpoints.n : SLICE_SHOWN;
+
+	for (uint32_t i = 0; i < s->ports.n; i++)
+		buf_printf(&ports, "%s%lld", i ? "," : "", (long long)s->ports.v[i].port);
+	for (uint32_t i = 0; i < shown; i++)
+		for (uint32_t k = 0; k < s->endpoints.v[i].addresses.n; k++)
+			buf_printf(&b, "%s%s", b.n ? "," : "", s->endpoints.v[i].addresses.v[k]);
+	if (shown < s->endpoints.n)
+		buf_printf(&b, " + %u more", s->endpoints.n - shown);
+	table_cell(t, "%s", types[s->addressType <= SLICE_FQDN ? s->addressType : 0]);
+	table_cell(t, "%s", ports.v ? ports.v : "");
+	table_cell(t, "%s", b.v ? b.v : "");
+	buf_fini(&ports);
+	buf_fini(&b);
+}
+
 static void pool_cells(struct table *t, const struct object *o, bool wide)
 {
 	static const char *const modes[] = { "VXLAN", "Direct", "VXLAN", "IPIP" };
@@ -203,6 +288,11 @@ static const struct columns {
 } columns[KIND_COUNT] = {
 	[KIND_NODE] = { .cells = node_cells, .heads = { "ADDRESSES", "SCHEDULABLE", "POD-CIDR" } },
 	[KIND_POD] = { .cells = pod_cells, .heads = { "READY", "STATUS", "IPS", "NODE" } },
+	[KIND_SERVICE] = { .cells = service_cells,
+			   .heads = { "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)" },
+			   .wide = { "SELECTOR" } },
+	[KIND_ENDPOINTSLICE] = { .cells = slice_cells,
+				 .heads = { "ADDRESSTYPE", "PORTS", "ENDPOINTS" } },
 	[KIND_DEPLOYMENT] = { .cells = workload_cells, .heads = { "REPLICAS", "SELECTOR" } },
 	[KIND_REPLICASET] = { .cells = workload_cells, .heads = { "REPLICAS", "SELECTOR" } },
 	[KIND_STATEFULSET] = { .cells = workload_cells, .heads = { "REPLICAS", "SELECTOR" } },

@@ -20,7 +20,7 @@
 #define BACKOFF_MAX    5.0
 #define STABLE_SECONDS 10.0
 
-static void exec_service(struct service *s)
+static void exec_service(struct lab_service *s)
 {
 	struct err e = { 0 };
 	sigset_t none;
@@ -49,7 +49,7 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int revents)
 	service_start(w->data);
 }
 
-static void retry(struct service *s)
+static void retry(struct lab_service *s)
 {
 	bool stable = ev_now(EV_DEFAULT) - s->started > STABLE_SECONDS;
 
@@ -60,7 +60,7 @@ static void retry(struct service *s)
 	ev_timer_start(EV_DEFAULT, &s->again);
 }
 
-void service_start(struct service *s)
+void service_start(struct lab_service *s)
 {
 	s->started = ev_now(EV_DEFAULT);
 	s->heir = -1;
@@ -77,7 +77,7 @@ void service_start(struct service *s)
 
 /* Pid files outlive who wrote them, and pids come again: it must be of the service's space and
  * bear the program's name. */
-static bool is_service(const struct service *s, pid_t pid)
+static bool is_service(const struct lab_service *s, pid_t pid)
 {
 	char path[64], want[32];
 	struct buf comm = { 0 };
@@ -97,7 +97,7 @@ static bool is_service(const struct service *s, pid_t pid)
 	return same;
 }
 
-static void leave_heir(struct service *s)
+static void leave_heir(struct lab_service *s)
 {
 	if (s->heir < 0)
 		return;
@@ -106,7 +106,7 @@ static void leave_heir(struct service *s)
 	s->heir = -1;
 }
 
-static void ended(struct service *s, const char *how);
+static void ended(struct lab_service *s, const char *how);
 
 static void on_heir_ended(struct ev_loop *loop, ev_io *w, int revents)
 {
@@ -114,7 +114,7 @@ static void on_heir_ended(struct ev_loop *loop, ev_io *w, int revents)
 }
 
 /* Whether another one goes on in the place of `s->pid`. */
-static bool follow_heir(struct service *s)
+static bool follow_heir(struct lab_service *s)
 {
 	struct buf text = { 0 };
 	pid_t pid = 0;
@@ -144,7 +144,7 @@ static bool follow_heir(struct service *s)
 	return true;
 }
 
-static void ended(struct service *s, const char *how)
+static void ended(struct lab_service *s, const char *how)
 {
 	pid_t last = s->pid;
 
@@ -158,7 +158,7 @@ static void ended(struct service *s, const char *how)
 	retry(s);
 }
 
-void service_ended(struct service *s, int status)
+void service_ended(struct lab_service *s, int status)
 {
 	char text[64];
 

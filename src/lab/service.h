@@ -12,7 +12,7 @@
 
 #define SERVICE_ARGS 8
 
-struct service {
+struct lab_service {
 	char name[300]; /* "n1/fairleadd" */
 	char log[LAB_PATH];
 	char path[LAB_PATH + 64];
@@ -28,6 +28,6 @@ struct service {
 	ev_io heir_ended;
 };
 
-void service_start(struct service *s);
+void service_start(struct lab_service *s);
 /* `s->pid`, a child, has ended. */
-void service_ended(struct service *s, int status);
+void service_ended(struct lab_service *s, int status);

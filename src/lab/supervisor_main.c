@@ -39,7 +39,7 @@ struct supervisor {
 	char store[LAB_PATH], libexec[LAB_PATH];
 	int life[2]; /* nobody writes; its end is the lab's */
 	int pause;
-	struct service *services;
+	struct lab_service *services;
 	size_t n_services;
 };
 
@@ -227,9 +227,10 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents)
 				sv->state.members.v[i].name, sv->name);
 }
 
-static struct service *add_service(struct supervisor *sv, const char *member, const char *program)
+static struct lab_service *add_service(struct supervisor *sv, const char *member,
+				       const char *program)
 {
-	struct service *s = &sv->services[sv->n_services++];
+	struct lab_service *s = &sv->services[sv->n_services++];
 
 	s->input = -1;
 	snprintf(s->name, sizeof(s->name), "%s/%s", member, program);
@@ -241,7 +242,7 @@ static struct service *add_service(struct supervisor *sv, const char *member, co
 static void add_node_services(struct supervisor *sv, const struct member *m)
 {
 	static const char *const dirs[] = { "../../sbin", "../../bin", "." };
-	struct service *s = add_service(sv, m->name, "fairleadd");
+	struct lab_service *s = add_service(sv, m->name, "fairleadd");
 
 	for (size_t d = 0; d < sizeof(dirs) / sizeof(*dirs); d++) {
 		snprintf(s->path, sizeof(s->path), "%s/%s/fairleadd", sv->libexec, dirs[d]);
@@ -265,7 +266,7 @@ static void add_node_services(struct supervisor *sv, const struct member *m)
 static int list_services(struct supervisor *sv, struct err *e)
 {
 	const struct member *outside = lab_state_find(&sv->state, MEMBER_OUTSIDE, NULL);
-	struct service *s;
+	struct lab_service *s;
 
 	sv->services = arena_array(&sv->arena, 2u + 2u * sv->spec.nodes.n, sizeof(*sv->services));
 	if (!sv->services)

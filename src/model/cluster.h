@@ -100,6 +100,7 @@ struct namespace_obj {
 };
 
 enum protocol { PROTO_NONE, PROTO_TCP, PROTO_UDP, PROTO_SCTP };
+extern const struct names protocol_names;
 enum pod_phase { POD_NONE, POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
 
 struct container_port {
@@ -175,6 +176,132 @@ struct workload {
 		struct label_selector *selector;
 		struct pod_template template;
 	} spec;
+};
+
+/* ---- Service: core/v1. Addresses are text, for addr_parse_lax(). */
+
+enum service_type {
+	SERVICE_TYPE_NONE, /* ClusterIP */
+	SERVICE_CLUSTER_IP,
+	SERVICE_NODE_PORT,
+	SERVICE_LOAD_BALANCER,
+	SERVICE_EXTERNAL_NAME
+};
+enum affinity { AFFINITY_ABSENT, AFFINITY_NONE, AFFINITY_CLIENT_IP };
+enum traffic_policy { POLICY_NONE, POLICY_CLUSTER, POLICY_LOCAL }; /* none: Cluster */
+enum ip_family { IP_FAMILY_NONE, IP_FAMILY_4, IP_FAMILY_6 };
+enum ip_family_policy { FAMILY_POLICY_NONE, SINGLE_STACK, PREFER_DUAL_STACK, REQUIRE_DUAL_STACK };
+enum traffic_distribution { DISTRIBUTION_NONE, PREFER_CLOSE, PREFER_SAME_ZONE, PREFER_SAME_NODE };
+enum ip_mode { IP_MODE_NONE, IP_MODE_VIP, IP_MODE_PROXY }; /* none: VIP */
+
+#define CLUSTER_IP_NONE "None" /* clusterIP of a headless service */
+
+struct service_port {
+	const char *name;
+	uint8_t protocol; /* enum protocol; PROTO_NONE means TCP */
+	int64_t port, nodePort;
+	struct intstr targetPort;
+	const char *appProtocol;
+};
+
+struct client_ip_config {
+	struct opt_i64 timeoutSeconds; /* absent: AFFINITY_TIMEOUT */
+};
+
+#define AFFINITY_TIMEOUT 10800
+
+struct session_affinity_config {
+	struct client_ip_config *clientIP;
+};
+
+struct port_status {
+	int64_t port;
+	uint8_t protocol; /* enum protocol */
+	const char *error;
+};
+
+struct lb_ingress {
+	const char *ip, *hostname;
+	uint8_t ipMode; /* enum ip_mode */
+	LIST(struct port_status) ports;
+};
+
+struct lb_status {
+	LIST(struct lb_ingress) ingress;
+};
+
+struct service {
+	struct meta meta;
+	struct {
+		uint8_t type;                  /* enum service_type */
+		const char *clusterIP;         /* NULL or "": none yet */
+		LIST(const char *) clusterIPs; /* at most one per family; the first is clusterIP */
+		LIST(uint8_t) ipFamilies;      /* enum ip_family */
+		uint8_t ipFamilyPolicy;
+		LIST(struct service_port) ports;
+		struct strmap selector;
+		LIST(const char *) externalIPs;
+		const char *externalName;
+		uint8_t sessionAffinity; /* enum affinity */
+		struct session_affinity_config *sessionAffinityConfig;
+		uint8_t externalTrafficPolicy, internalTrafficPolicy; /* enum traffic_policy */
+		uint8_t trafficDistribution;
+		uint8_t publishNotReadyAddresses;
+		const char *loadBalancerIP;
+		LIST(const char *) loadBalancerSourceRanges; /* CIDRs, perhaps with spaces, or "" */
+		const char *loadBalancerClass;
+		uint8_t allocateLoadBalancerNodePorts; /* enum tri */
+		int64_t healthCheckNodePort;
+	} spec;
+	struct {
+		struct lb_status loadBalancer;
+	} status;
+};
+
+/* ---- discovery.k8s.io/v1 */
+
+#define LABEL_SERVICE_NAME "kubernetes.io/service-name"
+#define LABEL_ZONE         "topology.kubernetes.io/zone"
+
+enum slice_type { SLICE_NONE, SLICE_IPV4, SLICE_IPV6, SLICE_FQDN };
+
+struct endpoint_conditions {
+	uint8_t ready, serving, terminating; /* enum tri */
+};
+
+struct endpoint_hint {
+	const char *name;
+};
+
+struct endpoint_hints {
+	LIST(struct endpoint_hint) forZones;
+	LIST(struct endpoint_hint) forNodes;
+};
+
+struct target_ref {
+	const char *kind, *namespace, *name;
+};
+
+struct slice_endpoint {
+	LIST(const char *) addresses; /* all of one endpoint; the first is used */
+	struct endpoint_conditions conditions;
+	const char *hostname, *nodeName, *zone;
+	struct endpoint_hints *hints;
+	struct target_ref *targetRef;
+};
+
+struct slice_port {
+	const char *name; /* of the Service's port */
+	uint8_t protocol; /* enum protocol; PROTO_NONE means TCP */
+	int64_t port;     /* 0: absent */
+	const char *appProtocol;
+};
+
+struct endpoint_slice {
+	struct meta meta;
+	uint8_t addressType; /* enum slice_type */
+	LIST(struct slice_endpoint) endpoints;
+	LIST(struct slice_port) ports;
 };
 
 /* ---- coordination.k8s.io/v1 */

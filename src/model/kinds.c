@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The kinds that fairlead knows. Ids of the enum that have no row yet (services, policies)
+/* The kinds that fairlead knows. Ids of the enum that have no row yet (policies, ingresses)
  * are unknown everywhere, so that nothing is accepted that would then not be obeyed. */
 #include "model/cluster.h"
 #include "model/table.h"
@@ -19,11 +19,14 @@ static const struct kind kinds[KIND_COUNT] = {
 	CORE(KIND_NODE, "Node", "nodes", "no", 0, node_schema),
 	CORE(KIND_NAMESPACE, "Namespace", "namespaces", "ns", 0, namespace_schema),
 	CORE(KIND_POD, "Pod", "pods", "po", 1, pod_schema),
+	CORE(KIND_SERVICE, "Service", "services", "svc", 1, service_schema),
 	APPS(KIND_DEPLOYMENT, "Deployment", "deployments", "deploy"),
 	APPS(KIND_REPLICASET, "ReplicaSet", "replicasets", "rs"),
 	APPS(KIND_STATEFULSET, "StatefulSet", "statefulsets", "sts"),
 	APPS(KIND_DAEMONSET, "DaemonSet", "daemonsets", "ds"),
 	[KIND_JOB] = { KIND_JOB, "batch/v1", "Job", "jobs", NULL, 1, 0, &workload_schema },
+	[KIND_ENDPOINTSLICE] = { KIND_ENDPOINTSLICE, "discovery.k8s.io/v1", "EndpointSlice",
+				 "endpointslices", NULL, 1, 0, &endpoint_slice_schema },
 	[KIND_LEASE] = { KIND_LEASE, "coordination.k8s.io/v1", "Lease", "leases", NULL, 1, 1,
 			 &lease_schema },
 	FAIRLEAD(KIND_IPPOOL, "IPPool", "ippools", NULL, 0, 0, ippool_schema),

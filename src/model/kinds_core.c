@@ -103,7 +103,8 @@ const SCHEMA(namespace_schema, "Namespace", struct namespace_obj, namespace_fiel
 
 /* ---- Pod */
 
-ENUM_NAMES(protocol_names, PROTO_SCTP, "TCP", "UDP", "SCTP");
+ENUM_ARRAY(protocol_names, PROTO_SCTP, "TCP", "UDP", "SCTP");
+const struct names protocol_names = { protocol_names_array, PROTO_SCTP + 1 };
 
 ENUM_NAMES(phase_names, POD_UNKNOWN, "Pending", "Running", "Succeeded", "Failed", "Unknown");
 

@@ -27,14 +27,17 @@
 				 __VA_ARGS__ }
 
 /* Names of an enum whose value 0 means absent; `last` is its last value. */
-#define ENUM_NAMES(symbol, last, ...)                                                              \
+#define ENUM_ARRAY(symbol, last, ...)                                                              \
 	static const char *const symbol##_array[] = { NULL, __VA_ARGS__ };                         \
 	static_assert(sizeof(symbol##_array) / sizeof(symbol##_array[0]) == (last) + 1,            \
-		      #symbol " differs from its enum");                                           \
+		      #symbol " differs from its enum")
+#define ENUM_NAMES(symbol, last, ...)                                                              \
+	ENUM_ARRAY(symbol, last, __VA_ARGS__);                                                     \
 	static const struct names symbol = { symbol##_array, (last) + 1 }
 
 /* Shared between the files of tables. */
 extern const struct schema meta_schema, label_selector_schema, condition_schema;
 extern const struct schema node_schema, namespace_schema, pod_schema, workload_schema, lease_schema;
+extern const struct schema service_schema, endpoint_slice_schema;
 extern const struct schema ippool_schema, ipblock_schema, ipreservation_schema,
 	workload_endpoint_schema, node_state_schema;

@@ -31,6 +31,12 @@ bool is_dns_label(const char *s)
 	return label_of(s, strlen(s));
 }
 
+bool is_port_name(const char *s)
+{
+	return strlen(s) <= 15 && is_dns_label(s) && !strstr(s, "--") &&
+	       s[strspn(s, "0123456789-")];
+}
+
 static bool subdomain_of(const char *s, size_t n)
 {
 	if (!n || n > NAME_MAX_LEN)

@@ -368,6 +368,27 @@ static int check_reservation(const struct object *o, struct err *e)
 	return rc;
 }
 
+static int check_service(const struct object *o, struct err *e)
+{
+	const struct service *s = o->body;
+	struct err inner = { .code = 0 };
+	int rc;
+
+	if (!is_dns_label(o->meta->name)) /* KEP-5311: may begin with a digit */
+		return bad(o, e, "metadata.name: must be a DNS label (RFC 1123)");
+	rc = check_labels(o, "spec.selector", &s->spec.selector, e);
+	if (!rc && validate_service(s, &inner))
+		rc = bad(o, e, "%s", inner.text);
+	return rc;
+}
+
+static int check_slice(const struct object *o, struct err *e)
+{
+	struct err inner = { .code = 0 };
+
+	return validate_endpoint_slice(o->body, &inner) ? bad(o, e, "%s", inner.text) : 0;
+}
+
 int validate_object(const struct object *o, struct err *e)
 {
 	int rc = check_meta(o, e);
@@ -379,6 +400,10 @@ int validate_object(const struct object *o, struct err *e)
 		return check_node(o, e);
 	case KIND_POD:
 		return check_pod(o, e);
+	case KIND_SERVICE:
+		return check_service(o, e);
+	case KIND_ENDPOINTSLICE:
+		return check_slice(o, e);
 	case KIND_DEPLOYMENT:
 	case KIND_REPLICASET:
 	case KIND_STATEFULSET:
@@ -396,8 +421,6 @@ int validate_object(const struct object *o, struct err *e)
 	case KIND_WORKLOADENDPOINT:
 	case KIND_NODESTATE:
 	case KIND_NONE:
-	case KIND_SERVICE:
-	case KIND_ENDPOINTSLICE:
 	case KIND_NETWORKPOLICY:
 	case KIND_INGRESS:
 	case KIND_COUNT:

@@ -9,9 +9,15 @@ int validate_object(const struct object *o, struct err *e);
 /* Rules between objects: address pools do not overlap, whatever their state. */
 int validate_among(const struct object *o, const struct object *other, struct err *e);
 
+/* Parts of validate_object(): errors begin with the path, without the object. */
+int validate_service(const struct service *s, struct err *e);
+int validate_endpoint_slice(const struct endpoint_slice *s, struct err *e);
+
 /* RFC 1123: a label has up to 63 of [a-z0-9-], a subdomain up to 253 of labels and dots. */
 bool is_dns_label(const char *s);
 bool is_dns_subdomain(const char *s);
+/* IANA_SVC_NAME (RFC 6335): up to 15 of [a-z0-9-], a letter, no '-' at the ends or twice. */
+bool is_port_name(const char *s);
 /* Kubernetes' label values: empty, or up to 63 of [A-Za-z0-9_.-] with alphanumeric ends. */
 bool is_label_value(const char *s);
 bool is_qualified_name(const char *s); /* label and annotation keys: [subdomain/]name */

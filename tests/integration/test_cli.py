@@ -3,6 +3,7 @@
 it prints; NodeStates are written by hand where an agent would write them."""
 import json
 import os
+import re
 import subprocess
 
 import yaml
@@ -49,6 +50,43 @@ def test_apply_get_delete(store):
     assert [i["metadata"]["name"] for i in store.get("pods")] == ["db"]
     store.delete(POOL, pod("db"))
     assert store.get("pods") == store.get("ippools") == []
+
+
+def test_services(store):
+    """The columns are kubectl's, without AGE."""
+    ports = [{"name": "http", "port": 80, "nodePort": 30080}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    addresses = ["10.244.0.%d" % i for i in range(1, 6)]
+    store.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+                 "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10", "fd00:96::10"],
+                          "selector": {"app": "web"}, "externalIPs": ["192.0.2.30"], "ports": ports},
+                 "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}, {"hostname": "lb.example"}]}}},
+                {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "later", "namespace": "shop"},
+                 "spec": {"type": "LoadBalancer", "ports": [{"port": 443}]}},
+                {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "ext", "namespace": "shop"},
+                 "spec": {"type": "ExternalName", "externalName": "db.example"}},
+                {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                 "metadata": {"name": "web-1", "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}},
+                 "addressType": "IPv4", "endpoints": [{"addresses": [a]} for a in addresses],
+                 "ports": [{"name": "http", "port": 8080}, {"name": "dns", "port": 5353, "protocol": "UDP"}]})
+    rows = [re.split(" {2,}", l) for l in store.fairlead("get", "svc", "-n", "shop", "-o", "wide").stdout.splitlines()]
+    assert rows == [["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)", "SELECTOR", "LABELS"],
+                    ["ext", "ExternalName", "-", "db.example", "-", "-", "-"],
+                    ["later", "LoadBalancer", "-", "<pending>", "443/TCP", "-", "-"],
+                    ["web", "LoadBalancer", "10.96.0.10,fd00:96::10", "192.0.2.7,lb.example,192.0.2.30", "80:30080/TCP,53/UDP",
+                     "app=web", "-"]]
+    row = store.fairlead("get", "endpointslices", "-n", "shop").stdout.splitlines()[1]
+    assert re.split(" {2,}", row) == ["web-1", "IPv4", "8080,5353", ",".join(addresses[:3]) + " + 2 more"]
+    assert ",".join(addresses) in store.fairlead("get", "endpointslices", "-A", "-o", "wide").stdout
+    assert store.get("service", "shop/web")["spec"]["ports"] == ports
+
+
+def test_an_applied_service_keeps_what_was_allocated(store):
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "shop"},
+               "spec": {"ports": [{"port": 80}]}}
+    store.apply({**service, "spec": {**service["spec"], "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"]}})
+    store.apply({**service, "spec": {"ports": [{"port": 81}]}})
+    spec = store.get("service", "shop/web")["spec"]
+    assert (spec["clusterIP"], spec["clusterIPs"], spec["ports"]) == ("10.96.0.10", ["10.96.0.10"], [{"port": 81}])
 
 
 def test_exit_codes(store, scratch):

@@ -65,6 +65,39 @@ static void test_parse_and_print(void **state)
 	assert_int_equal(mac_parse("02-00-5e-10-00-ff", &m), -EINVAL);
 }
 
+static void test_parse_lax(void **state)
+{
+	static const char *const same[][2] = {
+		{ "172.30.0.041", "172.30.0.41" },
+		{ " 010.000.0.00\n", "10.0.0.0" },
+		{ "\t255.255.255.255 ", "255.255.255.255" },
+		{ "::ffff:192.0.2.1", "192.0.2.1" },
+		{ "fd00::0a", "fd00::a" },
+		{ "::", "::" },
+	};
+	static const char *const wrong[] = { "",          " ",          "1.2.3",
+					     "1.2.3.256", "1.2.3.0x1",  "1. 2.3.4",
+					     "1.2.3.4/8", "fe80::1%lo", "00:1::00000" };
+	char text[PREFIX_TEXT];
+	struct prefix p;
+	struct ipaddr a;
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		assert_int_equal(addr_parse_lax(same[i][0], &a), 0);
+		assert_string_equal(addr_str(&a, text), same[i][1]);
+	}
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(addr_parse_lax(wrong[i], &a), -EINVAL);
+	assert_int_equal(prefix_parse_lax(" 203.0.113.000/025", &p), 0);
+	assert_string_equal(prefix_str(&p, text), "203.0.113.0/25");
+	assert_int_equal(prefix_parse_lax("fd00::/064 ", &p), 0);
+	assert_string_equal(prefix_str(&p, text), "fd00::/64");
+	assert_int_equal(prefix_parse_lax("0.0.0.0/0", &p), 0);
+	assert_int_equal(p.len, 0);
+	assert_int_equal(prefix_parse_lax("10.0.0.1", &p), -EINVAL);
+	assert_int_equal(prefix_parse_lax("10.0.0.0/033", &p), -EINVAL);
+}
+
 static void test_prefix_relations(void **state)
 {
 	struct prefix ten = pfx("10.0.0.0/8"), sub = pfx("10.3.0.0/16"), other = pfx("11.0.0.0/8");
@@ -176,6 +209,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_parse_and_print),
+		cmocka_unit_test(test_parse_lax),
 		cmocka_unit_test(test_prefix_relations),
 		cmocka_unit_test(test_addr_arithmetic),
 		cmocka_unit_test(test_wire),

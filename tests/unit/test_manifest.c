@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Manifests against tests/golden/manifest: what was understood (as JSON of the fields that we
  * know), what was ignored, what was refused. And YAML written by us, read back. */
+#include "model/record.h"
 #include "store/json.h"
 #include "store/manifest.h"
 #include "store/yaml_json.h"
@@ -14,6 +15,25 @@
 #include <string.h>
 
 #include <cmocka.h>
+
+/* What was read also survives the records between processes. */
+static void check_record(const struct object *o, const json_t *json)
+{
+	struct object *copy = object_new(o->kind);
+	struct buf out = { .v = NULL };
+	struct wire body;
+	unsigned type;
+	json_t *j;
+
+	assert_int_equal(record_put(&out, REC_PUT, o->kind->schema, o->body, NULL), 0);
+	assert_int_equal(record_next((uint8_t *)out.v, out.n, &type, &body, NULL), out.n);
+	assert_int_equal(record_decode(&body, o->kind->schema, copy->body, &copy->arena, NULL), 0);
+	j = object_to_json(o->kind, copy->body);
+	assert_true(json_equal(j, json));
+	json_decref(j);
+	object_free(copy);
+	buf_fini(&out);
+}
 
 static void check(const char *stem, const char *ext)
 {
@@ -33,6 +53,7 @@ static void check(const char *stem, const char *ext)
 		fprintf(out, "%s: ", m.items[i].where);
 		json_dumpf(j, out, JSON_INDENT(1));
 		fputc('\n', out);
+		check_record(m.items[i].obj, j);
 		json_decref(j);
 	}
 	for (size_t i = 0; i < m.n_ignored; i++)
