@@ -162,13 +162,13 @@ class World:
             ns.run("ip", "-6", "route", "add", "default", "via", f"fd00:{rack}::1")
         return port
 
-    def add_node(self, name, rack=10, before=None, **conf):
+    def add_node(self, name, rack=10, before=None, roles="agent watch", **conf):
         """`before(node)` runs before its keeper does."""
         node = Node(self, name, rack, 11 + len(self.nodes))
         node.uplink_port = f"port{self.ports}"
         if before:
             before(node)
-        node.keeper = self.keeper(node.ns, name, self.store, "agent watch", log_level="debug", **conf)
+        node.keeper = self.keeper(node.ns, name, self.store, roles, log_level="debug", **conf)
         node.cni = Cni(node.ns, node.keeper.cni_sock)
         self.nodes.append(node)
         return node
