@@ -262,6 +262,20 @@ void keeper_give_events(struct keeper *k, const struct pollfd *fds)
 		on_door(k);
 }
 
+/* Roles of a keeper that was killed end by themselves, unless they hang. */
+static int wait_for_its_roles(struct keeper *k)
+{
+	struct keeper_next *n = &k->next;
+
+	if (!n->outlived)
+		log_warn("takeover by pid %d: it has ended, its roles have not yet", n->peer.pid);
+	n->outlived = true;
+	/* Who starts none need not wait for ever: the next start does. */
+	if (k->ending && keeper_now_ms() >= n->deadline_ms)
+		forget(n);
+	return RETRY_MS;
+}
+
 /* The next one has ended: our roles start again once its own have, too. */
 static int go_on(struct keeper *k)
 {
@@ -269,7 +283,7 @@ static int go_on(struct keeper *k)
 	int rc = keeper_dir_lock_roles(k, &e);
 
 	if (rc == -EWOULDBLOCK)
-		return RETRY_MS;
+		return wait_for_its_roles(k);
 	if (!rc)
 		rc = keeper_dir_publish(k, &e);
 	if (!rc)
@@ -278,7 +292,8 @@ static int go_on(struct keeper *k)
 		log_error("%s", e.text);
 		return 50 * RETRY_MS;
 	}
-	log_warn("takeover by pid %d failed, roles start again", k->next.peer.pid);
+	log_warn("takeover by pid %d failed%s", k->next.peer.pid,
+		 k->ending ? "" : ", roles start again");
 	forget(&k->next);
 	keeper_unsettle(k);
 	return 0;

@@ -26,6 +26,7 @@ struct keeper_next {
 	struct rstream stream;
 	struct proc peer;
 	int64_t deadline_ms; /* of ASKS, TRIES and FAILED */
+	bool outlived;       /* FAILED: by roles of its own, as was logged */
 };
 
 /* ---- keeper_give.c: the side of a takeover that runs */

@@ -270,6 +270,19 @@ def test_end_in_the_middle(whole, build, takeover):
     assert sorted(p.name for p in k.run_dir.iterdir()) == ["fairleadd.lock", "roles.lock"]
 
 
+def test_end_in_spite_of_a_role_that_hangs(whole, build, takeover):
+    """One of the new keeper, which had to be killed."""
+    k, hangs = whole, "#!/bin/sh\ntrap '' TERM\nexec sleep 60\n"
+    p, log = takeover(k, build(agent=hangs), check=False)
+    role = int(wait_for(lambda: re.search(r"role agent runs \(pid (\d+)\)", said(log)))[1])
+    wait_for(lambda: int(status_of(role)["SigIgn"], 16) & 1 << signal.SIGTERM - 1)
+    os.kill(k.program.pid, signal.SIGTERM)
+    assert k.program.wait(20) == 0 and p.wait(20) == 1
+    assert "it has ended, its roles have not yet" in k.program.log()
+    assert not gone(role)
+    os.kill(role, signal.SIGKILL)
+
+
 def test_end_as_the_new_one_is_done(netns, keeper, store, scratch, start):
     """SIGTERM together with DONE: the new one hears NO, and the old one takes everything along."""
     k = keeper(netns(), "n1", store, roles="health")
@@ -321,7 +334,7 @@ def test_only_one_at_a_time(whole, build, takeover):
     # Who asks in the gap waits, and is served by the new one.
     assert get(k.ns, "/livez") == (200, "ok\n")
     assert p.wait(20) == 0
-    assert program_of(k.pid("health")) == other / "libexec/fairlead/health" or gone(k.program.pid)
+    assert gone(k.program.pid) and program_of(keeper_pid(k)) == other / "bin/fairleadd"
 
 
 def test_silence_holds_nobody_up(whole, takeover):
@@ -588,6 +601,9 @@ def test_pod_that_is_not_known_yet(world, takeover):
     ns = world.netns("w")
     began = time.monotonic()
     call = n1.cni.start("ADD", "w", ns.path, args={"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "w"})
+    agent, space = Path(f"/proc/{n1.keeper.wait_role('agent')}/fd"), os.stat(ns.path)
+    wait_for(lambda: any(os.path.samestat(f.stat(), space) for f in agent.iterdir()), 5,
+             "the agent has read the request", every=0.002)
     takeover(n1.keeper)
     code, out = n1.cni.finish(call)
     assert code == 1 and out["code"] == 11 and "closed by the peer" not in out["msg"], out
