@@ -118,18 +118,52 @@ int link_set_alias(struct nl *nl, const char *ifname, const char *alias, struct 
 	return rc;
 }
 
-static int take_alias(const struct nlattr *attr, void *arg)
-{
-	char *out = arg;
+/* What the kernel says of one link. */
+struct told {
+	char name[IFNAME_LEN], alias[LINK_ALIAS];
+	struct macaddr mac;
+	int peer, netns; /* the other end's index, and our number for its namespace */
+};
 
-	if (mnl_attr_get_type(attr) == IFLA_IFALIAS)
-		snprintf(out, LINK_ALIAS, "%.*s", (int)mnl_attr_get_payload_len(attr),
-			 mnl_attr_get_str(attr));
+static void take_text(char *out, size_t n, const struct nlattr *attr)
+{
+	snprintf(out, n, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
+}
+
+static int take_attr(const struct nlattr *attr, void *arg)
+{
+	struct told *t = arg;
+	size_t n = mnl_attr_get_payload_len(attr);
+
+	switch (mnl_attr_get_type(attr)) {
+	case IFLA_IFNAME:
+		take_text(t->name, sizeof(t->name), attr);
+		break;
+	case IFLA_IFALIAS:
+		take_text(t->alias, sizeof(t->alias), attr);
+		break;
+	case IFLA_ADDRESS:
+		if (n == sizeof(t->mac.b))
+			memcpy(t->mac.b, mnl_attr_get_payload(attr), n);
+		break;
+	case IFLA_LINK:
+		if (n == sizeof(uint32_t))
+			t->peer = (int)mnl_attr_get_u32(attr);
+		break;
+	case IFLA_LINK_NETNSID:
+		if (n == sizeof(uint32_t))
+			t->netns = (int)mnl_attr_get_u32(attr);
+		break;
+	}
 	return MNL_CB_OK;
 }
 
-int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], struct err *e)
+/* By name, or by index where that is NULL; netns -1: in our own namespace. */
+static int ask(struct nl *nl, const char *name, int ifindex, int netns, struct told *out,
+	       struct err *e)
 {
+	const struct nlmsghdr *m;
+	struct told t = { .netns = -1 };
 	struct buf reply = { 0 };
 	struct nl_batch b;
 	struct nlmsghdr *h;
@@ -142,16 +176,39 @@ int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], stru
 		nl_batch_fini(&b);
 		return err_set(e, -ENOMEM, "no memory");
 	}
-	mnl_attr_put_strz(h, IFLA_IFNAME, ifname);
+	if (name)
+		mnl_attr_put_strz(h, IFLA_IFNAME, name);
+	else
+		((struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index = ifindex;
+	if (netns >= 0)
+		mnl_attr_put_u32(h, IFLA_TARGET_NETNSID, (uint32_t)netns);
 	rc = nl_talk(nl, &b, &reply, e);
 	if (!rc) {
-		const struct nlmsghdr *m = nl_walk(reply.v, reply.n, &off);
-
-		out[0] = 0;
+		m = nl_walk(reply.v, reply.n, &off);
 		if (m && m->nlmsg_type == RTM_NEWLINK)
-			mnl_attr_parse(m, sizeof(struct ifinfomsg), take_alias, out);
+			mnl_attr_parse(m, sizeof(struct ifinfomsg), take_attr, &t);
+		*out = t;
 	}
 	buf_fini(&reply);
 	nl_batch_fini(&b);
 	return rc;
+}
+
+int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], struct err *e)
+{
+	struct told t;
+	int rc = ask(nl, ifname, 0, -1, &t, e);
+
+	if (!rc)
+		memcpy(out, t.alias, sizeof(t.alias));
+	return rc;
+}
+
+bool link_is_still(struct nl *nl, int ifindex, const char *name, const char *alias)
+{
+	struct told t;
+	struct err none;
+
+	return !ask(nl, NULL, ifindex, -1, &t, &none) &&
+	       (!strcmp(t.name, name) || !strcmp(t.alias, alias));
 }

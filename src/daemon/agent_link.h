@@ -30,3 +30,7 @@ void link_alias(const struct ipam_attachment *at, char out[LINK_ALIAS]);
 int link_set_alias(struct nl *nl, const char *ifname, const char *alias, struct err *e);
 /* "" when it has none; -ENODEV. */
 int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], struct err *e);
+/* Is the link with this index still the one that ADD called `name` and gave `alias` last of all?
+ * It is while it has either: people rename links and write aliases of their own. What cannot be
+ * read is not it. */
+bool link_is_still(struct nl *nl, int ifindex, const char *name, const char *alias);

@@ -4,7 +4,11 @@
  * The thread gets a list of indices and a socket of its own, gives back the outcome, and touches
  * nothing else: the book, the log and the loop are the main thread's. One runs at a time; what
  * dies meanwhile is the next one's. Where it is needed at once (agent_reap_now) the main thread
- * does the same, also beside it: a link that is gone already counts as removed. */
+ * does the same, also beside it: a link that is gone already counts as removed.
+ *
+ * The kernel is told an index, as a name may be the heir's by now. Whoever asks for an index by
+ * number can have one that was ours, so each is looked at again right before it goes, a few at a
+ * time; what is neither called nor described as it was at ADD stays. */
 #include "daemon/agent_reap.h"
 #include "daemon/agent_bridge.h"
 #include "daemon/agent_ipam.h"
@@ -17,16 +21,22 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define DELAY 0.3 /* seconds: collects a burst of DELs, and stays well below one */
 #define RETRY 5.0
 
+struct dying {
+	int index;
+	char name[IFNAME_LEN], alias[LINK_ALIAS];
+};
+
 /* Attachments that are DYING, and the links that they still have. */
 struct batch {
 	uint64_t *ids;
-	int *index;
+	struct dying *link;
 	size_t n, links;
 	int rc;
 	struct err e;
@@ -54,20 +64,46 @@ static bool has_heir(struct agent *a, const char *hostif)
 	return false;
 }
 
-/* The index that was noted at DEL, if the link that has it is still that pod's: an index is not
- * used twice while the machine is up, but the journal may be of an earlier boot. */
-static int dying_index(struct agent *a, const struct ipam_attachment *at)
+/* The link that it still has: the index is 0 where there is none. */
+static struct dying dying_link(struct agent *a, const struct ipam_attachment *at)
 {
+	struct nl *nl = agent_kernel_nl(a);
+	struct dying d = { 0 };
 	struct err none;
-	int now;
 
 	if (at->ipam_only || !at->hostif)
-		return 0;
+		return d;
+	snprintf(d.name, sizeof(d.name), "%s", at->hostif);
+	link_alias(at, d.alias);
 	/* None was noted where the link had gone before: one of that name now is its heir's. */
 	if (!at->ifindex && has_heir(a, at->hostif))
-		return 0;
-	now = rtnl_ifindex(agent_kernel_nl(a), at->hostif, &none);
-	return now > 0 && (!at->ifindex || now == at->ifindex) ? now : 0;
+		return d;
+	if (!at->ifindex)
+		d.index = rtnl_ifindex(nl, at->hostif, &none);
+	else if (link_is_still(nl, (int)at->ifindex, d.name, d.alias))
+		d.index = (int)at->ifindex;
+	if (d.index < 0)
+		d.index = 0;
+	return d;
+}
+
+/* Until `ending` where that is given. */
+static int remove_batch(struct nl *nl, const struct batch *b, const atomic_bool *ending,
+			struct err *e)
+{
+	int rc = 0, index[RTNL_LINKS_AT_ONCE];
+
+	for (size_t i = 0; !rc && i < b->links && !(ending && atomic_load(ending));
+	     i += RTNL_LINKS_AT_ONCE) {
+		size_t n = 0;
+
+		for (size_t k = i; k < b->links && k < i + RTNL_LINKS_AT_ONCE; k++)
+			if (link_is_still(nl, b->link[k].index, b->link[k].name, b->link[k].alias))
+				index[n++] = b->link[k].index;
+		if (n)
+			rc = pod_reap(nl, index, n, e);
+	}
+	return rc;
 }
 
 static void batch_free(struct batch *b)
@@ -75,7 +111,7 @@ static void batch_free(struct batch *b)
 	if (!b)
 		return;
 	free(b->ids);
-	free(b->index);
+	free(b->link);
 	free(b);
 }
 
@@ -88,22 +124,19 @@ static struct batch *collect(struct agent *a, struct err *e)
 	v = ipam_all(agent_ipam_book(a), &n);
 	if (b) {
 		b->ids = calloc(n + 1, sizeof(*b->ids));
-		b->index = calloc(n + 1, sizeof(*b->index));
+		b->link = calloc(n + 1, sizeof(*b->link));
 	}
-	if (!b || !b->ids || !b->index) {
+	if (!b || !b->ids || !b->link) {
 		batch_free(b);
 		err_set(e, -ENOMEM, "no memory");
 		return NULL;
 	}
 	for (size_t i = 0; i < n; i++) {
-		int index;
-
 		if (v[i]->state != IPAM_DYING)
 			continue;
 		b->ids[b->n++] = v[i]->id;
-		index = dying_index(a, v[i]);
-		if (index)
-			b->index[b->links++] = index;
+		b->link[b->links] = dying_link(a, v[i]);
+		b->links += b->link[b->links].index != 0;
 	}
 	return b;
 }
@@ -134,8 +167,8 @@ int agent_reap_now(struct agent *a, struct err *e)
 	struct batch *b = collect(a, e);
 	int rc = b ? 0 : -ENOMEM;
 
-	if (!rc && b->links)
-		rc = pod_reap(agent_kernel_nl(a), b->index, b->links, e);
+	if (!rc)
+		rc = remove_batch(agent_kernel_nl(a), b, NULL, e);
 	if (!rc)
 		rc = forget(a, b, e);
 	batch_free(b);
@@ -149,13 +182,7 @@ static void *remove_links(void *arg)
 	struct agent_reap *r = arg;
 	struct batch *b = r->running;
 
-	for (size_t i = 0; i < b->links && !b->rc && !atomic_load(&r->ending);
-	     i += RTNL_LINKS_AT_ONCE) {
-		size_t left = b->links - i;
-
-		b->rc = pod_reap(agent_kernel_reaper(r->agent), b->index + i,
-				 left < RTNL_LINKS_AT_ONCE ? left : RTNL_LINKS_AT_ONCE, &b->e);
-	}
+	b->rc = remove_batch(agent_kernel_reaper(r->agent), b, &r->ending, &b->e);
 	ev_async_send(r->agent->role->loop, &r->removed);
 	return NULL;
 }

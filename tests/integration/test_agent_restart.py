@@ -360,3 +360,36 @@ def test_notice_of_a_predecessor(world, scratch):
         if done == 3:
             return
     pytest.fail("the reaper was faster every time")
+
+
+def states(pid):
+    """Of its threads."""
+    return {open(f"/proc/{pid}/task/{t}/stat").read().rpartition(")")[2].split()[0]
+            for t in os.listdir(f"/proc/{pid}/task")}
+
+
+@pytest.mark.parametrize("then", [signal.SIGCONT, signal.SIGKILL])
+def test_reaper_is_held_up_halfway(world, then):
+    """One that it is about to delete is another link when it goes on, one has another name; killed,
+    the next agent ends it."""
+    n1, n = world.up(10)[0], 160
+    many(world, n1, n)
+    aliases = {l["ifname"]: l["ifalias"] for l in n1.ns.ip("link") if "ifalias" in l}
+    n1.ns.sh("".join(f"ip link set {l} alias ''\n" for l in host_links(n1)))
+    old = n1.keeper.wait_role("agent")
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: len(host_links(n1)) < n, 20, "the first links are removed", every=0.005)
+    agent = n1.keeper.wait_role("agent")
+    assert agent != old
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        wait_for(lambda: states(agent) == {"T"}, 5)
+        (_, other), (index, name) = sorted((l["ifindex"], l["ifname"]) for l in n1.ns.ip("link")
+                                           if l["ifname"] in aliases)[-2:]
+        n1.ns.sh(f"ip link del {name}; ip link add innocent index {index} type bridge\n"
+                 f"ip link set {other} down alias '{aliases[other]}'; ip link set {other} name other")
+    finally:
+        os.kill(agent, then)
+    wait_for(lambda: not host_links(n1) and "other" not in n1.ns.run("ip", "link").stdout, 20,
+             "the rest is removed")
+    assert n1.ns.ip("link", "show", "dev", "innocent")[0]["ifindex"] == index
