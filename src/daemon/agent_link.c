@@ -212,3 +212,17 @@ bool link_is_still(struct nl *nl, int ifindex, const char *name, const char *ali
 	return !ask(nl, NULL, ifindex, -1, &t, &none) &&
 	       (!strcmp(t.name, name) || !strcmp(t.alias, alias));
 }
+
+int link_peer_mac(struct nl *nl, const char *ifname, struct macaddr *out, struct err *e)
+{
+	struct told t;
+	int rc = ask(nl, ifname, 0, -1, &t, e);
+
+	if (!rc && t.peer <= 0)
+		rc = err_set(e, -ENODEV, "link %s has no other end", ifname);
+	if (!rc)
+		rc = ask(nl, NULL, t.peer, t.netns, &t, e);
+	if (!rc)
+		*out = t.mac;
+	return rc;
+}

@@ -34,3 +34,6 @@ int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], stru
  * It is while it has either: people rename links and write aliases of their own. What cannot be
  * read is not it. */
 bool link_is_still(struct nl *nl, int ifindex, const char *name, const char *alias);
+/* The MAC of the other end, in whatever namespace that is; -ENODEV. A pod that may can change it:
+ * it is what the pod says. */
+int link_peer_mac(struct nl *nl, const char *ifname, struct macaddr *out, struct err *e);

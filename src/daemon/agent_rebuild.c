@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_rebuild: see agent_rebuild.h. Addresses of a routed pod are the host routes over its link;
- * those of a bridged pod are the bridge's permanent neighbours with the pod's MAC, which follows
- * from container and interface unless the runtime chose it: such a pod is not recognised. Links
- * that are not recognised stay where they are; somebody may still live behind them. */
+ * those of a bridged pod are the bridge's permanent neighbours with the pod's MAC. That follows
+ * from container and interface unless the runtime chose it, and is read from the pod's end then.
+ * A pod can change what stands there: it is asked last of all, when the addresses of those that
+ * need not be asked are taken. Links that are not recognised stay where they are; somebody may
+ * still live behind them. */
 #include "daemon/agent_rebuild.h"
 #include "core/cni/message.h"
 #include "daemon/agent_bridge.h"
@@ -69,7 +71,8 @@ static void find_ips(struct found *f, const struct klist *have, const char *brid
 	}
 }
 
-static bool rebuild_one(struct agent *a, const struct klist *have, const struct klink *l)
+static bool rebuild_one(struct agent *a, const struct klist *have, const struct klink *l,
+			bool ask_mac)
 {
 	struct found f = { 0 };
 	struct err e;
@@ -79,6 +82,8 @@ static bool rebuild_one(struct agent *a, const struct klist *have, const struct 
 	f.at.hostif = l->name;
 	f.at.attach = l->master[0] ? CNI_BRIDGE : CNI_ROUTED;
 	f.at.mac = agent_pod_mac(f.at.container, f.at.ifname);
+	if (ask_mac && link_peer_mac(agent_kernel_nl(a), l->name, &f.at.mac, &e))
+		return false;
 	f.at.addrs.v = f.ips;
 	find_ips(&f, have, l->master);
 	if (!f.at.addrs.n)
@@ -179,29 +184,55 @@ static unsigned rebuild_from_store(struct agent *a)
 	return pods;
 }
 
+static bool has_link(const struct agent *a, const char *hostif)
+{
+	const struct ipam_attachment *const *v;
+	size_t n;
+
+	v = ipam_all(agent_ipam_book(a), &n);
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->hostif && !strcmp(v[i]->hostif, hostif))
+			return true;
+	return false;
+}
+
+static unsigned rebuild_links(struct agent *a, const struct klist *have, bool ask_mac)
+{
+	unsigned pods = 0;
+	struct err none;
+
+	for (size_t i = 0; i < have->n; i++) {
+		const struct klink *l = &have->v[i].link;
+		struct found f = { 0 };
+
+		if (have->v[i].type != KOBJ_LINK || l->kind != KLINK_VETH ||
+		    !agent_is_host_link(l->name))
+			continue;
+		if (ask_mac) {
+			pods += l->master[0] && !has_link(a, l->name) &&
+				rebuild_one(a, have, l, true);
+			continue;
+		}
+		pods += rebuild_one(a, have, l, false);
+		if (l->master[0] && !link_get_alias(agent_kernel_nl(a), l->name, f.alias, &none) &&
+		    read_alias(&f))
+			rebuild_gateways(a, have, l->master, f.at.network);
+	}
+	return pods;
+}
+
 int agent_rebuild(struct agent *a, struct err *e)
 {
 	struct klist have = { 0 };
-	unsigned pods = 0, held;
-	struct err none;
+	unsigned pods, held;
 	int rc = rtnl_dump(agent_kernel_nl(a),
 			   RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH),
 			   &have, e);
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < have.n; i++) {
-		const struct klink *l = &have.v[i].link;
-		struct found f = { 0 };
-
-		if (have.v[i].type != KOBJ_LINK || l->kind != KLINK_VETH ||
-		    !agent_is_host_link(l->name))
-			continue;
-		pods += rebuild_one(a, &have, l);
-		if (l->master[0] && !link_get_alias(agent_kernel_nl(a), l->name, f.alias, &none) &&
-		    read_alias(&f))
-			rebuild_gateways(a, &have, l->master, f.at.network);
-	}
+	pods = rebuild_links(a, &have, false);
+	pods += rebuild_links(a, &have, true);
 	klist_fini(&have);
 	held = rebuild_from_store(a);
 	if (pods || held)

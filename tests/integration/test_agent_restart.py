@@ -104,6 +104,34 @@ def test_lost_journal_is_rebuilt(world):
     wait_for(lambda: not {x.host_if for x in (p, q, r)} & host_links(n1), 3)
 
 
+def mac_of(pod):
+    return pod.ns.ip("link", "show", "dev", "eth0")[0]["address"]
+
+
+def test_lost_journal_and_macs_of_the_runtime(world):
+    """Nothing on the node names such a pod's MAC: its own end does. One that took another's is not
+    believed."""
+    n1, = world.up(10)
+    br = Cni(n1.ns, n1.keeper.cni_sock, network="brnet", attachment="bridge")
+    chosen = {"runtimeConfig": {"mac": "02:aa:bb:cc:dd:ee"}}
+    p, q = world.pod(n1, "p", cni=br, **chosen), world.pod(n1, "q", cni=br)
+    liar = world.pod(n1, "liar", cni=br, runtimeConfig={"mac": "02:aa:bb:cc:dd:00"})
+    assert mac_of(p) == "02:aa:bb:cc:dd:ee"
+    liar.ns.run("ip", "link", "set", "eth0", "address", mac_of(q))
+    n1.keeper.stop()
+    (n1.keeper.state_dir / "ipam.journal").unlink()
+    n1.ns.sh(f"bridge fdb flush dev {p.host_if} dynamic 2>/dev/null || true")
+    world.restart(n1)
+    n1.wait_serving()
+    assert "2 pods rebuilt from the kernel" in n1.keeper.program.log()
+    for x in (p, q):
+        assert x.check() == (0, None)
+    new = [world.pod(n1, f"x{i}", cni=br) for i in range(6)]
+    assert not {i for x in (p, q) for i in x.ips} & {i for x in new for i in x.ips}
+    assert p.delete() == (0, None)
+    wait_for(lambda: p.host_if not in host_links(n1), 3)
+
+
 @pytest.mark.parametrize("harm, is_back", [
     ("ip route del {ip}", lambda n, p: p.ip(4) in n.routes()),
     ("ip route flush proto 70", lambda n, p: p.ip(4) in n.routes()),
