@@ -142,7 +142,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 			give_up(c);
 		return;
 	}
-	if (o->kind->id != KIND_IPBLOCK)
+	if (o->kind->id != KIND_IPBLOCK && !o->kind->derived)
 		work_wake(c);
 }
 
@@ -197,7 +197,7 @@ static int start(struct role *r, struct err *e)
 	static const uint8_t kinds[] = { KIND_LEASE,      KIND_NAMESPACE,  KIND_NODE,
 					 KIND_DEPLOYMENT, KIND_REPLICASET, KIND_STATEFULSET,
 					 KIND_DAEMONSET,  KIND_JOB,        KIND_POD,
-					 KIND_IPBLOCK };
+					 KIND_IPBLOCK,    KIND_NODESTATE,  KIND_WORKLOADENDPOINT };
 	struct controller *c = r->state;
 	int rc;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Role controller in three parts: who leads (controller.c), and what the leader does about
- * workloads (controller_work.c) and about blocks of Nodes that are gone (controller_blocks.c). */
+ * workloads (controller_work.c) and about what Nodes that are gone left (controller_blocks.c). */
 #pragma once
 #include "daemon/lease.h"
 #include "daemon/mirror.h"

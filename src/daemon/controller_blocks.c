@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* What the leading controller does about blocks of Nodes that are gone (core/ipam/reclaim.h).
+/* What the leading controller does about what Nodes that are gone left in the store, their blocks
+ * above all (core/ipam/reclaim.h).
  *
  * Every controller looks, so that a new leader need not begin to count; only the leader writes. A
  * look is made after each sync that changed something and when somebody's grace period ends, and
@@ -34,18 +35,47 @@ static void look_in(struct blocks *b, double seconds)
 	ev_timer_start(loop, &b->timer);
 }
 
+/* Was it refused, so that it is to be tried again? */
+static bool answered(struct blocks *b, const struct rec_written *a)
+{
+	b->in_flight--;
+	if (!a->code || a->code == -ESTALE || a->code == -ENOENT)
+		return false; /* somebody was faster: what is there then comes with a sync */
+	if (a->code != -EPIPE)
+		log_warn("%s", a->text ? a->text : "what a node left could not be taken");
+	look_in(b, RETRY_S);
+	return true;
+}
+
 static void on_written(void *arg, const struct rec_written *a)
 {
 	struct blocks *b = arg;
 
-	b->in_flight--;
 	b->n_taken += !a->code;
-	if (!a->code || a->code == -ESTALE || a->code == -ENOENT)
-		return; /* somebody was faster: what is there then comes with a sync */
-	b->n_failed++;
-	if (a->code != -EPIPE)
-		log_warn("%s", a->text ? a->text : "a block could not be taken");
-	look_in(b, RETRY_S);
+	b->n_failed += answered(b, a);
+}
+
+static void on_deleted(void *arg, const struct rec_written *a)
+{
+	answered(arg, a);
+}
+
+static void delete_report(struct blocks *b, const struct object *o)
+{
+	struct rec_write w = { .kind = o->kind->id,
+			       .op = WRITE_DELETE,
+			       .expect = (int64_t)o->rev,
+			       .ns = o->meta->namespace,
+			       .name = o->meta->name };
+	struct err e;
+
+	log_debug("%s %s: its node is gone", o->kind->name, w.name);
+	if (mirror_write(b->c->mirror, &w, NULL, on_deleted, b, &e)) {
+		log_warn("%s %s: %s", o->kind->name, w.name, e.text);
+		look_in(b, RETRY_S);
+		return;
+	}
+	b->in_flight++;
 }
 
 static void write_one(struct blocks *b, const struct ipam_action *x)
@@ -74,11 +104,14 @@ static int look(struct blocks *b, struct arena *a, struct err *e)
 
 	if (rc)
 		return rc;
-	if (controller_leads(b->c))
+	if (controller_leads(b->c)) {
 		for (uint32_t i = 0; i < plan.writes.n; i++)
 			write_one(b, &plan.writes.v[i]);
-	else if (plan.writes.n)
+		for (uint32_t i = 0; i < plan.reports.n; i++)
+			delete_report(b, plan.reports.v[i]);
+	} else if (plan.writes.n || plan.reports.n) {
 		look_in(b, RETRY_S); /* the leader may be gone */
+	}
 	if (plan.next)
 		look_in(b, (double)(plan.next - now) / 1000. + 0.001);
 	return 0;

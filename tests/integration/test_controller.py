@@ -247,6 +247,38 @@ def test_blocks_of_a_node_that_is_gone(cluster, store):
     assert metric(ns, "fairlead_controller_blocks_reclaimed_total", 'result="ok"') == 3
 
 
+def endpoint(name, node):
+    return {"apiVersion": "fairlead.io/v1", "kind": "WorkloadEndpoint",
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"node": node, "network": "net", "containerID": name, "interface": "eth0",
+                     "ips": ["10.244.2.9/32"]}}
+
+
+def reports(store):
+    return ({s["metadata"]["name"] for s in store.get("nodestates")},
+            {w["metadata"]["name"] for w in store.get("workloadendpoints")})
+
+
+def test_reports_of_a_node_that_is_gone(cluster, store):
+    """NodeState and WorkloadEndpoints, by the rule of its blocks."""
+    state = {"apiVersion": "fairlead.io/v1", "kind": "NodeState"}
+    store.apply(node("n1"), node("n2"), node("n3"),
+                *[dict(state, metadata={"name": n}) for n in ("n1", "n2", "n3")],
+                *[endpoint(f"w{i}", f"n{i % 3 + 1}") for i in range(9)])
+    cluster.add("n1", reclaim_grace=GRACE)
+    wait_for(lambda: cluster.leader() == "n1")
+    store.delete(node("n2"), node("n3"))
+    gone = time.monotonic()
+    store.apply(node("n3"))  # is back in time
+    assert reports(store) == ({"n1", "n2", "n3"}, {f"w{i}" for i in range(9)})
+    want = {"n1", "n3"}, {f"w{i}" for i in range(9) if i % 3 != 1}
+    wait_for(lambda: reports(store) == want, 20)
+    assert time.monotonic() - gone >= GRACE
+    # What comes late from there goes at once, and the rest stays.
+    store.apply(dict(state, metadata={"name": "n2"}))
+    wait_for(lambda: reports(store) == want, 20)
+
+
 def test_absence_counts_only_while_the_store_is_seen(cluster, store):
     """An outage of the store in the grace period begins it anew, for every controller."""
     store.apply(node("n1"), node("n2"), POOL, block("b2", "10.244.2.0/26", "n2"))

@@ -58,8 +58,19 @@ static int judge(const struct look *l, const struct object *o, struct ipam_actio
 	return 1;
 }
 
-static int note_all(const struct look *l, const struct object *const *v, size_t n)
+static const uint8_t reports[] = { KIND_NODESTATE, KIND_WORKLOADENDPOINT };
+
+static const char *reporter(const struct object *o)
 {
+	const struct workload_endpoint *w = o->body;
+
+	return o->kind->id == KIND_NODESTATE ? o->meta->name : w->spec.node;
+}
+
+static int note_blocks(const struct look *l)
+{
+	size_t n;
+	const struct object *const *v = cluster_all(l->c, KIND_IPBLOCK, &n);
 	int rc = 0;
 
 	for (size_t i = 0; i < n && !rc; i++) {
@@ -72,27 +83,74 @@ static int note_all(const struct look *l, const struct object *const *v, size_t 
 	return rc;
 }
 
+static int note_reports(const struct look *l)
+{
+	int rc = 0;
+
+	for (size_t k = 0; k < sizeof(reports); k++) {
+		size_t n;
+		const struct object *const *v = cluster_all(l->c, reports[k], &n);
+
+		for (size_t i = 0; i < n && !rc; i++)
+			rc = note(l, reporter(v[i]));
+	}
+	return rc;
+}
+
+static int judge_blocks(const struct look *l, struct reclaim_plan *plan)
+{
+	size_t n;
+	const struct object *const *v = cluster_all(l->c, KIND_IPBLOCK, &n);
+
+	plan->writes.v = arena_array(l->a, n, sizeof(*plan->writes.v));
+	if (!plan->writes.v)
+		return err_set(l->e, -ENOMEM, "no memory");
+	for (size_t i = 0; i < n; i++) {
+		int rc = judge(l, v[i], &plan->writes.v[plan->writes.n]);
+
+		if (rc < 0)
+			return rc;
+		plan->writes.n += (uint32_t)rc;
+	}
+	return 0;
+}
+
+static int judge_reports(const struct look *l, struct reclaim_plan *plan)
+{
+	const struct object *const *v[sizeof(reports)];
+	size_t n[sizeof(reports)], all = 0;
+
+	for (size_t k = 0; k < sizeof(reports); k++) {
+		v[k] = cluster_all(l->c, reports[k], &n[k]);
+		all += n[k];
+	}
+	plan->reports.v = arena_array(l->a, all, sizeof(*plan->reports.v));
+	if (!plan->reports.v)
+		return err_set(l->e, -ENOMEM, "no memory");
+	for (size_t k = 0; k < sizeof(reports); k++)
+		for (size_t i = 0; i < n[k]; i++)
+			if (is_gone(l, reporter(v[k][i])))
+				plan->reports.v[plan->reports.n++] = v[k][i];
+	return 0;
+}
+
 int reclaim_look(struct absence *gone, const struct cluster *c, int64_t now, struct arena *a,
 		 struct reclaim_plan *out, struct err *e)
 {
 	struct look l = { .gone = gone, .c = c, .now = now, .a = a, .e = e };
 	struct reclaim_plan plan = { 0 };
-	size_t n;
-	const struct object *const *v = cluster_all(c, KIND_IPBLOCK, &n);
-	int rc = note_all(&l, v, n);
+	int rc = note_blocks(&l);
 
+	if (!rc)
+		rc = note_reports(&l);
 	if (rc)
 		return rc;
 	absence_end(gone);
-	plan.writes.v = arena_array(a, n, sizeof(*plan.writes.v));
-	if (!plan.writes.v)
-		return err_set(e, -ENOMEM, "no memory");
-	for (size_t i = 0; i < n; i++) {
-		rc = judge(&l, v[i], &plan.writes.v[plan.writes.n]);
-		if (rc < 0)
-			return rc;
-		plan.writes.n += (uint32_t)rc;
-	}
+	rc = judge_blocks(&l, &plan);
+	if (!rc)
+		rc = judge_reports(&l, &plan);
+	if (rc)
+		return rc;
 	plan.next = absence_next(gone, now);
 	*out = plan;
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What nodes that are gone for good leave in the store: their blocks, and their loans in the
- * blocks of others. Decided by the leading controller, as nobody else sees every node.
+/* What nodes that are gone for good leave in the store: their blocks, their loans in the blocks of
+ * others, and what their agents reported (NodeState, WorkloadEndpoints). Decided by the leading controller, as nobody else sees every node.
  *
  * A node is gone for good when its Node object was missing in every look of a grace period. A
  * block of it goes once no living node holds a loan in it: the borrower's pod has that address,
@@ -12,8 +12,9 @@
 #include "core/ipam/ipam.h"
 
 struct reclaim_plan {
-	LIST(struct ipam_action) writes; /* IPAM_DELETE or IPAM_UPDATE, in the arena */
-	int64_t next;                    /* look again then; 0: when something changes */
+	LIST(struct ipam_action) writes;     /* IPAM_DELETE or IPAM_UPDATE, in the arena */
+	LIST(const struct object *) reports; /* to be deleted */
+	int64_t next;                        /* look again then; 0: when something changes */
 };
 
 /* One look at a store that is in sync; `gone` is of Nodes, and absence_forget() is due when the
