@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* judge: the checks, in the order in which they are told; see doctor.h. A new one is a function, a
  * row in the table at the end, its id in docs/abi.md, and a test that makes the defect. */
-#include "core/doctor/doctor.h"
+#include "core/doctor/judge.h"
 #include "core/route/mtu.h"
 
-#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,7 +12,7 @@
 
 enum { KERNEL_MAJOR = 5, KERNEL_MINOR = 15 }; /* what fairlead needs */
 
-static void report(struct doctor *d, struct finding f)
+void judge_report(struct doctor *d, struct finding f)
 {
 	if (!f.what || !f.where || !f.why || !f.cure)
 		d->failed = true; /* a text for which there was no memory */
@@ -21,23 +20,22 @@ static void report(struct doctor *d, struct finding f)
 		d->findings.v[d->findings.n++] = f;
 }
 
-#define TEXT(...) arena_printf(d->a, __VA_ARGS__)
-
 /* ---- the agent */
 
 static bool check_agent(struct doctor *d, const struct doctor_facts *f)
 {
 	if (f->agent_wanted && !f->agent_answers)
-		report(d,
-		       (struct finding){ "agent", DOCTOR_ERROR, "the agent does not answer",
-					 "ctl.sock", "no pod starts, and nothing follows the store",
-					 "systemctl start fairlead, or read fairleadd's log" });
+		judge_report(d, (struct finding){
+					"agent", DOCTOR_ERROR, "the agent does not answer",
+					"ctl.sock", "no pod starts, and nothing follows the store",
+					"systemctl start fairlead, or read fairleadd's log" });
 	else if (f->agent_wanted && !f->in_sync)
-		report(d,
-		       (struct finding){
-			       "agent-sync", DOCTOR_ERROR, "the agent has not seen the whole store",
-			       "agent", "it changes nothing that is there, and misses what is new",
-			       "see that the store can be reached: fairlead node status" });
+		judge_report(d,
+			     (struct finding){
+				     "agent-sync", DOCTOR_ERROR,
+				     "the agent has not seen the whole store", "agent",
+				     "it changes nothing that is there, and misses what is new",
+				     "see that the store can be reached: fairlead node status" });
 	return true;
 }
 
@@ -47,32 +45,34 @@ static bool check_kernel(struct doctor *d, const struct doctor_facts *f)
 
 	if (f->kernel_major < KERNEL_MAJOR ||
 	    (f->kernel_major == KERNEL_MAJOR && f->kernel_minor < KERNEL_MINOR))
-		report(d, (struct finding){ "kernel-old", DOCTOR_ERROR,
-					    TEXT("Linux %u.%u is older than %d.%d", f->kernel_major,
-						 f->kernel_minor, KERNEL_MAJOR, KERNEL_MINOR),
-					    "kernel", "what fairlead asks of it may be refused",
-					    "take a newer kernel" });
+		judge_report(d, (struct finding){
+					"kernel-old", DOCTOR_ERROR,
+					TEXT("Linux %u.%u is older than %d.%d", f->kernel_major,
+					     f->kernel_minor, KERNEL_MAJOR, KERNEL_MINOR),
+					"kernel", "what fairlead asks of it may be refused",
+					"take a newer kernel" });
 	if (f->try_bridge < 0)
-		report(d, (struct finding){ "kernel-bridge", DOCTOR_WARNING, "no bridge devices",
-					    "kernel", "attachment bridge does not work", cure });
+		judge_report(d,
+			     (struct finding){ "kernel-bridge", DOCTOR_WARNING, "no bridge devices",
+					       "kernel", "attachment bridge does not work", cure });
 	if (f->try_vxlan < 0)
 		for (uint32_t i = 0; i < f->pools.n; i++)
 			if (f->pools.v[i].tunnelled) {
-				report(d, (struct finding){ "kernel-vxlan", DOCTOR_ERROR,
-							    "no vxlan devices", "kernel",
-							    TEXT("IPPool %s needs a tunnel",
-								 f->pools.v[i].name),
-							    cure });
+				judge_report(d, (struct finding){ "kernel-vxlan", DOCTOR_ERROR,
+								  "no vxlan devices", "kernel",
+								  TEXT("IPPool %s needs a tunnel",
+								       f->pools.v[i].name),
+								  cure });
 				break;
 			}
 	if (f->try_nft < 0)
-		report(d,
-		       (struct finding){ "kernel-nftables", DOCTOR_ERROR, "the ruleset is refused",
-					 "nftables", "no pod starts without its rules", cure });
+		judge_report(d, (struct finding){ "kernel-nftables", DOCTOR_ERROR,
+						  "the ruleset is refused", "nftables",
+						  "no pod starts without its rules", cure });
 	return f->try_bridge <= 0 && f->try_vxlan <= 0 && f->try_nft <= 0;
 }
 
-static const struct klink *link_named(const struct doctor_facts *f, const char *name)
+const struct klink *judge_link(const struct doctor_facts *f, const char *name)
 {
 	for (size_t i = 0; i < f->n; i++)
 		if (f->v[i].type == KOBJ_LINK && !strcmp(f->v[i].link.name, name))
@@ -80,9 +80,9 @@ static const struct klink *link_named(const struct doctor_facts *f, const char *
 	return NULL;
 }
 
-static const struct klink *tunnel_of(const struct doctor_facts *f)
+const struct klink *judge_tunnel(const struct doctor_facts *f)
 {
-	const struct klink *l = link_named(f, ROUTE_VXLAN_DEV);
+	const struct klink *l = judge_link(f, ROUTE_VXLAN_DEV);
 
 	return l && l->kind == KLINK_VXLAN && l->vni == ROUTE_VXLAN_VNI &&
 			       l->vxlan_port == ROUTE_VXLAN_PORT
@@ -105,23 +105,25 @@ static bool check_forwarding(struct doctor *d, const struct doctor_facts *f)
 	static const char why[] = "the node drops what it should pass on between pods and others";
 
 	if (!f->forward4 && has_family(f, AF_INET))
-		report(d, (struct finding){ "forwarding-v4", DOCTOR_ERROR, "IPv4 forwarding is off",
-					    "net.ipv4.ip_forward", why,
-					    "sysctl -w net.ipv4.ip_forward=1, and look for who "
-					    "turns it off below /etc/sysctl.d" });
+		judge_report(d,
+			     (struct finding){ "forwarding-v4", DOCTOR_ERROR,
+					       "IPv4 forwarding is off", "net.ipv4.ip_forward", why,
+					       "sysctl -w net.ipv4.ip_forward=1, and look for who "
+					       "turns it off below /etc/sysctl.d" });
 	else if (!f->uplink_forward4 && has_family(f, AF_INET))
-		report(d,
-		       (struct finding){
-			       "forwarding-uplink", DOCTOR_ERROR,
-			       "IPv4 forwarding is off on the uplink",
-			       TEXT("net.ipv4.conf.%s.forwarding", f->uplink.name), why,
-			       TEXT("sysctl -w net.ipv4.conf.%s.forwarding=1", f->uplink.name) });
+		judge_report(d, (struct finding){
+					"forwarding-uplink", DOCTOR_ERROR,
+					"IPv4 forwarding is off on the uplink",
+					TEXT("net.ipv4.conf.%s.forwarding", f->uplink.name), why,
+					TEXT("sysctl -w net.ipv4.conf.%s.forwarding=1",
+					     f->uplink.name) });
 	if (!f->forward6 && has_family(f, AF_INET6))
-		report(d, (struct finding){
-				  "forwarding-v6", DOCTOR_ERROR, "IPv6 forwarding is off",
-				  "net.ipv6.conf.all.forwarding", why,
-				  "sysctl -w net.ipv6.conf.all.forwarding=1, and look for who "
-				  "turns it off below /etc/sysctl.d" });
+		judge_report(d,
+			     (struct finding){
+				     "forwarding-v6", DOCTOR_ERROR, "IPv6 forwarding is off",
+				     "net.ipv6.conf.all.forwarding", why,
+				     "sysctl -w net.ipv6.conf.all.forwarding=1, and look for who "
+				     "turns it off below /etc/sysctl.d" });
 	return true;
 }
 
@@ -147,22 +149,25 @@ static bool is_strict(int all, int own)
 
 static bool check_rp_filter(struct doctor *d, const struct doctor_facts *f)
 {
-	if (tunnel_of(f) && is_strict(f->rp_all, f->rp_tunnel))
-		report(d, (struct finding){
-				  "rp-filter-tunnel", DOCTOR_WARNING,
-				  "vxlan0 drops what the node would answer by another way",
-				  "net.ipv4.conf.vxlan0.rp_filter",
-				  "pods are cut off while nodes change between tunnel and direct",
-				  "sysctl -w net.ipv4.conf.vxlan0.rp_filter=2" });
+	if (judge_tunnel(f) && is_strict(f->rp_all, f->rp_tunnel))
+		judge_report(
+			d, (struct finding){
+				   "rp-filter-tunnel", DOCTOR_WARNING,
+				   "vxlan0 drops what the node would answer by another way",
+				   "net.ipv4.conf.vxlan0.rp_filter",
+				   "pods are cut off while nodes change between tunnel and direct",
+				   "sysctl -w net.ipv4.conf.vxlan0.rp_filter=2" });
 	if (f->uplink.name[0] && is_strict(f->rp_all, f->rp_uplink) && leaves_elsewhere(f))
-		report(d, (struct finding){
-				  "rp-filter-uplink", DOCTOR_WARNING,
-				  TEXT("%s drops what the node would answer by its other default "
-				       "route",
-				       f->uplink.name),
-				  TEXT("net.ipv4.conf.%s.rp_filter", f->uplink.name),
-				  "packets of other nodes and of clients behind routers are lost",
-				  TEXT("sysctl -w net.ipv4.conf.%s.rp_filter=2", f->uplink.name) });
+		judge_report(
+			d,
+			(struct finding){
+				"rp-filter-uplink", DOCTOR_WARNING,
+				TEXT("%s drops what the node would answer by its other default "
+				     "route",
+				     f->uplink.name),
+				TEXT("net.ipv4.conf.%s.rp_filter", f->uplink.name),
+				"packets of other nodes and of clients behind routers are lost",
+				TEXT("sysctl -w net.ipv4.conf.%s.rp_filter=2", f->uplink.name) });
 	return f->has_kernel;
 }
 
@@ -171,14 +176,14 @@ static bool check_conntrack(struct doctor *d, const struct doctor_facts *f)
 	if (f->conntrack_max <= 0)
 		return false;
 	if (f->conntrack > f->conntrack_max / 10 * 9)
-		report(d,
-		       (struct finding){ "conntrack-full", DOCTOR_ERROR,
-					 TEXT("%lld of %lld connections are tracked",
-					      (long long)f->conntrack, (long long)f->conntrack_max),
-					 "net.netfilter.nf_conntrack_max",
-					 "new connections are dropped when the table is full",
-					 TEXT("sysctl -w net.netfilter.nf_conntrack_max=%lld",
-					      2 * (long long)f->conntrack_max) });
+		judge_report(d, (struct finding){
+					"conntrack-full", DOCTOR_ERROR,
+					TEXT("%lld of %lld connections are tracked",
+					     (long long)f->conntrack, (long long)f->conntrack_max),
+					"net.netfilter.nf_conntrack_max",
+					"new connections are dropped when the table is full",
+					TEXT("sysctl -w net.netfilter.nf_conntrack_max=%lld",
+					     2 * (long long)f->conntrack_max) });
 	return true;
 }
 
@@ -186,156 +191,38 @@ static bool check_conntrack(struct doctor *d, const struct doctor_facts *f)
 
 static bool check_mtu(struct doctor *d, const struct doctor_facts *f)
 {
-	const struct klink *vx = tunnel_of(f);
+	const struct klink *vx = judge_tunnel(f);
 	uint32_t over = mtu_overhead(POOL_VXLAN, vx ? vx->vxlan_local.family : AF_INET);
 
 	if (!f->uplink.mtu)
 		return false;
 	if (vx && vx->mtu + over > f->uplink.mtu && f->uplink.mtu > over + MTU_MIN_V4)
-		report(d,
-		       (struct finding){
-			       "mtu-tunnel", DOCTOR_ERROR,
-			       TEXT("a full packet of %u bytes does not fit the uplink's %u with "
-				    "%u around it",
-				    vx->mtu, f->uplink.mtu, over),
-			       "vxlan0", "large packets between pods are lost, small ones pass",
-			       TEXT("ip link set vxlan0 mtu %u", f->uplink.mtu - over) });
+		judge_report(
+			d,
+			(struct finding){
+				"mtu-tunnel", DOCTOR_ERROR,
+				TEXT("a full packet of %u bytes does not fit the uplink's %u with "
+				     "%u around it",
+				     vx->mtu, f->uplink.mtu, over),
+				"vxlan0", "large packets between pods are lost, small ones pass",
+				TEXT("ip link set vxlan0 mtu %u", f->uplink.mtu - over) });
 	for (uint32_t i = 0; i < f->peers.n; i++) {
 		const struct doctor_peer *p = &f->peers.v[i];
 		char ip[ADDR_TEXT];
 
 		if (p->path_mtu && p->path_mtu < f->uplink.mtu)
-			report(d,
-			       (struct finding){
-				       "mtu-path", DOCTOR_ERROR,
-				       TEXT("the way to Node %s takes %u bytes, the uplink says %u",
-					    p->name, p->path_mtu, f->uplink.mtu),
-				       TEXT("%s (%s)", f->uplink.name, addr_str(&p->ip, ip)),
-				       "large packets between pods are lost, small ones pass",
-				       TEXT("ip link set %s mtu %u, on every node; pods follow",
-					    f->uplink.name, p->path_mtu) });
+			judge_report(
+				d, (struct finding){
+					   "mtu-path", DOCTOR_ERROR,
+					   TEXT("the way to Node %s takes %u bytes, the uplink "
+						"says %u",
+						p->name, p->path_mtu, f->uplink.mtu),
+					   TEXT("%s (%s)", f->uplink.name, addr_str(&p->ip, ip)),
+					   "large packets between pods are lost, small ones pass",
+					   TEXT("ip link set %s mtu %u, on every node; pods follow",
+						f->uplink.name, p->path_mtu) });
 	}
 	return true;
-}
-
-/* ---- addresses */
-
-static void overlap(struct doctor *d, const char *id, const struct doctor_pool *pool,
-		    const char *with)
-{
-	char cidr[PREFIX_TEXT];
-
-	report(d, (struct finding){ id, DOCTOR_ERROR,
-				    TEXT("%s and %s overlap", prefix_str(&pool->cidr, cidr), with),
-				    TEXT("IPPool %s", pool->name),
-				    "packets for the one go to the other",
-				    TEXT("make a pool of other addresses, disable %s and start its "
-					 "pods anew",
-					 pool->name) });
-}
-
-static void overlap_stored(struct doctor *d, const struct doctor_facts *f, uint32_t i)
-{
-	const struct doctor_pool *p = &f->pools.v[i];
-	char text[PREFIX_TEXT];
-
-	for (uint32_t k = i + 1; k < f->pools.n; k++)
-		if (prefix_overlaps(&p->cidr, &f->pools.v[k].cidr))
-			overlap(d, "overlap-pools", p, TEXT("IPPool %s", f->pools.v[k].name));
-	for (uint32_t k = 0; k < f->nodes.n; k++)
-		if (prefix_has(&p->cidr, &f->nodes.v[k].ip))
-			overlap(d, "overlap-nodes", p,
-				TEXT("Node %s's %s", f->nodes.v[k].name,
-				     addr_str(&f->nodes.v[k].ip, text)));
-	for (uint32_t k = 0; k < f->services.n; k++)
-		if (prefix_overlaps(&p->cidr, &f->services.v[k]))
-			overlap(d, "overlap-services", p,
-				TEXT("the service range %s", prefix_str(&f->services.v[k], text)));
-}
-
-/* What a plugin that takes its addresses from fairlead makes of them. */
-static bool is_delegated(const struct doctor_facts *f, const struct doctor_pool *p,
-			 const struct kroute *r)
-{
-	const struct klink *l = link_named(f, r->oif);
-
-	return l && l->kind == KLINK_BRIDGE && prefix_covers(&p->cidr, &r->dst);
-}
-
-/* A route of somebody else's into the pool, or around a part of it. */
-static void overlap_routes(struct doctor *d, const struct doctor_facts *f,
-			   const struct doctor_pool *p)
-{
-	char text[PREFIX_TEXT];
-
-	for (size_t i = 0; i < f->n; i++) {
-		const struct kroute *r = &f->v[i].route;
-
-		if (f->v[i].type != KOBJ_ROUTE || r->protocol == RTPROT_FAIRLEAD || !r->dst.len ||
-		    !prefix_overlaps(&p->cidr, &r->dst) || is_delegated(f, p, r))
-			continue;
-		overlap(d, "overlap-routes", p,
-			TEXT("the route to %s by %s", prefix_str(&r->dst, text),
-			     r->oif[0] ? r->oif : "nowhere"));
-		return;
-	}
-}
-
-static bool check_overlap(struct doctor *d, const struct doctor_facts *f)
-{
-	for (uint32_t i = 0; i < f->pools.n; i++) {
-		overlap_stored(d, f, i);
-		overlap_routes(d, f, &f->pools.v[i]);
-	}
-	return f->has_store && f->has_kernel;
-}
-
-static bool holds(const struct doctor_facts *f, const struct ipaddr *ip)
-{
-	for (size_t i = 0; i < f->n; i++)
-		if (f->v[i].type == KOBJ_ADDR && addr_eq(&f->v[i].addr.addr.addr, ip))
-			return true;
-	return false;
-}
-
-static bool check_node_addresses(struct doctor *d, const struct doctor_facts *f)
-{
-	char text[ADDR_TEXT];
-
-	for (uint32_t i = 0; i < f->nodes.n; i++) {
-		const struct doctor_node *x = &f->nodes.v[i];
-
-		if (!strcmp(x->name, f->node) && !holds(f, &x->ip))
-			report(d,
-			       (struct finding){
-				       "node-address-missing", DOCTOR_ERROR,
-				       TEXT("no interface has %s", addr_str(&x->ip, text)),
-				       TEXT("Node %s", x->name),
-				       "other nodes send pods' packets to an address that is not "
-				       "here",
-				       "correct status.addresses of the Node, or the interface" });
-		for (uint32_t k = i + 1; k < f->nodes.n; k++)
-			if (addr_eq(&x->ip, &f->nodes.v[k].ip) &&
-			    strcmp(x->name, f->nodes.v[k].name) != 0)
-				report(d, (struct finding){
-						  "node-address-twice", DOCTOR_ERROR,
-						  TEXT("%s is also Node %s's",
-						       addr_str(&x->ip, text), f->nodes.v[k].name),
-						  TEXT("Node %s", x->name),
-						  "the pods of one of them get the other's packets",
-						  "correct status.addresses of one of them" });
-	}
-	return f->has_store && f->has_kernel;
-}
-
-static bool check_tunnel_name(struct doctor *d, const struct doctor_facts *f)
-{
-	if (link_named(f, ROUTE_VXLAN_DEV) && !tunnel_of(f))
-		report(d, (struct finding){ "tunnel-taken", DOCTOR_ERROR,
-					    "the link is not fairlead's", ROUTE_VXLAN_DEV,
-					    "there is no tunnel to other nodes while it is there",
-					    "ip link del vxlan0, once its owner lets go of it" });
-	return f->has_kernel;
 }
 
 /* ---- others on this machine */
@@ -350,25 +237,28 @@ static bool check_drops(struct doctor *d, const struct doctor_facts *f)
 			continue;
 		if (f->pools.n)
 			prefix_str(&f->pools.v[0].cidr, pool);
-		report(d,
-		       (struct finding){
-			       "foreign-drop", DOCTOR_ERROR,
-			       TEXT("table %s %s drops what it does not know", c->family, c->table),
-			       TEXT("chain %s %s %s", c->family, c->table, c->chain),
-			       "a drop of one table counts, whatever another accepts: pods reach "
-			       "nobody beyond their node",
-			       TEXT("nft insert rule %s %s %s ip%s saddr %s accept, and the same "
-				    "for daddr and each pool",
-				    c->family, c->table, c->chain, strchr(pool, ':') ? "6" : "",
-				    pool) });
+		judge_report(
+			d,
+			(struct finding){
+				"foreign-drop", DOCTOR_ERROR,
+				TEXT("table %s %s drops what it does not know", c->family,
+				     c->table),
+				TEXT("chain %s %s %s", c->family, c->table, c->chain),
+				"a drop of one table counts, whatever another accepts: pods reach "
+				"nobody beyond their node",
+				TEXT("nft insert rule %s %s %s ip%s saddr %s accept, and the same "
+				     "for daddr and each pool",
+				     c->family, c->table, c->chain, strchr(pool, ':') ? "6" : "",
+				     pool) });
 	}
 	if (f->iptables_legacy)
-		report(d, (struct finding){
-				  "iptables-legacy", DOCTOR_WARNING,
-				  "rules of the old iptables are loaded, and are not looked at",
-				  "/proc/net/ip_tables_names",
-				  "what they drop is lost, whatever nftables accepts",
-				  "iptables-legacy -S FORWARD; move them to iptables-nft" });
+		judge_report(d,
+			     (struct finding){
+				     "iptables-legacy", DOCTOR_WARNING,
+				     "rules of the old iptables are loaded, and are not looked at",
+				     "/proc/net/ip_tables_names",
+				     "what they drop is lost, whatever nftables accepts",
+				     "iptables-legacy -S FORWARD; move them to iptables-nft" });
 	return f->has_nft;
 }
 
@@ -376,7 +266,7 @@ static void check_manager(struct doctor *d, bool runs, bool told, struct finding
 {
 	f.severity = DOCTOR_WARNING;
 	if (runs && !told)
-		report(d, f);
+		judge_report(d, f);
 }
 
 static bool check_managers(struct doctor *d, const struct doctor_facts *f)
@@ -410,19 +300,20 @@ static bool check_managers(struct doctor *d, const struct doctor_facts *f)
 static bool check_cni(struct doctor *d, const struct doctor_facts *f)
 {
 	if (f->cni_ours && !f->cni_binary)
-		report(d, (struct finding){ "cni-binary", DOCTOR_ERROR,
-					    "a configuration names a plugin that is not there",
-					    "/opt/cni/bin/fairlead-cni", "no pod starts",
-					    "install the plugin, or remove "
-					    "/etc/cni/net.d/10-fairlead.conflist" });
+		judge_report(d,
+			     (struct finding){ "cni-binary", DOCTOR_ERROR,
+					       "a configuration names a plugin that is not there",
+					       "/opt/cni/bin/fairlead-cni", "no pod starts",
+					       "install the plugin, or remove "
+					       "/etc/cni/net.d/10-fairlead.conflist" });
 	if (f->cni_ours && !f->cni_first_ours)
-		report(d,
-		       (struct finding){ "cni-order", DOCTOR_ERROR,
-					 "runtimes take another configuration than fairlead's",
-					 TEXT("/etc/cni/net.d/%s", f->cni_first),
-					 "new pods get another plugin's network",
-					 TEXT("remove /etc/cni/net.d/%s, with its plugin's daemon",
-					      f->cni_first) });
+		judge_report(d, (struct finding){
+					"cni-order", DOCTOR_ERROR,
+					"runtimes take another configuration than fairlead's",
+					TEXT("/etc/cni/net.d/%s", f->cni_first),
+					"new pods get another plugin's network",
+					TEXT("remove /etc/cni/net.d/%s, with its plugin's daemon",
+					     f->cni_first) });
 	return true;
 }
 
@@ -433,15 +324,15 @@ static bool check_disk(struct doctor *d, const struct doctor_facts *f)
 	if (!f->state_known)
 		return false;
 	if (f->state_readonly)
-		report(d,
-		       (struct finding){ "disk-readonly", DOCTOR_ERROR,
-					 "the file system is read-only", f->state_dir, why,
-					 "mount it writable, after a look into the kernel's log" });
+		judge_report(d, (struct finding){
+					"disk-readonly", DOCTOR_ERROR,
+					"the file system is read-only", f->state_dir, why,
+					"mount it writable, after a look into the kernel's log" });
 	else if (f->state_free < 16u << 20 || f->state_free < f->state_size / 50)
-		report(d, (struct finding){ "disk-full", DOCTOR_ERROR,
-					    TEXT("%llu MB are free",
-						 (unsigned long long)(f->state_free >> 20)),
-					    f->state_dir, why, "make room there" });
+		judge_report(d, (struct finding){ "disk-full", DOCTOR_ERROR,
+						  TEXT("%llu MB are free",
+						       (unsigned long long)(f->state_free >> 20)),
+						  f->state_dir, why, "make room there" });
 	return true;
 }
 
@@ -457,9 +348,9 @@ void doctor_judge(struct doctor *d, const struct doctor_facts *f)
 		{ "rp-filter", check_rp_filter },
 		{ "conntrack", check_conntrack },
 		{ "mtu", check_mtu },
-		{ "overlap", check_overlap },
-		{ "node-addresses", check_node_addresses },
-		{ "tunnel-name", check_tunnel_name },
+		{ "overlap", judge_overlap },
+		{ "node-addresses", judge_node_addresses },
+		{ "tunnel-name", judge_tunnel_name },
 		{ "foreign-drops", check_drops },
 		{ "managers", check_managers },
 		{ "cni", check_cni },
