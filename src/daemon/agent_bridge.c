@@ -6,6 +6,7 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_link.h"
 #include "daemon/agent_plan.h"
+#include "daemon/agent_plan_pod.h"
 #include "sys/rtnl.h"
 
 #include <errno.h>

@@ -5,7 +5,7 @@
  * but a route of the result must be there. */
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
-#include "daemon/agent_plan.h"
+#include "daemon/agent_plan_pod.h"
 #include "daemon/agent_pod.h"
 #include "sys/pod.h"
 

@@ -3,8 +3,9 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_link.h"
+#include "daemon/agent_others.h"
 #include "daemon/agent_pace.h"
-#include "daemon/agent_plan.h"
+#include "daemon/agent_plan_pod.h"
 #include "daemon/agent_saved.h"
 #include "sys/rtnl.h"
 
@@ -12,8 +13,6 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define AUDIT_EVERY 30.0 /* seconds */
 
 #define ALL_TYPES                                                                                  \
 	(RTNL(KOBJ_LINK) | RTNL(KOBJ_ADDR) | RTNL(KOBJ_ROUTE) | RTNL(KOBJ_NEIGH) | RTNL(KOBJ_FDB))
@@ -25,16 +24,13 @@ struct agent_kernel {
 	struct arena arena; /* operations collected for the next apply */
 	struct kop *ops;
 	size_t n_ops, cap_ops;
-	struct klist late;   /* what is to be deleted when all that replaces it is there */
-	struct klist others; /* links, addresses and routes that are not ours, as last dumped */
-	struct uplink uplink;
+	struct klist late; /* what is to be deleted when all that replaces it is there */
+	struct others others;
 	struct nl *reaper;
 	struct rtnl_monitor *monitor;
 	ev_io notices;
-	ev_timer regular, soon;
 	struct pace pace;
 	bool adopted;
-	bool tunnel_taken; /* somebody else's device has the tunnel's name */
 	struct agent_kernel_stats stats;
 };
 
@@ -89,65 +85,6 @@ static bool is_pod_link(const struct kop *op)
 	return op->obj->type == KOBJ_LINK && op->obj->link.kind == KLINK_VETH;
 }
 
-/* ---- the tunnel's name
-
- * A machine may have had a vxlan0 before fairlead came. It is neither removed nor used. */
-
-static bool is_our_tunnel(const struct klink *l)
-{
-	return l->kind == KLINK_VXLAN && !strcmp(l->name, ROUTE_VXLAN_DEV) &&
-	       l->vni == ROUTE_VXLAN_VNI && l->vxlan_port == ROUTE_VXLAN_PORT;
-}
-
-static bool is_on_tunnel(const struct kobj *o)
-{
-	switch ((enum kobj_type)o->type) {
-	case KOBJ_LINK:
-		return !strcmp(o->link.name, ROUTE_VXLAN_DEV);
-	case KOBJ_ADDR:
-		return !strcmp(o->addr.ifname, ROUTE_VXLAN_DEV);
-	case KOBJ_ROUTE:
-		return !strcmp(o->route.oif, ROUTE_VXLAN_DEV);
-	case KOBJ_NEIGH:
-		return !strcmp(o->neigh.ifname, ROUTE_VXLAN_DEV);
-	case KOBJ_FDB:
-		return !strcmp(o->fdb.ifname, ROUTE_VXLAN_DEV);
-	case KOBJ_SYSCTL:
-		return strstr(o->sysctl.path, "/" ROUTE_VXLAN_DEV "/") != NULL;
-	case KOBJ_NONE:
-		break;
-	}
-	return false;
-}
-
-static void find_tunnel(struct agent_kernel *k, struct klist *have)
-{
-	bool taken = false;
-
-	for (size_t i = 0; i < have->n && have->v[i].type == KOBJ_LINK; i++)
-		if (is_on_tunnel(&have->v[i]) && !is_our_tunnel(&have->v[i].link)) {
-			have->v[i].foreign = 1;
-			taken = true;
-		}
-	if (taken && !k->tunnel_taken)
-		log_error("link " ROUTE_VXLAN_DEV " is somebody else's: no tunnel to other nodes "
-			  "while it is there");
-	k->tunnel_taken = taken;
-}
-
-static size_t spare_others_tunnel(const struct agent_kernel *k, struct kop *ops, size_t n)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (!k->tunnel_taken || !is_on_tunnel(ops[i].obj) ||
-		    (ops[i].verb == KOP_DELETE && ops[i].obj->type != KOBJ_LINK))
-			ops[kept++] = ops[i];
-	return kept;
-}
-
-/* ---- */
-
 static const char *const verb_names[] = { "add", "change", "delete" };
 
 static void report_failures(struct agent_kernel *k, const struct kop *ops, const int *codes,
@@ -162,16 +99,6 @@ static void report_failures(struct agent_kernel *k, const struct kop *ops, const
 		log_warn("%s %s: %s", verb_names[ops[i].verb],
 			 kobj_str(ops[i].obj, text, sizeof(text)), strerror(-codes[i]));
 	}
-}
-
-static void audit_within(struct agent_kernel *k, ev_tstamp seconds)
-{
-	struct ev_loop *loop = k->agent->role->loop;
-
-	if (ev_is_active(&k->soon))
-		return;
-	ev_timer_set(&k->soon, pace_wait(&k->pace, ev_now(loop), seconds), 0.);
-	ev_timer_start(loop, &k->soon);
 }
 
 void agent_kernel_hold(struct agent *a)
@@ -223,7 +150,7 @@ int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
 	for (size_t i = 0; i < k->n_ops; i++)
 		if (!is_pod_link(&k->ops[i]) || k->ops[i].verb == KOP_CHANGE)
 			k->ops[n++] = k->ops[i];
-	n = spare_others_tunnel(k, k->ops, n);
+	n = others_spare_tunnel(&k->others, k->ops, n);
 	codes = arena_array(&k->arena, n, sizeof(*codes));
 	if (!codes) {
 		forget_ops(k);
@@ -232,7 +159,7 @@ int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
 	rc = n ? rtnl_apply(k->nl, k->ops, n, codes, &first) : 0;
 	if (rc && !strict) {
 		report_failures(k, k->ops, codes, n);
-		audit_within(k, 1.0);
+		pace_within(&k->pace, 1.0);
 		rc = 0;
 	}
 	forget_ops(k);
@@ -243,12 +170,6 @@ int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
 
 /* ---- the audit */
 
-static bool is_our_link(const struct klink *l)
-{
-	return (l->kind == KLINK_VETH && agent_is_host_link(l->name)) ||
-	       (l->kind == KLINK_BRIDGE && !strncmp(l->name, "br-fl", 5)) || is_our_tunnel(l);
-}
-
 static bool is_ours(void *arg, const struct kobj *have)
 {
 	const struct agent_kernel *k = arg;
@@ -257,11 +178,11 @@ static bool is_ours(void *arg, const struct kobj *have)
 		return false;
 	switch ((enum kobj_type)have->type) {
 	case KOBJ_LINK:
-		return is_our_link(&have->link) &&
+		return agent_owns_link(&have->link) &&
 		       (have->link.kind != KLINK_VETH ||
 			!agent_ipam_keeps_link(k->agent, have->link.name));
 	case KOBJ_FDB:
-		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV) && !k->tunnel_taken;
+		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV) && !k->others.tunnel_taken;
 	case KOBJ_ADDR:
 	case KOBJ_ROUTE:
 	case KOBJ_NEIGH:
@@ -296,66 +217,6 @@ static bool drop_lost_pods(struct agent_kernel *k, const struct kobj *want, size
 	return any;
 }
 
-static bool same_uplink(const struct uplink *x, const struct uplink *y)
-{
-	if (strcmp(x->name, y->name) || x->mtu != y->mtu || x->n_subnets != y->n_subnets ||
-	    x->n_ra != y->n_ra || memcmp(x->ra, y->ra, sizeof(x->ra)))
-		return false;
-	for (size_t i = 0; i < x->n_subnets; i++)
-		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
-			return false;
-	return true;
-}
-
-void agent_kernel_find_uplink(struct agent *a)
-{
-	struct agent_kernel *k = a->kernel;
-	struct ipaddr ips[ROUTE_FAMILIES];
-	struct uplink u;
-
-	agent_plan_node_ips(a, ips);
-	if (!uplink_find(k->others.v, k->others.n, a->role->cfg.uplink, ips, ROUTE_FAMILIES, &u) &&
-	    a->role->cfg.uplink)
-		log_warn("uplink %s: no such interface", a->role->cfg.uplink);
-	if (same_uplink(&u, &k->uplink))
-		return;
-	if (strcmp(u.name, k->uplink.name))
-		log_info("uplink is %s", u.name[0] ? u.name : "nowhere");
-	k->uplink = u;
-	agent_plan_uplink_changed(a);
-}
-
-/* Keeps what others made: the uplink and the ways to peers are read from it. */
-static bool is_others(const struct kobj *o)
-{
-	return o->type == KOBJ_LINK ? !is_our_link(&o->link)
-				    : o->foreign && (o->type == KOBJ_ADDR || o->type == KOBJ_ROUTE);
-}
-
-static void remember_others(struct agent_kernel *k, const struct klist *have)
-{
-	struct kobj *v = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < have->n; i++)
-		n += is_others(&have->v[i]);
-	v = malloc((n ? n : 1) * sizeof(*v));
-	if (!v)
-		return; /* the last ones stay */
-	n = 0;
-	for (size_t i = 0; i < have->n; i++)
-		if (is_others(&have->v[i]))
-			v[n++] = have->v[i];
-
-	bool moved = n != k->others.n || (n && memcmp(v, k->others.v, n * sizeof(*v)) != 0);
-
-	free(k->others.v);
-	k->others = (struct klist){ .v = v, .n = n, .cap = n };
-	if (moved)
-		agent_plan_ways_changed(k->agent);
-	agent_kernel_find_uplink(k->agent);
-}
-
 static int observe(struct agent_kernel *k, struct klist *have, struct arena *ar,
 		   const struct kobj **want, size_t *n_want, struct err *e)
 {
@@ -363,8 +224,7 @@ static int observe(struct agent_kernel *k, struct klist *have, struct arena *ar,
 
 	if (rc)
 		return rc;
-	find_tunnel(k, have);
-	remember_others(k, have);
+	others_look(&k->others, k->agent, have);
 	*want = desired_all(k->desired, ar, n_want);
 	if (!*want)
 		return err_set(e, -ENOMEM, "no memory");
@@ -428,7 +288,7 @@ static int audit(struct agent_kernel *k, bool first, struct err *e)
 	if (!rc && diff_kobjs((struct kobjs){ want, n_want }, (struct kobjs){ have.v, have.n },
 			      is_ours, k, &ar, &d))
 		rc = err_set(e, -ENOMEM, "no memory");
-	d.n = spare_others_tunnel(k, d.ops, d.n);
+	d.n = others_spare_tunnel(&k->others, d.ops, d.n);
 	codes = arena_array(&ar, d.n, sizeof(*codes));
 	if (!rc && codes) {
 		log_findings(first ? LOG_DEBUG : LOG_WARN, &d);
@@ -436,7 +296,7 @@ static int audit(struct agent_kernel *k, bool first, struct err *e)
 			agent_saved_note(k->agent, &d, &have);
 		if (!first) {
 			count_findings(k, &d);
-			pace_note(&k->pace, "rtnetlink", d.n);
+			pace_note(&k->pace, d.n);
 		}
 		if (d.n && rtnl_apply(k->nl, d.ops, d.n, codes, &why))
 			report_failures(k, d.ops, codes, d.n);
@@ -450,7 +310,7 @@ static void run_audit(struct agent_kernel *k, bool first)
 {
 	struct err e = { 0 };
 
-	k->pace.last = ev_now(k->agent->role->loop);
+	pace_begin(&k->pace);
 	if (audit(k, first, &e))
 		log_error("audit: %s", e.text);
 }
@@ -465,12 +325,10 @@ void agent_kernel_look(struct agent *a)
 	struct klist have = { 0 };
 	struct err e = { 0 };
 
-	if (rtnl_dump(a->kernel->nl, ALL_TYPES, &have, &e)) {
+	if (rtnl_dump(a->kernel->nl, ALL_TYPES, &have, &e))
 		log_error("%s", e.text);
-	} else {
-		find_tunnel(a->kernel, &have);
-		remember_others(a->kernel, &have);
-	}
+	else
+		others_look(&a->kernel->others, a, &have);
 	klist_fini(&have);
 }
 
@@ -509,9 +367,9 @@ static void on_notice(void *arg, const struct rtnl_notice *n)
 	}
 	want = desired_get(k->desired, &n->obj);
 	if (want ? n->deleted || !kobj_same(want, &n->obj) : !n->deleted && !n->obj.foreign)
-		audit_within(k, PACE_SOON);
+		pace_within(&k->pace, PACE_SOON);
 	else if (n->obj.foreign && n->obj.type != KOBJ_NEIGH && n->obj.type != KOBJ_FDB)
-		audit_within(k, PACE_SOON); /* the uplink may have moved */
+		pace_within(&k->pace, PACE_SOON); /* the uplink may have moved */
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)
@@ -525,14 +383,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 		lost = true;
 	}
 	if (lost)
-		audit_within(k, PACE_SOON);
-}
-
-static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
-{
-	struct agent_kernel *k = w->data;
-
-	agent_kernel_audit(k->agent);
+		pace_within(&k->pace, PACE_SOON);
 }
 
 /* ---- life */
@@ -563,11 +414,7 @@ int agent_kernel_open(struct agent *a, struct err *e)
 	ev_io_init(&k->notices, on_readable, rtnl_monitor_fd(k->monitor), EV_READ);
 	k->notices.data = k;
 	ev_io_start(a->role->loop, &k->notices);
-	ev_timer_init(&k->regular, on_timer, AUDIT_EVERY, AUDIT_EVERY);
-	k->regular.data = k;
-	ev_timer_start(a->role->loop, &k->regular);
-	ev_timer_init(&k->soon, on_timer, 0., 0.);
-	k->soon.data = k;
+	pace_start(&k->pace, a, "rtnetlink", agent_kernel_audit);
 	return 0;
 }
 
@@ -578,13 +425,12 @@ void agent_kernel_close(struct agent *a)
 	if (!k)
 		return;
 	ev_io_stop(a->role->loop, &k->notices);
-	ev_timer_stop(a->role->loop, &k->regular);
-	ev_timer_stop(a->role->loop, &k->soon);
+	pace_stop(&k->pace);
 	rtnl_monitor_close(k->monitor);
 	nl_close(k->reaper);
 	nl_close(k->nl);
 	desired_free(k->desired);
-	klist_fini(&k->others);
+	others_fini(&k->others);
 	klist_fini(&k->late);
 	arena_fini(&k->arena);
 	free(k->ops);
@@ -604,14 +450,17 @@ struct nl *agent_kernel_nl(struct agent *a)
 
 const struct uplink *agent_kernel_uplink(const struct agent *a)
 {
-	return &a->kernel->uplink;
+	return &a->kernel->others.uplink;
+}
+
+void agent_kernel_find_uplink(struct agent *a)
+{
+	others_find_uplink(&a->kernel->others, a);
 }
 
 struct ipaddr agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip)
 {
-	const struct agent_kernel *k = a->kernel;
-
-	return uplink_gateway(k->others.v, k->others.n, k->uplink.name, ip);
+	return others_gateway(&a->kernel->others, ip);
 }
 
 const struct desired *agent_kernel_desired(const struct agent *a)

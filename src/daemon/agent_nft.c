@@ -19,8 +19,6 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#define AUDIT_EVERY 30.0 /* seconds */
-
 static const uint8_t families[] = { NFPROTO_INET, NFPROTO_ARP, NFPROTO_BRIDGE };
 
 struct wired {
@@ -37,7 +35,6 @@ struct agent_nft {
 	uint32_t n_pools;
 	bool adopted;
 	ev_io notices;
-	ev_timer regular, soon;
 	struct pace pace;
 	struct agent_nft_stats stats;
 };
@@ -178,16 +175,6 @@ static int send_pod(struct agent_nft *k, const struct ipam_attachment *at, bool 
 	return rc;
 }
 
-static void audit_within(struct agent_nft *k, ev_tstamp seconds)
-{
-	struct ev_loop *loop = k->agent->role->loop;
-
-	if (ev_is_active(&k->soon))
-		return;
-	ev_timer_set(&k->soon, pace_wait(&k->pace, ev_now(loop), seconds), 0.);
-	ev_timer_start(loop, &k->soon);
-}
-
 int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct err *e)
 {
 	struct agent_nft *k = a->nft;
@@ -203,7 +190,7 @@ int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct 
 	if (!agent_nft_check(a, e))
 		return 0;
 	forget_wired(k, at->id);
-	audit_within(k, 0.);
+	pace_within(&k->pace, 0.);
 	return e->code;
 }
 
@@ -301,7 +288,7 @@ static int repair(struct agent *a, struct arena *ar, bool quiet, struct err *e)
 	for (uint32_t i = 0; i < d.n_findings && !quiet; i++)
 		note_finding(a->nft, &d.findings[i]);
 	if (!quiet)
-		pace_note(&a->nft->pace, "nftables", d.n_findings);
+		pace_note(&a->nft->pace, d.n_findings);
 	if (d.ops.n)
 		rc = nfnl_commit(a->nft->nl, &d.ops, NULL, e);
 	return rc;
@@ -313,13 +300,13 @@ static void run_audit(struct agent *a, bool quiet)
 	struct arena ar;
 	struct err e;
 
-	k->pace.last = ev_now(a->role->loop);
+	pace_begin(&k->pace);
 	k->stats.audits++;
 	arena_init(&ar, 0);
 	if (repair(a, &ar, quiet, &e)) {
 		k->stats.failures++;
 		log_error("audit: nftables: %s", e.text);
-		audit_within(k, 1.0);
+		pace_within(&k->pace, 1.0);
 	} else {
 		struct nft_input in = { 0 };
 
@@ -377,14 +364,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 	if (n < 0 && n != -ENOBUFS)
 		log_error("nftables notices: %s", e.text);
 	if (n)
-		audit_within(k, PACE_SOON);
-}
-
-static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
-{
-	struct agent_nft *k = w->data;
-
-	agent_nft_audit(k->agent);
+		pace_within(&k->pace, PACE_SOON);
 }
 
 /* ---- life */
@@ -420,11 +400,9 @@ int agent_nft_open(struct agent *a, struct err *e)
 	if (rc)
 		return rc;
 	ev_io_init(&k->notices, on_readable, nfnl_watch_fd(k->watch), EV_READ);
-	ev_timer_init(&k->regular, on_timer, AUDIT_EVERY, AUDIT_EVERY);
-	ev_timer_init(&k->soon, on_timer, 0., 0.);
-	k->notices.data = k->regular.data = k->soon.data = k;
+	k->notices.data = k;
 	ev_io_start(a->role->loop, &k->notices);
-	ev_timer_start(a->role->loop, &k->regular);
+	pace_start(&k->pace, a, "nftables", agent_nft_audit);
 	return 0;
 }
 
@@ -436,8 +414,7 @@ void agent_nft_close(struct agent *a)
 	if (!k)
 		return;
 	ev_io_stop(a->role->loop, &k->notices);
-	ev_timer_stop(a->role->loop, &k->regular);
-	ev_timer_stop(a->role->loop, &k->soon);
+	pace_stop(&k->pace);
 	nfnl_watch_close(k->watch);
 	nfnl_close(k->nl);
 	HASH_ITER(hh, k->wired, w, next)

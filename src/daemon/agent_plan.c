@@ -4,15 +4,13 @@
  * stale. What must be known of peers per change, their addresses and blocks, is in
  * agent_peers.h. */
 #include "daemon/agent_plan.h"
-#include "core/cni/message.h"
 #include "core/route/mtu.h"
-#include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
-#include "daemon/agent_link.h"
 #include "daemon/agent_mtu.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_owners.h"
 #include "daemon/agent_peers.h"
+#include "daemon/agent_self.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -22,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define COALESCE 0.005               /* seconds from the first mark to the plan */
 #define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
@@ -214,71 +211,7 @@ void agent_plan_ways_changed(struct agent *a)
 		peers_find_gateways(a->plan->peers, NULL, gateway_of, a, way_moved, a->plan);
 }
 
-/* ---- planning one owner */
-
-void agent_plan_node_ips(const struct agent *a, struct ipaddr ips[ROUTE_FAMILIES])
-{
-	const struct config *cfg = &a->role->cfg;
-	const struct object *o = NULL;
-
-	memset(ips, 0, ROUTE_FAMILIES * sizeof(*ips));
-	if (a->store)
-		o = cluster_get(agent_store_cluster(a), KIND_NODE, NULL, cfg->node);
-	if (o)
-		peers_node_ips(o->body, ips);
-	for (uint32_t i = 0; i < cfg->node_ips.n; i++) {
-		const struct ipaddr *ip = &cfg->node_ips.v[i];
-
-		if (!ips[route_family(ip)].family)
-			ips[route_family(ip)] = *ip;
-	}
-}
-
-/* Without a Node object and configuration, what the uplink has. */
-static void ips_of_uplink(const struct uplink *u, struct ipaddr ips[ROUTE_FAMILIES])
-{
-	if (ips[ROUTE_V4].family || ips[ROUTE_V6].family)
-		return;
-	for (size_t i = 0; i < u->n_subnets; i++) {
-		const struct ipaddr *ip = &u->subnets[i].addr;
-
-		if (!ips[route_family(ip)].family)
-			ips[route_family(ip)] = *ip;
-	}
-}
-
-static bool same_peer(const struct route_peer *x, const struct route_peer *y)
-{
-	for (int f = 0; f < ROUTE_FAMILIES; f++)
-		if (!addr_eq(&x->ip[f], &y->ip[f]) || !addr_eq(&x->tunnel[f], &y->tunnel[f]))
-			return false;
-	return true;
-}
-
-static bool same_self(const struct route_self *x, const struct route_self *y)
-{
-	if (!same_peer(&x->node, &y->node) || strcmp(x->uplink, y->uplink) != 0 ||
-	    x->uplink_mtu != y->uplink_mtu || x->vxlan != y->vxlan || x->n_ra != y->n_ra ||
-	    memcmp(x->ra, y->ra, sizeof(x->ra)) != 0 || x->n_subnets != y->n_subnets)
-		return false;
-	for (size_t i = 0; i < x->n_subnets; i++)
-		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
-			return false;
-	return true;
-}
-
-/* Where accept_ra is 0 somebody else, such as systemd-networkd, takes advertisements and sets
- * the routes; those stay, and the kernel must not begin to. */
-static void find_ra(const struct uplink *u, struct route_self *self)
-{
-	for (size_t i = 0; i < u->n_ra; i++) {
-		char path[SYSCTL_PATH], value[16];
-
-		snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", u->ra[i]);
-		if (!sysctl_read(path, value, sizeof(value), NULL) && strcmp(value, "0"))
-			memcpy(self->ra[self->n_ra++], u->ra[i], IFNAME_LEN);
-	}
-}
+/* ---- this node itself */
 
 static bool wants_tunnel(struct agent_plan *p, bool needed)
 {
@@ -306,34 +239,20 @@ static void on_linger(struct ev_loop *loop, ev_timer *w, int events)
 
 static void find_self(struct agent_plan *p)
 {
-	const struct agent *a = p->agent;
-	const struct uplink *u = agent_kernel_uplink(a);
-	const struct object *const *pools;
-	struct route_self now = { .node.name = a->role->cfg.node,
-				  .uplink_mtu = u->mtu ? u->mtu : ETHERMTU,
-				  .n_subnets = u->n_subnets };
-	bool tunnelled = false;
-	size_t n;
+	struct route_self now;
 
-	find_ra(u, &now);
-	memcpy(now.uplink, u->name, sizeof(now.uplink));
-	memcpy(now.subnets, u->subnets, sizeof(now.subnets));
-	agent_plan_node_ips(a, now.node.ip);
-	ips_of_uplink(u, now.node.ip);
-	now.node.tunnel[ROUTE_V4] = agent_ipam_tunnel(a, AF_INET);
-	now.node.tunnel[ROUTE_V6] = agent_ipam_tunnel(a, AF_INET6);
-	pools = cluster_all(agent_store_cluster(a), KIND_IPPOOL, &n);
-	for (size_t i = 0; i < n; i++)
-		tunnelled |= route_pool_tunnelled(pools[i]->body);
-	now.vxlan = wants_tunnel(p, tunnelled);
+	agent_self_find(p->agent, &now);
+	now.vxlan = wants_tunnel(p, now.vxlan);
 	p->self_due = false;
-	if (same_self(&now, &p->self))
+	if (agent_self_eq(&now, &p->self))
 		return;
 	p->settling = p->settled && now.vxlan && !p->self.vxlan;
 	p->self = now;
 	peers_find_gateways(p->peers, NULL, gateway_of, p->agent, way_moved, p);
 	mark_cluster(p);
 }
+
+/* ---- planning one owner */
 
 static const struct route_peer *find_peer(void *arg, const char *node)
 {
@@ -498,122 +417,17 @@ void agent_plan_flush(struct agent *a, agent_plan_done_fn *done)
 	}
 }
 
-/* ---- what is planned at once */
-
-static int want_now(struct agent_plan *p, struct owner *o, bool strict, struct err *e)
-{
-	struct err undo;
-	int rc;
-
-	if (p->out.failed)
-		return err_set(e, -ENOMEM, "no memory");
-	rc = agent_kernel_want(p->agent, o->id, p->out.v, p->out.n, e);
-	if (!rc)
-		rc = agent_kernel_apply(p->agent, strict, e);
-	if (rc && strict) {
-		agent_kernel_want(p->agent, o->id, NULL, 0, &undo);
-		agent_kernel_apply(p->agent, false, &undo);
-		owners_drop(p->owners, o);
-	}
-	return rc;
-}
-
-static void unwant(struct agent_plan *p, const char *key, bool apply)
-{
-	struct owner *o;
-	struct err e;
-
-	o = owners_find(p->owners, key);
-	if (!o)
-		return;
-	if (agent_kernel_want(p->agent, o->id, NULL, 0, &e) ||
-	    (apply && agent_kernel_apply(p->agent, false, &e)))
-		log_error("%s: %s", key, e.text);
-	owners_drop(p->owners, o);
-}
-
-void agent_plan_pod_objs(const struct agent *a, const struct ipam_attachment *at,
-			 struct route_out *out)
-{
-	char bridge[IFNAME_LEN];
-	struct route_endpoint ep = { .host_if = at->hostif,
-				     .host_mac = agent_host_mac(at),
-				     .mac = at->mac,
-				     .ips = at->addrs.v,
-				     .n_ips = at->addrs.n };
-
-	if (at->attach == CNI_BRIDGE && agent_ipam_bridge(a, at->network, bridge))
-		ep.bridge = bridge;
-	route_out_reset(out);
-	out->no_ipv6 = a->plan->out.no_ipv6;
-	route_plan_endpoint(&ep, out);
-}
-
-int agent_plan_pod(struct agent *a, const struct ipam_attachment *at, bool strict, struct err *e)
-{
-	struct agent_plan *p = a->plan;
-	struct owner *o;
-	char key[32];
-
-	snprintf(key, sizeof(key), "pod/%llu", (unsigned long long)at->id);
-	o = owners_get(p->owners, key);
-	if (!o)
-		return err_set(e, -ENOMEM, "no memory");
-	agent_plan_pod_objs(a, at, &p->out);
-	return want_now(p, o, strict, e);
-}
-
-void agent_plan_pod_gone(struct agent *a, const struct ipam_attachment *at)
-{
-	char key[32];
-
-	snprintf(key, sizeof(key), "pod/%llu", (unsigned long long)at->id);
-	unwant(a->plan, key, true);
-}
-
-void agent_plan_link_lost(struct agent *a, const char *hostif)
-{
-	struct kobj key = { .type = KOBJ_LINK };
-	const struct kobj *link;
-	const char *owner;
-
-	snprintf(key.link.name, sizeof(key.link.name), "%s", hostif);
-	link = desired_get(agent_kernel_desired(a), &key);
-	owner = link ? agent_plan_owner(a, link->owner) : NULL;
-	if (!owner)
-		return;
-
-	/* A bridged pod's routes are the bridge's: they stay until taken back here. */
-	char copy[32];
-
-	snprintf(copy, sizeof(copy), "%s", owner);
-	unwant(a->plan, copy, true);
-}
-
-int agent_plan_bridge(struct agent *a, const struct route_bridge *br, struct err *e)
-{
-	struct agent_plan *p = a->plan;
-	char key[32];
-	struct owner *o;
-
-	snprintf(key, sizeof(key), "bridge/%s", br->name);
-	o = owners_get(p->owners, key);
-	if (!o)
-		return err_set(e, -ENOMEM, "no memory");
-	route_out_reset(&p->out);
-	route_plan_bridge(br, &p->out);
-	return want_now(p, o, true, e);
-}
-
-void agent_plan_bridge_gone(struct agent *a, const char *name)
-{
-	char key[32];
-
-	snprintf(key, sizeof(key), "bridge/%s", name);
-	unwant(a->plan, key, true);
-}
-
 /* ---- looking */
+
+struct owners *agent_plan_owners(const struct agent *a)
+{
+	return a->plan->owners;
+}
+
+struct route_out *agent_plan_out(const struct agent *a)
+{
+	return &a->plan->out;
+}
 
 const struct route_self *agent_plan_self(const struct agent *a)
 {

@@ -4,7 +4,6 @@
  * a few milliseconds later they are planned (core/route) and handed to the kernel part, in
  * slices, so that a starting pod never waits behind ten thousand blocks. */
 #pragma once
-#include "core/ipam/ipam.h"
 #include "daemon/agent.h"
 
 int agent_plan_open(struct agent *a, struct err *e);
@@ -23,20 +22,6 @@ void agent_plan_uplink_changed(struct agent *a);
 void agent_plan_ways_changed(struct agent *a); /* routes of others: gateways to peers */
 void agent_plan_tunnel_changed(struct agent *a);
 
-/* Pods and bridges are planned and applied at once. `strict`: any refusal is an error, and
- * nothing is wanted then. */
-int agent_plan_pod(struct agent *a, const struct ipam_attachment *at, bool strict, struct err *e);
-/* What it wants, for comparing. */
-void agent_plan_pod_objs(const struct agent *a, const struct ipam_attachment *at,
-			 struct route_out *out);
-void agent_plan_pod_gone(struct agent *a, const struct ipam_attachment *at);
-int agent_plan_bridge(struct agent *a, const struct route_bridge *br, struct err *e);
-void agent_plan_bridge_gone(struct agent *a, const char *name);
-/* The host's end of a pod vanished: nothing hangs on it any more. */
-void agent_plan_link_lost(struct agent *a, const char *hostif);
-
-/* This node's addresses by family: its Node object's, else the configuration's. */
-void agent_plan_node_ips(const struct agent *a, struct ipaddr ips[ROUTE_FAMILIES]);
 const struct route_self *agent_plan_self(const struct agent *a);
 uint32_t agent_plan_mtu(const struct agent *a); /* of new pods */
 /* Calls fn for every other node that is known, in no order. */
@@ -44,3 +29,7 @@ void agent_plan_peers(const struct agent *a, void (*fn)(void *arg, const struct 
 		      void *arg);
 /* "block/10-244-1-0-26" of an object that is wanted, or NULL. */
 const char *agent_plan_owner(const struct agent *a, uint32_t owner);
+
+/* For agent_plan_pod.c: who wants what, and where one owner at a time is planned into. */
+struct owners *agent_plan_owners(const struct agent *a);
+struct route_out *agent_plan_out(const struct agent *a);

@@ -7,6 +7,7 @@
 #include "daemon/agent_link.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
+#include "daemon/agent_plan_pod.h"
 #include "daemon/agent_reap.h"
 #include "sys/file.h"
 #include "sys/netns.h"

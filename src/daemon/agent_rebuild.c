@@ -12,7 +12,7 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_link.h"
 #include "daemon/agent_nft.h"
-#include "daemon/agent_plan.h"
+#include "daemon/agent_plan_pod.h"
 #include "daemon/agent_store.h"
 #include "sys/rtnl.h"
 

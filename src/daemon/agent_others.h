@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What others made on this node, as last dumped: the uplink and the ways to peers are read from it,
+ * and a vxlan0 that is not ours is neither removed nor used. Nothing here is ever written. */
+#pragma once
+#include "core/diff/diff.h"
+#include "core/route/uplink.h"
+#include "daemon/agent.h"
+#include "sys/rtnl.h"
+
+struct others {
+	struct klist seen; /* links, addresses and routes that are not ours */
+	struct uplink uplink;
+	bool tunnel_taken; /* somebody else's device has the tunnel's name */
+};
+
+/* Is the link ours, by name and kind? */
+bool agent_owns_link(const struct klink *l);
+/* Remembers what is in a fresh dump, marks a foreign vxlan0 there, and tells the plan what moved. */
+void others_look(struct others *o, struct agent *a, struct klist *have);
+/* Looks for the uplink again, and tells the plan when it is another. */
+void others_find_uplink(struct others *o, struct agent *a);
+/* See uplink_gateway(). */
+struct ipaddr others_gateway(const struct others *o, const struct ipaddr *ip);
+/* Leaves out what would go to a tunnel that is not ours; returns how many operations stay. */
+size_t others_spare_tunnel(const struct others *o, struct kop *ops, size_t n);
+void others_fini(struct others *o);
