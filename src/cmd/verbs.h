@@ -11,3 +11,4 @@ extern const struct cmd cmd_lab;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_schema;
 extern const struct cmd cmd_version, cmd_completion;
+extern const struct cmd cmd_why;

@@ -115,6 +115,19 @@ static void refuse(struct svc_verdict *v, enum svc_action action, const char *re
 	v->reason = reason;
 }
 
+static const char *way_reason(const struct svc_front *f, enum from from)
+{
+	if (f->way == SVC_TO_ALL)
+		return "one of its endpoints";
+	if (f->way == SVC_TO_LOCAL)
+		return "one of its endpoints on this node: internalTrafficPolicy Local";
+	if (from == FROM_OUTSIDE)
+		return "one of its endpoints on this node: externalTrafficPolicy Local";
+	return from == FROM_POD
+		       ? "one of its endpoints: externalTrafficPolicy Local does not bind pods"
+		       : "one of its endpoints: externalTrafficPolicy Local does not bind the node";
+}
+
 static void judge_front(const struct svc_node *node, const struct svc_flow *flow,
 			struct svc_verdict *v)
 {
@@ -124,7 +137,12 @@ static void judge_front(const struct svc_node *node, const struct svc_flow *flow
 
 	if (f->kind == SVC_LOAD_BALANCER && !may_use(v->plan, flow)) {
 		refuse(v, SVC_DROP, "the source is in none of loadBalancerSourceRanges");
-	} else if (f->refuse == SVC_REJECTED) {
+		return;
+	}
+	v->by_endpoints = true;
+	v->group = f->refuse != SVC_REJECTED && (f->way == SVC_TO_LOCAL || outside) ? SVC_LOCAL
+										    : SVC_ALL;
+	if (f->refuse == SVC_REJECTED) {
 		refuse(v, SVC_REJECT, "no endpoint can serve");
 	} else if (f->refuse == SVC_DROPPED) {
 		refuse(v, SVC_DROP, "internalTrafficPolicy Local, and no endpoint on this node");
@@ -132,14 +150,7 @@ static void judge_front(const struct svc_node *node, const struct svc_flow *flow
 		refuse(v, SVC_DROP, "externalTrafficPolicy Local, and no endpoint on this node");
 	} else {
 		v->action = SVC_DNAT;
-		v->group = f->way == SVC_TO_LOCAL || outside ? SVC_LOCAL : SVC_ALL;
-		v->reason = f->way == SVC_TO_LOCAL ? "internalTrafficPolicy Local"
-			    : f->way == SVC_TO_ALL ? "all endpoints"
-			    : outside              ? "externalTrafficPolicy Local"
-			    : from == FROM_POD
-				    ? "externalTrafficPolicy Local, but pods reach all endpoints"
-				    : "externalTrafficPolicy Local, but the node reaches all "
-				      "endpoints";
+		v->reason = way_reason(f, from);
 		judge_masquerade(node, flow, from, v);
 	}
 }

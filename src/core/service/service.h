@@ -139,10 +139,11 @@ struct svc_verdict {
 	uint8_t action;                /* enum svc_action */
 	const struct svc_plan *plan;   /* whose flow it is; NULL: nobody's */
 	const struct svc_front *front; /* NULL where no front decided */
-	uint8_t group;                 /* DNAT: enum svc_group */
-	bool masquerade;               /* DNAT: the source becomes the node's, whatever endpoint */
-	const char *reason;            /* the rule, in words */
-	const char *masq_reason;       /* DNAT: why the source is, or is not, translated */
+	bool by_endpoints;       /* the endpoints of `group` decided, be it by their absence */
+	uint8_t group;           /* enum svc_group */
+	bool masquerade;         /* DNAT: the source becomes the node's, whatever endpoint */
+	const char *reason;      /* the rule, in words */
+	const char *masq_reason; /* DNAT: why the source is, or is not, translated */
 };
 
 /* The first of `plans` with a front for it decides, as names of fronts are unique in a cluster. */

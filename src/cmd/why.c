@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+/* fairlead why: what a node does with a new connection to a Service's address, by which rule,
+ * and which endpoints share it. The judgement is core/service's; docs/abi.md has the JSON. */
+#include "cmd/why.h"
+#include "cmd/out.h"
+#include "cmd/verbs.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+static const char *const protos[] = { NULL, "tcp", "udp", "sctp" };
+static const struct names proto_names = NAMES(protos);
+
+static const struct opt why_table[] = {
+	OPT(struct why_opts, proto, 0, "proto", OPT_ENUM, .names = &proto_names,
+	    .doc = "Default tcp"),
+	OPT(struct why_opts, node, 0, "node", OPT_STR, .arg = "NODE",
+	    .doc = "The node that judges (default: FROM's, else TO's)"),
+	OPT(struct why_opts, files, 'f', "filename", OPT_STR, .list = 1, .arg = "PATH",
+	    .complete = "file", .doc = "Objects of these manifests, not of the store"),
+	OPT(struct why_opts, pod_cidrs, 0, "pod-cidr", OPT_PREFIX, .list = 1, .arg = "CIDR",
+	    .doc = "Who is a pod (default: who is in an IPPool)"),
+	OPT(struct why_opts, service_cidrs, 0, "service-cidr", OPT_PREFIX, .list = 1, .arg = "CIDR",
+	    .doc = "Where cluster IPs come from: the others in it are dropped"),
+	OPT(struct why_opts, node_port_addresses, 0, "node-port-addresses", OPT_PREFIX, .list = 1,
+	    .arg = "CIDR", .doc = "The node's addresses that take node ports (default: all)"),
+	OPT(struct why_opts, masquerade_all, 0, "masquerade-all", OPT_FLAG,
+	    .doc = "Sources of pods are translated too"),
+	OPT(struct why_opts, localhost_node_ports, 0, "localhost-node-ports", OPT_FLAG,
+	    .doc = "127.0.0.0/8 takes node ports too"),
+	OPT(struct why_opts, format, 'o', "output", OPT_ENUM, .names = &out_formats_json,
+	    .doc = "Output format"),
+	{ 0 },
+};
+
+/* "NS/POD" of the endpoint's target, in `a`; NULL where it is no pod. */
+static const char *pod_of(const struct svc_endpoint *ep, struct arena *a)
+{
+	const struct target_ref *t = ep->of->targetRef;
+
+	if (!t || !t->name || !t->kind || strcmp(t->kind, "Pod") != 0)
+		return NULL;
+	return arena_printf(a, "%s/%s", t->namespace ? t->namespace : "default", t->name);
+}
+
+static const char *left_out(const struct svc_verdict *v, const struct svc_endpoint *ep)
+{
+	unsigned out = ep->out[v->group];
+
+	return out == SVC_IN ? NULL : name_of(&svc_out_names, out);
+}
+
+/* ---- JSON */
+
+static json_t *endpoints_json(const struct why *w, const struct svc_verdict *v, struct arena *a)
+{
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; v->by_endpoints && i < v->front->port->endpoints.n; i++) {
+		const struct svc_endpoint *ep = &v->front->port->endpoints.v[i];
+		const char *because = left_out(v, ep);
+		char text[ADDR_TEXT];
+
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:s?, s:s?, s:s?, s:i, s:s?, s:b}",
+						"ip", addr_str(&ep->ip, text), "port", ep->port,
+						"pod", pod_of(ep, a), "node", ep->of->nodeName,
+						"zone", ep->of->zone, "weight", because ? 0 : 1,
+						"excluded_because", because, "hairpin",
+						!because && svc_is_hairpin(ep, &w->flow.src)));
+	}
+	return list;
+}
+
+static json_t *service_json(const struct why *w, const struct svc_verdict *v, struct arena *a)
+{
+	const char *name = v->plan ? arena_printf(a, "%s/%s", v->plan->ns, v->plan->name) : NULL;
+
+	return json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:o, s:b, s:s?, s:i}", "action",
+			 name_of(&svc_action_names, v->action), "name", name, "port",
+			 v->front ? v->front->port->name : NULL, "kind",
+			 v->front ? name_of(&svc_kind_names, v->front->kind) : NULL, "reason",
+			 v->reason, "endpoints", endpoints_json(w, v, a), "masquerade",
+			 v->masquerade, "masquerade_because", v->masq_reason, "affinity",
+			 v->action == SVC_DNAT ? (int)v->plan->affinity : 0);
+}
+
+static void print_json(const struct why *w, const struct svc_verdict *v, struct arena *a)
+{
+	char src[ADDR_TEXT], dst[ADDR_TEXT];
+	json_t *j = json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:i}, s:s, s:s, s:o}", "from", "name",
+			      w->from.text, "ip", addr_str(&w->flow.src, src), "to", "name",
+			      w->to.text, "ip", addr_str(&w->flow.dst, dst), "port", w->flow.dport,
+			      "proto", name_of(&proto_names, w->flow.proto), "node", w->node.name,
+			      "service", service_json(w, v, a));
+
+	out_json(j, stdout);
+	json_decref(j);
+}
+
+/* ---- text */
+
+static const char *with_port(const struct ipaddr *ip, unsigned port, struct arena *a)
+{
+	char text[ADDR_TEXT];
+
+	return arena_printf(a, ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u", addr_str(ip, text),
+			    port);
+}
+
+static void print_endpoints(const struct why *w, const struct svc_verdict *v, struct arena *a)
+{
+	const struct svc_port *port = v->front->port;
+	struct table t;
+
+	table_init(&t, "ENDPOINT", "SHARE", "POD", "NODE", "ZONE", "NOTE", NULL);
+	for (uint32_t i = 0; i < port->endpoints.n; i++) {
+		const struct svc_endpoint *ep = &port->endpoints.v[i];
+		const char *because = left_out(v, ep), *pod = pod_of(ep, a);
+
+		table_cell(&t, "%s", with_port(&ep->ip, ep->port, a));
+		if (because)
+			table_cell(&t, NULL);
+		else
+			table_cell(&t, "1/%u", port->n[v->group]);
+		table_cell(&t, "%s", pod ? pod : "");
+		table_cell(&t, "%s", ep->of->nodeName ? ep->of->nodeName : "");
+		table_cell(&t, "%s", ep->of->zone ? ep->of->zone : "");
+		table_cell(&t, "%s",
+			   because                            ? because
+			   : svc_is_hairpin(ep, &w->flow.src) ? "itself: its source is translated"
+							      : "");
+	}
+	putchar('\n');
+	table_print(&t, stdout);
+	table_fini(&t);
+}
+
+/* The name, where it is no address, and the address with its port, where there is one. */
+static void print_end(const struct why_end *end, const struct ipaddr *ip, unsigned port,
+		      struct arena *a)
+{
+	char text[ADDR_TEXT];
+	const char *address = port ? with_port(ip, port, a) : addr_str(ip, text);
+	struct ipaddr same;
+
+	if (!addr_parse(end->text, &same))
+		fputs(address, stdout);
+	else
+		printf("%s (%s)", end->text, address);
+}
+
+static void print_text(const struct why *w, const struct svc_verdict *v, struct arena *a)
+{
+	const struct svc_plan *p = v->plan;
+
+	print_end(&w->from, &w->flow.src, 0, a);
+	fputs(" -> ", stdout);
+	print_end(&w->to, &w->flow.dst, w->flow.dport, a);
+	printf(" by %s, judged on node %s\n\n", name_of(&proto_names, w->flow.proto), w->node.name);
+	printf("%-9s %s\n", name_of(&svc_action_names, v->action), v->reason);
+	if (p)
+		printf("%-9s %s/%s\n", "Service", p->ns, p->name);
+	if (v->front)
+		printf("%-9s %s, port %u%s%s\n", "by", name_of(&svc_kind_names, v->front->kind),
+		       v->front->port->port, *v->front->port->name ? " " : "",
+		       v->front->port->name);
+	if (v->action == SVC_DNAT)
+		printf("%-9s %s: %s\n", "source", v->masquerade ? "becomes the node's" : "stays",
+		       v->masq_reason);
+	if (v->action == SVC_DNAT && p->affinity)
+		printf("%-9s a client keeps its endpoint for %u s\n", "affinity", p->affinity);
+	if (v->by_endpoints && v->front->port->endpoints.n)
+		print_endpoints(w, v, a);
+}
+
+static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
+{
+	const struct why_opts *o = opts;
+	struct svc_verdict v;
+	struct why w;
+	int rc;
+
+	if (argc != 2)
+		return cmd_usage(ctx, "takes FROM and TO[:PORT]");
+	rc = why_ask(ctx, o, argv[0], argv[1], &w);
+	if (!rc) {
+		svc_judge(&w.node, w.plans, w.n_plans, &w.flow, &v);
+		if (o->format == OUT_JSON)
+			print_json(&w, &v, ctx->arena);
+		else
+			print_text(&w, &v, ctx->arena);
+		rc = w.left_out                                       ? CMD_PARTLY
+		     : v.action == SVC_REJECT || v.action == SVC_DROP ? CMD_NO
+								      : CMD_OK;
+	}
+	why_forget(&w);
+	return rc;
+}
+
+const struct cmd cmd_why = {
+	.name = "why",
+	.args = "FROM TO[:PORT]",
+	.summary = "What becomes of a connection to a Service, and why",
+	.help = "FROM is NS/POD, a node or an address. TO may be a Service too: NS/NAME, or its "
+		"name in DNS;\none with a single port needs no PORT. IPv6 as [ADDR]:PORT. Says "
+		"what the Services do with\nthe connection; network policies are not looked at "
+		"yet.\n\n"
+		"DNAT    one of the endpoints gets it    REJECT  refused at once    DROP  without "
+		"an answer\nPASS    no Service's business           ACCEPT  the node answers "
+		"(health check)\n\n"
+		"Exit code 0 DNAT, PASS, ACCEPT; 1 REJECT, DROP; 3 objects were left out.\n\n"
+		"Try:\n"
+		"  fairlead why shop/web-0 shop/db:5432\n"
+		"  fairlead why 203.0.113.9 192.0.2.11:30080 -f shop.yaml --pod-cidr "
+		"10.244.0.0/16\n"
+		"  fairlead why n1 db.shop.svc --node n1 -o json",
+	.opts = why_table,
+	.opts_size = sizeof(struct why_opts),
+	.run = run,
+};
