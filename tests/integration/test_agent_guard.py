@@ -190,6 +190,7 @@ def test_nat_outgoing(world, start):
     wait_for(lambda: seen_as(p.ns, "203.0.113.9") == p.ip(4), 5, "untranslated")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("harm", [
     "flush ruleset", "delete table inet fairlead", "flush chain inet fairlead nat-outgoing",
     "delete table bridge fairlead", "flush set inet fairlead pod_src4",

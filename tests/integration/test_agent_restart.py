@@ -132,6 +132,7 @@ def test_lost_journal_and_macs_of_the_runtime(world):
     wait_for(lambda: p.host_if not in host_links(n1), 3)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("harm, is_back", [
     ("ip route del {ip}", lambda n, p: p.ip(4) in n.routes()),
     ("ip route flush proto 70", lambda n, p: p.ip(4) in n.routes()),
