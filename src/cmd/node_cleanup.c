@@ -297,11 +297,10 @@ static void remove_files(struct cleanup *c)
 					     "ipam.lock",      "sysctl.saved",
 					     "watch/snapshot", "watch/snapshot.new",
 					     "watch",          NULL };
-	static const char *const run[] = {
-		"cni.sock",  "ctl.sock",   "fairleadd.conf", "fairleadd.pid", "agent.pid",
-		"watch.pid", "health.pid", "controller.pid", "roles.lock",    "fairleadd.lock",
-		NULL
-	};
+	static const char *const run[] = { "cni.sock",       "ctl.sock",       "takeover.sock",
+					   "fairleadd.conf", "fairleadd.pid",  "agent.pid",
+					   "watch.pid",      "health.pid",     "controller.pid",
+					   "roles.lock",     "fairleadd.lock", NULL };
 	const struct {
 		const char *dir;
 		const char *const *names;

@@ -65,7 +65,7 @@ def test_objects_of_the_manifest(lab, tmp_path):
                                   {"type": "ExternalIP", "address": "198.51.100.9"}]}},
         {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "core.example.org"}},
         {"apiVersion": "fairlead.io/v1", "kind": "IPPool", "metadata": {"name": "mine"},
-         "spec": {"cidr": "10.99.0.0/16", "mode": "Direct", "natOutgoing": True}},
+         "spec": {"cidr": "10.199.0.0/16", "mode": "Direct", "natOutgoing": True}},
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "made-up"}, "spec": {
             "nodeName": "edge", "containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}}]))
     a = lab("--racks", 2, manifests=[path])
@@ -76,7 +76,7 @@ def test_objects_of_the_manifest(lab, tmp_path):
     obj = json.loads(a.store("get", "node", "edge", "-o", "json").stdout)
     assert obj["metadata"]["labels"]["disk"] == "ssd" and obj["metadata"]["labels"]["kubernetes.io/hostname"] == "edge"
     assert {x["address"] for x in obj["status"]["addresses"]} >= {"172.18.2.99", "198.51.100.9"}
-    assert a.status()["pods"][0]["ips"][0].startswith("10.99.")
+    assert a.status()["pods"][0]["ips"][0].startswith("10.199.")
     assert a.probe("outside", "made-up/p:80")["code"] == 0
     assert a.probe("core.example.org", "198.51.100.9", "--proto", "icmp")["code"] == 0
     assert a.store("get", "namespace", "made-up").returncode == 0
