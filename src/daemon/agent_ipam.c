@@ -1,136 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-/* agent_ipam: see agent_ipam.h. */
+/* agent_ipam: see agent_ipam.h. What is asked of the book, and what it does by itself; its file is
+ * agent_journal.c's. */
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_journal.h"
 #include "daemon/agent_plan.h"
 #include "daemon/agent_rebuild.h"
 #include "daemon/agent_store.h"
-#include "sys/file.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#define JOURNAL_MAX (256u << 20)
 #define HOUSE_EVERY 5.0 /* seconds */
 #define HOUSE_MAX   64  /* writes under way in the background at once */
-
-struct agent_ipam {
-	struct agent *agent;
-	struct ipam *book;
-	char path[4096];
-	int lock, fd;
-	size_t size;
-	struct buf pending; /* journal bytes of the call in progress */
-	bool lost;          /* there was no journal, or it was damaged */
-	bool rebuilt;       /* the kernel was asked for what a lost one held */
-	bool heard;         /* … and may be, as the store was heard */
-	bool torn;          /* the file does not go on where the book does: no append */
-	struct err trouble; /* why it is */
-	ev_timer house;
-};
 
 /* A write of a block under way: what core/ipam wants to hear about it. */
 struct flight {
 	struct arena arena;
 	struct ipam_action action;
 };
-
-/* ---- the journal */
-
-/* Writes the whole state anew: after a failed append, and when the file grew. */
-static int rewrite(struct agent_ipam *m, struct err *e)
-{
-	struct buf b = { 0 };
-	int fd, rc = ipam_snapshot(m->book, agent_now_ms(m->agent), &b, e);
-
-	if (!rc)
-		rc = file_write(m->path, b.v, b.n, 0600, e);
-	if (!rc) {
-		fd = file_open_append(m->path, 0600, e);
-		if (fd < 0) {
-			rc = fd;
-		} else {
-			if (m->fd >= 0)
-				close(m->fd);
-			m->fd = fd;
-			m->size = b.n;
-			ipam_synced(m->book);
-		}
-	}
-	/* A snapshot counts anew: what is appended to another file would be taken for its torn
-	 * tail by the next replay, and be lost. */
-	if (m->torn && !rc)
-		log_info("%s: is whole again", m->path);
-	if (rc && !m->torn)
-		log_error("%s; no address is given out until it can be written", e->text);
-	if (rc)
-		m->trouble = *e;
-	m->torn = rc != 0;
-	buf_fini(&b);
-	return rc;
-}
-
-/* Pods of a lost journal may live behind links: their addresses look free until then. */
-static bool is_blank(const struct agent_ipam *m)
-{
-	return m->lost && !m->rebuilt;
-}
-
-/* The bytes of this turn are on disk when it returns 0; `id` is forgotten otherwise. */
-static int commit(struct agent_ipam *m, uint64_t id, struct err *e)
-{
-	struct err again;
-	size_t n = m->pending.n;
-	bool torn = m->torn;
-	int rc = 0;
-
-	/* A journal that holds less than what lives would be believed after a crash: it stays
-	 * empty until it is written as a whole. */
-	if (is_blank(m)) {
-		buf_clear(&m->pending);
-		return 0;
-	}
-	if (m->pending.failed)
-		rc = err_set(e, -ENOMEM, "no memory for the journal");
-	else if (n)
-		rc = torn ? rewrite(m, e) : file_append(m->fd, m->pending.v, n, e);
-	buf_clear(&m->pending);
-	if (rc) {
-		ipam_undo(m->book, id);
-		if (!torn)
-			rewrite(m, &again);
-		/* Whatever the disk says, to the caller it is one thing; -ENOSPC is of addresses. */
-		e->code = -EIO;
-		return -EIO;
-	}
-	if (!n || torn)
-		return 0;
-	ipam_synced(m->book);
-	m->size += n;
-	if (ipam_compact_due(m->book, m->size))
-		rewrite(m, &again);
-	return 0;
-}
-
-/* See agent_ipam_dying(). */
-static void commit_end(struct agent_ipam *m)
-{
-	struct err e;
-
-	if (commit(m, 0, &e))
-		log_debug("%s: %s", m->path, e.text);
-}
-
-static struct ipam_turn turn(struct agent_ipam *m, struct arena *ar)
-{
-	buf_clear(&m->pending);
-	return (struct ipam_turn){ .now = agent_now_ms(m->agent),
-				   .arena = ar,
-				   .journal = &m->pending };
-}
 
 /* ---- writes of blocks */
 
@@ -196,16 +86,16 @@ static int take_turn(struct agent *a, const struct ipam_request *q, struct arena
 {
 	struct agent_ipam *m = a->ipam;
 	struct ipam_answer got = { 0 };
-	struct ipam_turn t = turn(m, ar);
+	struct ipam_turn t = agent_journal_turn(m, ar);
 	int rc = ipam_take(m->book, q, &t, &got, e);
 
 	if (rc) {
 		struct err drop;
 
-		commit(m, 0, &drop);
+		agent_journal_commit(m, 0, &drop);
 		return rc;
 	}
-	rc = commit(m, got.verdict == IPAM_TAKEN ? got.at->id : 0, e);
+	rc = agent_journal_commit(m, got.verdict == IPAM_TAKEN ? got.at->id : 0, e);
 	if (rc && got.verdict == IPAM_ACTION)
 		never_sent(m, &got.action);
 	if (!rc)
@@ -230,7 +120,7 @@ int agent_ipam_take(struct agent *a, const struct ipam_request *q, struct arena 
 	struct arena mine; /* an action outlives the call, a grant does not */
 	int rc;
 
-	if (is_blank(a->ipam))
+	if (agent_journal_is_blank(a->ipam))
 		return err_set(e, -EAGAIN,
 			       "there was no address book: it is made from the kernel once the "
 			       "store was heard");
@@ -254,22 +144,22 @@ void agent_ipam_cancel(struct agent *a, const struct ipam_request *q)
 int agent_ipam_dying(struct agent *a, uint64_t id, int64_t ifindex, struct err *e)
 {
 	struct agent_ipam *m = a->ipam;
-	struct ipam_turn t = turn(m, NULL);
+	struct ipam_turn t = agent_journal_turn(m, NULL);
 	int rc = ipam_dying(m->book, id, ifindex, &t, e);
 
 	if (!rc)
-		commit_end(m);
+		agent_journal_commit_end(m);
 	return rc;
 }
 
 int agent_ipam_release(struct agent *a, uint64_t id, struct err *e)
 {
 	struct agent_ipam *m = a->ipam;
-	struct ipam_turn t = turn(m, NULL);
+	struct ipam_turn t = agent_journal_turn(m, NULL);
 	int rc = ipam_release(m->book, id, &t, e);
 
 	if (!rc)
-		commit_end(m);
+		agent_journal_commit_end(m);
 	ev_feed_event(a->role->loop, &m->house, EV_TIMER);
 	return rc;
 }
@@ -282,10 +172,10 @@ int agent_ipam_adopt_one(struct agent *a, const struct ipam_attachment *at, stru
 	int rc;
 
 	arena_init(&ar, 0);
-	t = turn(m, &ar);
+	t = agent_journal_turn(m, &ar);
 	rc = ipam_adopt(m->book, at, &t, e);
 	if (!rc)
-		rc = commit(m, 0, e);
+		rc = agent_journal_commit(m, 0, e);
 	arena_fini(&ar);
 	return rc;
 }
@@ -302,7 +192,7 @@ static void rebuild(struct agent_ipam *m)
 		return;
 	}
 	m->rebuilt = true;
-	rewrite(m, &e);
+	agent_journal_rewrite(m, &e);
 	agent_wake(m->agent);
 }
 
@@ -312,11 +202,11 @@ static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 	struct agent *a = m->agent;
 	struct err why;
 
-	if (is_blank(m) && m->heard)
+	if (agent_journal_is_blank(m) && m->heard)
 		rebuild(m);
-	if (m->torn && !is_blank(m) && rewrite(m, &why))
+	if (m->torn && !agent_journal_is_blank(m) && agent_journal_rewrite(m, &why))
 		return;
-	if (is_blank(m))
+	if (agent_journal_is_blank(m))
 		return; /* its blocks only look empty */
 	for (int i = 0; i < HOUSE_MAX && agent_store_live(a); i++) {
 		struct ipam_answer out = { 0 };
@@ -326,10 +216,10 @@ static void keep_house(struct ev_loop *loop, ev_timer *w, int events)
 		int rc;
 
 		arena_init(&ar, 0);
-		t = turn(m, &ar);
+		t = agent_journal_turn(m, &ar);
 		rc = ipam_housekeep(m->book, &t, &out, &e);
 		if (!rc) {
-			rc = commit(m, 0, &e);
+			rc = agent_journal_commit(m, 0, &e);
 			if (rc && out.verdict == IPAM_ACTION)
 				never_sent(m, &out.action);
 		}
@@ -358,7 +248,7 @@ void agent_ipam_adopt(struct agent *a)
 	if (a->ipam->heard)
 		return;
 	a->ipam->heard = true;
-	if (is_blank(a->ipam))
+	if (agent_journal_is_blank(a->ipam))
 		rebuild(a->ipam);
 	ev_feed_event(a->role->loop, &a->ipam->house, EV_TIMER);
 }
@@ -383,99 +273,9 @@ void agent_ipam_surrender(struct agent *a)
 
 /* ---- opening */
 
-static int replay(struct agent_ipam *m, struct err *e)
-{
-	struct buf b = { 0 };
-	size_t good = 0;
-	int rc = file_read(m->path, JOURNAL_MAX, &b, e);
-
-	if (rc == -ENOENT || (!rc && !b.n)) {
-		m->lost = true;
-		rc = 0;
-	} else if (!rc) {
-		rc = ipam_replay(m->book, b.v, b.n, &good, e);
-	}
-	if (rc == -EBADMSG) {
-		char aside[sizeof(m->path) + 16];
-
-		log_error("%s: %s; it is put aside and rebuilt from the kernel", m->path, e->text);
-		snprintf(aside, sizeof(aside), "%s.damaged", m->path);
-		if (rename(m->path, aside)) {
-			buf_fini(&b);
-			return err_sys(e, -errno, "%s", m->path);
-		}
-		ipam_free(m->book);
-		m->book = ipam_new(m->agent->role->cfg.node, IPAM_COOLDOWN_MS);
-		m->lost = true;
-		good = b.n = 0;
-		rc = m->book ? 0 : err_set(e, -ENOMEM, "no memory");
-	}
-	if (!rc && good < b.n) {
-		log_warn("%s: torn at byte %zu of %zu; the rest was never answered for", m->path,
-			 good, b.n);
-		if (truncate(m->path, (off_t)good)) {
-			err_sys(&m->trouble, -errno, "%s", m->path);
-			m->torn = true;
-		}
-	}
-	m->size = good;
-	buf_fini(&b);
-	return rc;
-}
-
-static int boot_id(char id[64], struct err *e)
-{
-	return sysctl_read("kernel/random/boot_id", id, 64, e);
-}
-
-bool agent_ipam_other_boot(const struct agent *a)
-{
-	const char *was = ipam_boot_id(a->ipam->book);
-	char id[64];
-	struct err e;
-
-	return was && *was && !boot_id(id, &e) && strcmp(was, id) != 0;
-}
-
-void agent_ipam_note_boot(struct agent *a)
-{
-	struct agent_ipam *m = a->ipam;
-	struct ipam_turn t = turn(m, NULL);
-	char id[64];
-	struct err e;
-	int rc = boot_id(id, &e);
-
-	if (!rc)
-		rc = ipam_boot(m->book, id, &t, &e);
-	if (rc)
-		log_error("boot: %s", e.text);
-	else
-		commit_end(m);
-}
-
-const char *agent_ipam_trouble(const struct agent *a)
-{
-	return a->ipam->torn ? a->ipam->trouble.text : NULL;
-}
-
-/* A disk that cannot be written to now does not keep the node's network from being restored. */
-static void open_journal(struct agent_ipam *m)
-{
-	struct err e;
-
-	m->fd = file_open_append(m->path, 0600, &e);
-	if (m->fd >= 0)
-		return;
-	log_error("%s; no address is given out until it can be written", e.text);
-	m->trouble = e;
-	m->torn = true;
-}
-
 int agent_ipam_open(struct agent *a, struct err *e)
 {
-	const char *dir = a->role->cfg.state_dir;
 	struct agent_ipam *m = calloc(1, sizeof(*m));
-	char lock[sizeof(m->path)];
 	int rc;
 
 	if (!m)
@@ -485,23 +285,12 @@ int agent_ipam_open(struct agent *a, struct err *e)
 	m->lock = m->fd = -1;
 	ev_timer_init(&m->house, keep_house, HOUSE_EVERY, HOUSE_EVERY);
 	m->house.data = m;
-	snprintf(m->path, sizeof(m->path), "%s/ipam.journal", dir);
-	snprintf(lock, sizeof(lock), "%s/ipam.lock", dir);
 	m->book = ipam_new(a->role->cfg.node, IPAM_COOLDOWN_MS);
 	if (!m->book)
 		return err_set(e, -ENOMEM, "no memory");
-	rc = dir_make(dir, 0755, e);
+	rc = agent_journal_open(m, e);
 	if (rc)
 		return rc;
-	m->lock = file_lock(lock, 0, e);
-	if (m->lock == -EWOULDBLOCK)
-		return err_set(e, m->lock, "%s: another agent uses this address book", lock);
-	if (m->lock < 0)
-		return m->lock;
-	rc = replay(m, e);
-	if (rc)
-		return rc;
-	open_journal(m);
 	ev_timer_start(a->role->loop, &m->house);
 	return 0;
 }
@@ -514,11 +303,7 @@ void agent_ipam_close(struct agent *a)
 		return;
 	ev_timer_stop(a->role->loop, &m->house);
 	ipam_free(m->book);
-	if (m->fd >= 0)
-		close(m->fd);
-	if (m->lock >= 0)
-		close(m->lock);
-	buf_fini(&m->pending);
+	agent_journal_close(m);
 	free(m);
 	a->ipam = NULL;
 }
