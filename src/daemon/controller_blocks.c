@@ -15,6 +15,7 @@
 
 #define LOOK_AFTER_S 0.1 /* changes this close together make one look */
 #define RETRY_S      1.
+#define WINDOW       64 /* reports whose deletion is under way at once */
 
 struct blocks {
 	struct controller *c;
@@ -39,8 +40,11 @@ static void look_in(struct blocks *b, double seconds)
 static bool answered(struct blocks *b, const struct rec_written *a)
 {
 	b->in_flight--;
-	if (!a->code || a->code == -ESTALE || a->code == -ENOENT)
-		return false; /* somebody was faster: what is there then comes with a sync */
+	if (!a->code || a->code == -ESTALE || a->code == -ENOENT) {
+		if (!b->in_flight)
+			look_in(b, LOOK_AFTER_S); /* at what is left, or what was faster */
+		return false;
+	}
 	if (a->code != -EPIPE)
 		log_warn("%s", a->text ? a->text : "what a node left could not be taken");
 	look_in(b, RETRY_S);
@@ -107,7 +111,7 @@ static int look(struct blocks *b, struct arena *a, struct err *e)
 	if (controller_leads(b->c)) {
 		for (uint32_t i = 0; i < plan.writes.n; i++)
 			write_one(b, &plan.writes.v[i]);
-		for (uint32_t i = 0; i < plan.reports.n; i++)
+		for (uint32_t i = 0; i < plan.reports.n && b->in_flight < WINDOW; i++)
 			delete_report(b, plan.reports.v[i]);
 	} else if (plan.writes.n || plan.reports.n) {
 		look_in(b, RETRY_S); /* the leader may be gone */

@@ -244,7 +244,7 @@ def test_blocks_of_a_node_that_is_gone(cluster, store):
     store.apply(block("b4", "10.244.4.0/26", "n4"))  # as n1 does when its pod ends
     wait_for(lambda: set(blocks(store)) == {"b1", "b3"}, 10)
     ns = cluster.nodes["n1"][0]
-    assert metric(ns, "fairlead_controller_blocks_reclaimed_total", 'result="ok"') == 3
+    wait_for(lambda: metric(ns, "fairlead_controller_blocks_reclaimed_total", 'result="ok"') == 3, 10)
 
 
 def endpoint(name, node):

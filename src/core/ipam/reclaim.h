@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What nodes that are gone for good leave in the store: their blocks, their loans in the blocks of
- * others, and what their agents reported (NodeState, WorkloadEndpoints). Decided by the leading controller, as nobody else sees every node.
+ * others, and what their agents reported (NodeState, WorkloadEndpoints). Decided by the leading
+ * controller, as nobody else sees every node.
  *
  * A node is gone for good when its Node object was missing in every look of a grace period. A
  * block of it goes once no living node holds a loan in it: the borrower's pod has that address,
