@@ -165,19 +165,33 @@ def test_watch_that_is_killed_while_it_writes(follower):
     assert "it is not used" not in w.keeper.program.log()
 
 
-def test_no_room_for_a_snapshot(follower, request):
+@pytest.mark.parametrize("disk", ["read-only", "full"])
+def test_no_room_for_a_snapshot(follower, request, disk):
     """Said once, tried again; the rest of watch goes on."""
     w, a = follower, follower.agent
     wait_for(lambda: snapshot(w.keeper).exists())
     w.keeper.stop()
     folder = snapshot(w.keeper).parent
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", folder], check=True)
+    options = "ro" if disk == "read-only" else "size=64k"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], check=True)
     request.addfinalizer(lambda: subprocess.run(["umount", "-l", folder], check=True))
+    if disk == "full":
+        with pytest.raises(OSError), open(folder / "filler", "wb", buffering=0) as f:
+            while True:
+                f.write(bytes(4096))
     since = w.start()
     a.wait("sync", lambda rev, synced, stale, text: synced, since)
     w.store.apply(node("n9"))
     a.wait("sync", lambda rev, synced, stale, text: rev == 4, since)
-    w.keeper.program.wait_log("no snapshot is kept")
+    said = "no snapshot is kept" if disk == "read-only" else "snapshot: No space left on device"
+    w.keeper.program.wait_log(said)
+    if disk == "full":
+        assert os.listdir(folder) == ["filler"], "no half of one stays"
+        (folder / "filler").unlink()
+        w.store.apply(node("n10"))
+        wait_for(lambda: metric(w.ns, "fairlead_store_snapshot_revision") == 5, 20)
+        assert b"n10" in snapshot(w.keeper).read_bytes()
+    assert w.keeper.program.log().count(said) == 1
 
 
 # ---- the whole node
