@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Changes of a live book, each journalled behind what is there: boot, the first half of the attachments
- * ends in two steps, the others in one, one more comes. */
+ * ends in two steps, the others in one, one more comes, with an id that none had. */
 static void change(struct ipam *s, struct buf *journal)
 {
 	struct ipam_attachment fresh = { .network = "net", .container = "fresh", .ifname = "eth0" };
@@ -20,10 +20,10 @@ static void change(struct ipam *s, struct buf *journal)
 	struct err e = { .code = 0 };
 	size_t n;
 	const struct ipam_attachment *const *all = ipam_all(s, &n);
-	uint64_t *ids = calloc(n + 1, sizeof(*ids));
+	uint64_t *ids = calloc(n + 1, sizeof(*ids)), last = 0;
 
 	for (size_t i = 0; ids && i < n; i++)
-		ids[i] = all[i]->id;
+		last = ids[i] = all[i]->id;
 	assert(!ipam_boot(s, "b00t", &t, &e) && !strcmp(ipam_boot_id(s), "b00t"));
 	for (size_t i = 0; ids && i < n; i++) {
 		bool live = ipam_by_id(s, ids[i])->state == IPAM_LIVE;
@@ -33,8 +33,10 @@ static void change(struct ipam *s, struct buf *journal)
 		assert(!ipam_release(s, ids[i], &t, &e) && !ipam_by_id(s, ids[i]));
 		assert(ipam_release(s, ids[i], &t, &e) == -ENOENT);
 	}
-	if (!ipam_adopt(s, &fresh, &t, &e))
+	if (!ipam_adopt(s, &fresh, &t, &e)) {
+		assert(ipam_find(s, "net", "fresh", "eth0")->id > last);
 		assert(ipam_adopt(s, &fresh, &t, &e) == -EEXIST);
+	}
 	ipam_synced(s);
 	free(ids);
 }

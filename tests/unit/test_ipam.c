@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core/ipam: who gets which address, on a cluster on paper (tests/ipam_sim.h). */
 #include "core/ipam/ipam.h"
+#include "core/ipam/journal.h"
 #include "core/ipam/pool.h"
 #include "tests/ipam_sim.h"
 
@@ -1038,6 +1039,56 @@ static void block_names(void **state)
 	}
 }
 
+/* A journal of one entry, as a forger writes it: what does a replay into `s` say? */
+static int replay_forged(struct ipam *s, const struct journal_entry *j)
+{
+	struct journal_end end = { 0 };
+	struct buf file = { .v = NULL };
+	struct err e = { .code = 0 };
+	size_t good = 0;
+	int rc;
+
+	assert_int_equal(journal_put(&file, &end, j, &e), 0);
+	rc = ipam_replay(s, file.v, file.n, &good, &e);
+	assert_int_equal(rc, e.code);
+	assert_int_equal(good, rc ? 0 : file.n);
+	buf_fini(&file);
+	return rc;
+}
+
+/* Ids are counted up and never again; 0 is nobody's. */
+static void ids_do_not_wrap(void **state)
+{
+	static const uint64_t never[] = { 0, INT64_MAX, 1ULL << 63, UINT64_MAX };
+	struct journal_entry take = {
+		.op = JOURNAL_TAKE, .at = { .network = "n", .container = "c", .ifname = "eth0" }
+	};
+	struct journal_entry boot = { .op = JOURNAL_BOOT, .id = -1 };
+	struct ipam_attachment next = { .network = "n", .container = "d", .ifname = "eth0" };
+	struct buf out = { .v = NULL };
+	struct ipam_turn t = { .journal = &out };
+	struct ipam *s;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+		s = ipam_new("a", IPAM_COOLDOWN_MS);
+		take.at.id = never[i];
+		assert_int_equal(replay_forged(s, &take), -EBADMSG);
+		ipam_free(s);
+	}
+	s = ipam_new("a", IPAM_COOLDOWN_MS);
+	assert_int_equal(replay_forged(s, &boot), -EBADMSG);
+	take.at.id = INT64_MAX - 1;
+	assert_int_equal(replay_forged(s, &take), 0);
+	/* None is left: that is said, and neither book nor journal has changed. */
+	assert_int_equal(ipam_adopt(s, &next, &t, NULL), -EBADMSG);
+	assert_int_equal(out.n, 0);
+	assert_null(ipam_find(s, "n", "d", "eth0"));
+	assert_non_null(ipam_by_id(s, INT64_MAX - 1));
+	buf_fini(&out);
+	ipam_free(s);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -1080,6 +1131,7 @@ int main(void)
 		T(lost_delete_is_not_repeated),
 		T(unknown_return_is_final),
 		T(block_names),
+		cmocka_unit_test(ids_do_not_wrap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

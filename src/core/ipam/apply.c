@@ -17,7 +17,9 @@ static int apply_take(struct ipam *s, const struct journal_entry *j, struct err 
 	const struct ipam_attachment *at = &j->at;
 	char text[ADDR_TEXT];
 
-	if (at->id < s->next_id || !at->network || !at->container || !at->ifname)
+	/* The last id is left for the one after: next_id never wraps, nor is it 0, which is nobody. */
+	if (at->id < s->next_id || at->id >= INT64_MAX || !at->network || !at->container ||
+	    !at->ifname)
 		return err_set(e, -EBADMSG, "attachment %llu is not usable",
 			       (unsigned long long)at->id);
 	for (uint32_t i = 0; i < at->addrs.n; i++) {
@@ -106,8 +108,11 @@ static int apply_unlend(struct ipam *s, const struct journal_entry *j, struct er
 
 static int apply_boot(struct ipam *s, const struct journal_entry *j, struct err *e)
 {
-	char *boot = j->boot ? strdup(j->boot) : NULL;
+	char *boot;
 
+	if (j->id < 0)
+		return err_set(e, -EBADMSG, "the next attachment cannot be %lld", (long long)j->id);
+	boot = j->boot ? strdup(j->boot) : NULL;
 	if (j->boot && !boot)
 		return err_set(e, -ENOMEM, "no memory");
 	if (j->node && strcmp(j->node, s->node) != 0) {
