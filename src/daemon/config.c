@@ -2,12 +2,11 @@
 /* config: see config.h and fairleadd.conf(5). What a value may be is in config_keys.c; here is
  * how lines become keys, and what only the whole can tell. */
 #include "daemon/config_keys.h"
+#include "sys/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 const struct config_role config_roles[CONFIG_ROLES] = {
 	{ "watch", NULL },
@@ -162,40 +161,11 @@ int config_parse(struct config *c, const char *name, const char *text, size_t n,
 	return rc;
 }
 
-static int read_file(const char *path, struct buf *text, struct err *e)
-{
-	char chunk[4096];
-	ssize_t n;
-	int fd, rc = 0;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, -errno, "%s", path);
-	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			rc = err_sys(e, -errno, "%s", path);
-			break;
-		}
-		buf_put(text, chunk, (size_t)n);
-		if (text->n > CONFIG_MAX) {
-			rc = err_set(e, -EFBIG, "%s: larger than %u bytes", path, CONFIG_MAX);
-			break;
-		}
-	}
-	close(fd);
-	if (!rc && text->failed)
-		rc = config_nomem(e);
-	return rc;
-}
-
 int config_load(struct config *c, const char *path, struct err *e)
 {
 	struct buf text = { 0 };
-	int rc;
+	int rc = file_read(path, CONFIG_MAX, &text, e);
 
-	rc = read_file(path, &text, e);
 	if (!rc)
 		rc = config_parse(c, path, text.v ? text.v : "", text.n, e);
 	buf_fini(&text);
