@@ -212,6 +212,27 @@ static void from_the_future(void **state)
 	buf_fini(&b);
 }
 
+/* The first entry is number 1. Another one is a tail of nothing, or says itself that more was there. */
+static void first_is_number_one(void **state)
+{
+	static const uint64_t before[] = { 1, UINT64_MAX - 1, UINT64_MAX };
+	struct journal_entry j = { .op = JOURNAL_BOOT };
+	size_t good;
+	int rc;
+
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++)
+		for (int lost = 0; lost < 2; lost++) {
+			struct journal_end end = { .seq = before[i], .durable = lost ? 1 : 0 };
+			struct buf b = { .v = NULL };
+
+			buf_puts(&b, JOURNAL_MAGIC);
+			assert_int_equal(journal_put(&b, &end, &j, NULL), 0);
+			assert_int_equal(count(b.v, b.n, &rc, &good, NULL), 0);
+			assert_int_equal(rc, lost ? -EBADMSG : 0);
+			buf_fini(&b);
+		}
+}
+
 static void too_long(void **state)
 {
 	struct journal_entry j = { .op = JOURNAL_TAKE };
@@ -369,6 +390,7 @@ int main(void)
 		cmocka_unit_test(whole_entry_missing),
 		cmocka_unit_test(strangers),
 		cmocka_unit_test(from_the_future),
+		cmocka_unit_test(first_is_number_one),
 		cmocka_unit_test(too_long),
 		cmocka_unit_test(snapshot_is_the_same),
 		cmocka_unit_test(given_twice_is_refused),

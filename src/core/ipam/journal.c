@@ -97,8 +97,7 @@ void journal_open(struct journal_reader *r, const void *p, size_t n)
 	*r = (struct journal_reader){ .p = p, .n = n };
 }
 
-/* Is there an intact entry at `pos`? Its fields are left in `w`. Returns its whole length or 0. Entries are
- * numbered from 1: the number 0 stands for an empty journal, and would hide what the entry did. */
+/* Is there an intact entry at `pos`? Its fields are left in `w`. Returns its whole length or 0. */
 static size_t frame_at(const struct journal_reader *r, size_t pos, struct journal_end *end,
 		       struct wire *w)
 {
@@ -116,7 +115,7 @@ static size_t frame_at(const struct journal_reader *r, size_t pos, struct journa
 	*w = wire_sub(w, len);
 	end->seq = wire_u64(w);
 	end->durable = wire_u64(w);
-	return end->seq ? HEAD + len : 0;
+	return HEAD + len;
 }
 
 /* Nothing readable at r->pos: is it the tail that never reached the disk? */
@@ -181,7 +180,7 @@ int journal_next(struct journal_reader *r, struct journal_entry *j, struct arena
 	if (r->pos == r->n)
 		return 0;
 	len = frame_at(r, r->pos, &end, &w);
-	if (!len || (r->end.seq && end.seq != r->end.seq + 1))
+	if (!len || end.seq != r->end.seq + 1)
 		return judge_tail(r, e);
 	if (record_decode(&w, &entry_schema, &out, a, e))
 		return err_wrap(e, "journal: entry %llu at byte %zu", (unsigned long long)end.seq,

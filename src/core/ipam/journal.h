@@ -5,7 +5,7 @@
  *   entry := u32 mark | u32 length of the rest | u32 CRC-32 of the rest | rest
  *   rest  := u64 number | u64 durable | the fields of struct journal_entry (model/record.h)
  *
- * all big-endian. Entries are numbered without gaps. `durable` is the number of the last entry
+ * all big-endian. Entries are numbered from 1 without gaps. `durable` is the number of the last entry
  * that was known to be on disk when this one was written. That tells a torn tail from damage:
  * a machine that stops may lose or garble, in any order, entries that no fdatasync() covered,
  * but never one that a later entry calls durable. The fields skip unknown ids, so an older
