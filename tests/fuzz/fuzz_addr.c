@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Address, prefix and MAC text: what is accepted prints and parses back to the same value, and counts.
+/* Address, prefix and MAC text: what is accepted prints and parses back to the same value, and counts. What is read
+ * leniently is a superset: the same value, but that a mapped IPv4 address is an IPv4 one.
  * Parser: base/addr.c */
 #include "base/addr.h"
 #include "tests/fuzz/fuzz.h"
@@ -22,6 +23,27 @@ static void count(const struct ipaddr *a, uint64_t n)
 		assert(addr_eq(a, &b) && (!addr_is_link_local(a) || a->b[0] == 169));
 	} else {
 		assert(!addr_is_link_local(a) || a->b[0] == 0xfe);
+	}
+}
+
+static void lax(const char *text)
+{
+	struct ipaddr a, a2;
+	struct prefix p, p2;
+	char buf[PREFIX_TEXT];
+
+	if (!addr_parse_lax(text, &a)) {
+		assert(!addr_parse(addr_str(&a, buf), &a2) && addr_eq(&a, &a2));
+		if (!addr_parse(text, &a2) && a2.family == a.family)
+			assert(addr_eq(&a, &a2));
+	} else {
+		assert(addr_parse(text, &a2));
+	}
+	if (!prefix_parse_lax(text, &p)) {
+		assert(!prefix_parse(prefix_str(&p, buf), &p2) && prefix_eq(&p, &p2));
+		assert(prefix_parse(text, &p2) || prefix_eq(&p, &p2));
+	} else {
+		assert(prefix_parse(text, &p2));
 	}
 }
 
@@ -66,5 +88,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	round_trip(text);
+	lax(text);
 	return 0;
 }
