@@ -482,6 +482,72 @@ static void test_dual_stack(void **state)
 	close_world(&w);
 }
 
+/* The status is obeyed whatever the type: an API server clears it where it has no meaning. */
+static void test_balancer_of_another_type(void **state)
+{
+	struct world w;
+
+	open_world(&w, SERVICE(ONE "}, status: {loadBalancer: {ingress: [{ip: 198.51.100.7}]}")
+			       SLICE("s-1", EP("1.1", "")));
+	plan(&w);
+	TCP(OUTSIDE, "198.51.100.7", 80, "DNAT masq 10.244.1.1:80");
+	close_world(&w);
+}
+
+/* A verdict says who decided, by which rule, and whether endpoints did. */
+static void test_verdicts(void **state)
+{
+	static const struct {
+		const char *src, *dst;
+		uint16_t dport;
+		uint8_t action, group;
+		bool front, by_endpoints;
+		const char *reason, *masq_reason;
+	} cases[] = {
+		{ OUTSIDE, "198.51.100.7", 80, SVC_DROP, SVC_ALL, true, false,
+		  "the source is in none of loadBalancerSourceRanges", NULL },
+		{ OUTSIDE, "198.51.100.1", 80, SVC_DROP, SVC_LOCAL, true, true,
+		  "externalTrafficPolicy Local, and no endpoint on this node", NULL },
+		{ POD, "10.96.0.1", 80, SVC_DROP, SVC_LOCAL, true, true,
+		  "internalTrafficPolicy Local, and no endpoint on this node", NULL },
+		{ POD, "198.51.100.1", 80, SVC_DNAT, SVC_ALL, true, true,
+		  "one of its endpoints: externalTrafficPolicy Local does not bind pods",
+		  "externalTrafficPolicy Local" },
+		{ NODE, "198.51.100.1", 80, SVC_DNAT, SVC_ALL, true, true,
+		  "one of its endpoints: externalTrafficPolicy Local does not bind the node",
+		  "it is the node itself" },
+		{ "10.244.2.1", "198.51.100.1", 80, SVC_DNAT, SVC_ALL, true, true,
+		  "one of its endpoints: externalTrafficPolicy Local does not bind pods",
+		  "it reaches itself" },
+		{ POD, "10.96.0.1", 81, SVC_REJECT, SVC_ALL, false, false,
+		  "the cluster IP has no such port", NULL },
+	};
+	struct world w;
+
+	open_world(&w, SERVICE(LB(", externalTrafficPolicy: Local, internalTrafficPolicy: Local, "
+				  "loadBalancerSourceRanges: [10.0.0.0/8]"))
+			       SLICE("s-1", EP("2.1", THERE)));
+	plan(&w);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct svc_flow flow = { ip(cases[i].src), ip(cases[i].dst), PROTO_TCP,
+					 cases[i].dport };
+		struct svc_verdict v;
+
+		svc_judge(&w.node, w.plans, w.n, &flow, &v);
+		assert_int_equal(v.action, cases[i].action);
+		assert_int_equal(v.group, cases[i].group);
+		assert_ptr_equal(v.plan, &w.plans[0]);
+		assert_true((v.front != NULL) == cases[i].front);
+		assert_true(v.by_endpoints == cases[i].by_endpoints);
+		assert_string_equal(v.reason, cases[i].reason);
+		if (cases[i].masq_reason)
+			assert_string_equal(v.masq_reason, cases[i].masq_reason);
+		else
+			assert_null(v.masq_reason);
+	}
+	close_world(&w);
+}
+
 /* What is DNS' business, or not there yet, has no front. */
 static void test_no_fronts(void **state)
 {
@@ -535,11 +601,18 @@ static void test_affinity(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_groups),         cmocka_unit_test(test_reasons),
-		cmocka_unit_test(test_slices),         cmocka_unit_test(test_cluster_policy),
-		cmocka_unit_test(test_local_policies), cmocka_unit_test(test_source_ranges),
-		cmocka_unit_test(test_hairpin),        cmocka_unit_test(test_node_port_addresses),
-		cmocka_unit_test(test_dual_stack),     cmocka_unit_test(test_no_fronts),
+		cmocka_unit_test(test_groups),
+		cmocka_unit_test(test_reasons),
+		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_cluster_policy),
+		cmocka_unit_test(test_local_policies),
+		cmocka_unit_test(test_source_ranges),
+		cmocka_unit_test(test_hairpin),
+		cmocka_unit_test(test_node_port_addresses),
+		cmocka_unit_test(test_dual_stack),
+		cmocka_unit_test(test_balancer_of_another_type),
+		cmocka_unit_test(test_verdicts),
+		cmocka_unit_test(test_no_fronts),
 		cmocka_unit_test(test_affinity),
 	};
 

@@ -126,7 +126,7 @@ static int find_addresses(struct planning *p)
 	for (uint32_t i = 0; i < p->s->spec.externalIPs.n; i++)
 		p->external.n += address_of(p->s->spec.externalIPs.v[i], family,
 					    &p->external.v[p->external.n]);
-	for (uint32_t i = 0; p->s->spec.type == SERVICE_LOAD_BALANCER && i < n_ingress; i++) {
+	for (uint32_t i = 0; i < n_ingress; i++) {
 		const struct lb_ingress *in = &p->s->status.loadBalancer.ingress.v[i];
 
 		if (in->ipMode != IP_MODE_PROXY)
