@@ -193,7 +193,8 @@ static int resolve(struct cmd_ctx *ctx, const struct cluster *c, const char *ns,
 	else
 		take_service(end, o->body);
 	if (!end->n)
-		return cmd_error(CMD_NO, "%s %s has no address", o->kind->name, end->text);
+		return cmd_error(CMD_NO, "%s %s has no %s", o->kind->name, end->text,
+				 end->service ? "cluster IP" : "address");
 	return CMD_OK;
 }
 

@@ -68,3 +68,25 @@ def test_apply_that_cannot_be_done(lab, scratch):
     r = lab.store("apply", "-f", path, "--wait=1", check=False)
     assert r.returncode == 3
     assert "pod wait/nowhere: Pending, no node yet" in r.stderr
+
+
+def test_services_are_kept(lab, scratch):
+    """Kinds that no node acts on wait like others, restart nothing, and `why` asks the lab about them."""
+    lab = lab("--nodes", 1)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "wait"},
+           "spec": {"containers": [{"name": "c", "ports": [{"containerPort": 80}]}]}}
+    write(lab, "apply", scratch, pod)
+    web = pods(lab)["web"]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "wait"},
+               "spec": {"clusterIP": "10.96.0.10", "ports": [{"port": 80}]}}
+    slice_ = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "ports": [{"port": 80}],
+              "metadata": {"name": "web-1", "namespace": "wait", "labels": {"kubernetes.io/service-name": "web"}},
+              "endpoints": [{"addresses": [web["status"]["podIP"]], "nodeName": web["spec"]["nodeName"]}]}
+    write(lab, "apply", scratch, service, slice_)
+    answer = json.loads(lab.store("why", "wait/web", "wait/web:80", "-o", "json").stdout)
+    assert answer["service"]["action"] == "PASS"  # the pod itself, by its name
+    answer = json.loads(lab.store("why", "wait/web", "web.wait", "-o", "json").stdout)
+    assert (answer["service"]["action"], answer["service"]["masquerade_because"]) == ("DNAT", "it reaches itself")
+    write(lab, "delete", scratch, service, slice_)
+    assert json.loads(lab.store("get", "services", "-A", "-o", "json").stdout)["items"] == []
+    assert pods(lab)["web"]["metadata"]["uid"] == web["metadata"]["uid"]

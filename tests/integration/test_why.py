@@ -119,7 +119,7 @@ def test_names(why):
     (("203.0.113.9", "10.96.0.20:5432", "--node", "n9"), 1, "Node n9: does not exist"),
     (("shop/web-9", "db"), 1, "shop/web-9 is no pod"),
     (("shop/web-0", "db.shop.pod"), 1, "is no pod, node, Service or address"),
-    (("shop/web-0", "head"), 1, "Service head has no address"),
+    (("shop/web-0", "head"), 1, "Service head has no cluster IP"),
     (("shop/new", "shop/db"), 1, "Pod shop/new has no address"),
     (("shop/db-0", "[fd00:96::21]:1"), 1, "no address family in common"),
     (("shop/db", "shop/two:1"), 2, "a Service sends nothing"),
