@@ -383,6 +383,67 @@ static void make_maps(struct nft_ruleset *rs)
 	nft_jump(nft_rule_add(n, "to the balancer"), "lb-2");
 }
 
+/* The id of a choice travels from rule to rule in the priority. */
+static void make_priority(struct nft_ruleset *rs)
+{
+	static const uint32_t ids[] = { 0, 5, 0x50000, 0x10002, 0x10003, 0xfff0001, UINT32_MAX };
+	static const struct nft_sel flow[] = { { .key = NFK_META_L4PROTO },
+					       { .key = NFK_IP_DADDR },
+					       { .key = NFK_TH_DPORT },
+					       { .key = NFK_IP_SADDR },
+					       { .key = NFK_NONE } };
+	static const struct nft_sel pick[] = { { .key = NFK_META_PRIORITY },
+					       { .key = NFK_NUMGEN_RANDOM, .modulus = 3 },
+					       { .key = NFK_NONE } };
+	struct nft_table *t = nft_table_add(rs, NFPROTO_INET, "t");
+	struct nft_chain *c = nft_chain_add(t, "c");
+	struct nft_set *m;
+	struct nft_rule *r;
+
+	m = nft_set_typeof(t, "groups", 0, K(S(META_PRIORITY)));
+	nft_set_data(m, NFT_TYPES(NFTY_VERDICT));
+	for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		nft_elem_add(m, &(struct nft_elem){ .key = (const void *)&ids[i],
+						    .verdict = { NF_ACCEPT, NULL } });
+	m = nft_set_typeof(t, "other", 0, K(S(META_PRIORITY)));
+	nft_set_data_typeof(m, K(S(META_PRIORITY)));
+	elem(m, nft_u32(0x10002).b, NULL, nft_u32(0x10003).b, "a way back");
+	m = nft_set_add(t, "class", 0, NFT_TYPES(NFTY_CLASSID));
+	nft_set_data(m, NFT_TYPES(NFTY_CLASSID));
+	elem(m, nft_u32(0x10002).b, NULL, nft_u32(0x10003).b, NULL);
+	m = nft_set_typeof(t, "affinity", NFT_SET_EVAL | NFT_SET_TIMEOUT, flow);
+	nft_set_data_typeof(m, K(S(META_PRIORITY)));
+	m->size = 65536;
+	m = nft_set_typeof(t, "endpoints", 0,
+			   K(S(META_PRIORITY), NFT_NUMGEN(NFK_NUMGEN_RANDOM, 65536)));
+	nft_set_data_typeof(m, K(S(IP6_DADDR), S(TCP_DPORT)));
+	m = nft_set_add(t, "masq", 0,
+			NFT_TYPES(NFTY_INET_PROTO, NFTY_IPV4_ADDR, NFTY_INET_SERVICE));
+	nft_set_data(m, NFT_TYPES(NFTY_VERDICT));
+
+	eq(c, S(META_PRIORITY), nft_u32(0x10002));
+	cmp(c, S(META_PRIORITY), NFC_GT, nft_u32(0x10002));
+	range(c, S(META_PRIORITY), NFC_RANGE, nft_u32(0x10002), nft_u32(0xabcdef0));
+	nft_match_mask(rule(c), S(META_PRIORITY), nft_u32(0xff), NFC_EQ, nft_u32(2));
+	nft_set_imm(rule(c), NFTT_PRIORITY, 0);
+	nft_set_imm(rule(c), NFTT_PRIORITY, 0x10002);
+	r = rule(c);
+	nft_set_map(r, NFTT_PRIORITY, flow, "affinity");
+	nft_dynset_map(r, NFT_DYNSET_OP_UPDATE, flow, K(S(META_PRIORITY)), "affinity", 10800000);
+	r = rule(c);
+	nft_set_map(r, NFTT_PRIORITY, K(S(META_PRIORITY)), "other");
+	nft_vmap(r, K(S(META_PRIORITY)), "groups");
+	r = rule(c);
+	nft_match(r, S(META_L4PROTO), NFC_EQ, nft_u8(IPPROTO_TCP));
+	nft_nat_map(r, NFT_NAT_DNAT, NFPROTO_IPV6, pick, "endpoints", true);
+	r = rule(c);
+	nft_match(r, S(META_L4PROTO), NFC_EQ, nft_u8(IPPROTO_SCTP));
+	nft_vmap(r, K(S(META_L4PROTO), S(CT_ORIG_DADDR4), S(CT_ORIG_DPORT)), "masq");
+	r = rule(c);
+	nft_match(r, S(META_L4PROTO), NFC_EQ, nft_u8(IPPROTO_UDP));
+	nft_match(r, S(CT_ORIG_SPORT), NFC_EQ, nft_be16(53));
+}
+
 /* ---- statements */
 
 static void make_statements(struct nft_ruleset *rs)
@@ -620,6 +681,7 @@ const struct nft_case nft_cases[] = {
 	{ "sets", make_sets },
 	{ "concat", make_concat },
 	{ "maps", make_maps },
+	{ "priority", make_priority },
 	{ "statements", make_statements },
 	{ "nat", make_nat },
 	{ "families", make_families },

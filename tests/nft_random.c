@@ -220,7 +220,7 @@ static void random_rule(struct rnd *r, struct nft_chain *c)
 	}
 	if (next(r, 2))
 		nft_counter(rule);
-	switch (next(r, 6)) {
+	switch (next(r, 7)) {
 	case 0:
 		nft_drop(rule);
 		break;
@@ -236,6 +236,9 @@ static void random_rule(struct rnd *r, struct nft_chain *c)
 	case 4:
 		nft_set_bits(rule, NFTT_MARK, NFT_SEL(NFK_META_MARK), ~(1u << next(r, 32)),
 			     next(r, 2) ? 1u << next(r, 32) : 0);
+		break;
+	case 5:
+		nft_set_imm(rule, NFTT_PRIORITY, next(r, 1u << 31));
 		break;
 	default:
 		nft_counter(rule);

@@ -10,8 +10,8 @@ import pytest
 from harness import built, needs, wait_for
 
 pytestmark = needs("nft")
-CASES = ["meta", "headers", "ct", "sets", "concat", "maps", "statements", "nat", "families",
-         "priorities", "node"]
+CASES = ["meta", "headers", "ct", "sets", "concat", "maps", "priority", "statements", "nat",
+         "families", "priorities", "node"]
 SEEDS = 60  # of random rulesets in each run
 
 

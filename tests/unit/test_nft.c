@@ -557,6 +557,12 @@ static void bad_generic(struct nft_table *t, struct nft_rule *r)
 	nft_match(r, NFT_SEL(NFK_TH_DPORT), NFC_EQ, nft_be16(1));
 }
 
+static void bad_ct_port(struct nft_table *t, struct nft_rule *r)
+{
+	nft_match(r, NFT_SEL(NFK_META_L4PROTO), NFC_EQ, nft_u8(IPPROTO_GRE));
+	nft_match(r, NFT_SEL(NFK_CT_ORIG_DPORT), NFC_EQ, nft_be16(80));
+}
+
 static void test_check(void **state)
 {
 	static const struct bad v[] = {
@@ -579,6 +585,9 @@ static void test_check(void **state)
 		{ "chain c, rule 1: statement 2: what is said as th dport has a name here: tcp "
 		  "dport",
 		  bad_generic },
+		{ "chain c, rule 1: statement 2: ct original proto-dst of a protocol not known to "
+		  "have ports",
+		  bad_ct_port },
 	};
 
 	for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]); i++) {

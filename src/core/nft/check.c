@@ -269,6 +269,10 @@ static int check_names(const struct pkt *k, const struct nft_stmt *s, struct err
 
 		if (v[i]->key == NFK_META_NFPROTO && k->family != NFPROTO_INET)
 			return err_set(e, -EINVAL, "meta nfproto is for inet tables");
+		if (sel_ct_port(v[i]) && k->l4 != IPPROTO_TCP && k->l4 != IPPROTO_UDP &&
+		    k->l4 != IPPROTO_SCTP)
+			return err_set(e, -EINVAL, "%s of a protocol not known to have ports",
+				       in->text);
 		if (in->load != LOAD_PAYLOAD)
 			continue;
 		/* nft reads it as the named fields that lie there. */

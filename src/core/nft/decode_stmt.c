@@ -175,6 +175,9 @@ bool dec_set(struct dec *d, const struct nlattr *key, const struct nlattr *sreg,
 		case NFT_META_PKTTYPE:
 			s.set.target = NFTT_PKTTYPE;
 			break;
+		case NFT_META_PRIORITY:
+			s.set.target = NFTT_PRIORITY;
+			break;
 		default:
 			return false;
 		}

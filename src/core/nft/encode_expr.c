@@ -359,7 +359,8 @@ static void put_set(struct enc *x, const struct nft_stmt *s)
 	static const uint32_t key[] = { [NFTT_MARK] = NFT_META_MARK,
 					[NFTT_CTMARK] = NFT_CT_MARK,
 					[NFTT_NFTRACE] = NFT_META_NFTRACE,
-					[NFTT_PKTTYPE] = NFT_META_PKTTYPE };
+					[NFTT_PKTTYPE] = NFT_META_PKTTYPE,
+					[NFTT_PRIORITY] = NFT_META_PRIORITY };
 	const struct nft_src *src = &s->set.src;
 	bool ct = s->set.target == NFTT_CTMARK;
 

@@ -66,6 +66,7 @@ enum nft_type {
 	NFTY_GID,
 	NFTY_ARP_OP,
 	NFTY_BOOLEAN,
+	NFTY_CLASSID, /* major:minor of traffic control: skb->priority */
 	NFTY_INTEGER, /* length by the selector: the set is declared with typeof */
 	NFTY_COUNT
 };
@@ -79,6 +80,7 @@ enum nft_key {
 	NFK_META_NFPROTO,
 	NFK_META_PROTOCOL,
 	NFK_META_MARK,
+	NFK_META_PRIORITY,
 	NFK_META_SKUID,
 	NFK_META_SKGID,
 	NFK_META_PKTTYPE,
@@ -124,6 +126,8 @@ enum nft_key {
 	NFK_CT_ORIG_DADDR6,
 	NFK_CT_REPLY_SADDR4,
 	NFK_CT_REPLY_SADDR6,
+	NFK_CT_ORIG_SPORT, /* only where the rule knows tcp, udp or sctp by then */
+	NFK_CT_ORIG_DPORT,
 	NFK_FIB_SADDR_TYPE,    /* fib saddr type */
 	NFK_FIB_DADDR_TYPE,    /* fib daddr type */
 	NFK_FIB_SADDR_IIF_OIF, /* fib saddr . iif oif: 0 missing, 1 exists */
@@ -190,7 +194,7 @@ struct nft_keys {
 	uint32_t n;
 };
 
-enum nft_target { NFTT_MARK, NFTT_CTMARK, NFTT_NFTRACE, NFTT_PKTTYPE };
+enum nft_target { NFTT_MARK, NFTT_CTMARK, NFTT_NFTRACE, NFTT_PKTTYPE, NFTT_PRIORITY };
 
 /* Where NFS_SET takes its value from: an immediate, a map, or a selector with bits changed:
  * (x & mask) ^ xor. */

@@ -39,6 +39,7 @@ static const struct type_info types[] = {
 	[NFTY_UID] = { "uid", 4, 24, 1, 0 },
 	[NFTY_GID] = { "gid", 4, 25, 1, 0 },
 	[NFTY_ARP_OP] = { "arp_op", 2, 11, 0, 0 },
+	[NFTY_CLASSID] = { "classid", 4, 23, 1, 0 },
 	[NFTY_BOOLEAN] = { "boolean", 1, 39, 1, 0 },
 	[NFTY_INTEGER] = { "integer", 0, 4, 0, 0 },
 };
@@ -81,6 +82,7 @@ static const struct sel_info sels[] = {
 	[NFK_META_NFPROTO] = META("meta nfproto", NFPROTO, 1, NFT_META_NFPROTO),
 	[NFK_META_PROTOCOL] = META("meta protocol", ETHER_TYPE, 2, NFT_META_PROTOCOL),
 	[NFK_META_MARK] = META("meta mark", MARK, 4, NFT_META_MARK),
+	[NFK_META_PRIORITY] = META("meta priority", CLASSID, 4, NFT_META_PRIORITY),
 	[NFK_META_SKUID] = META("meta skuid", UID, 4, NFT_META_SKUID),
 	[NFK_META_SKGID] = META("meta skgid", GID, 4, NFT_META_SKGID),
 	[NFK_META_PKTTYPE] = META("meta pkttype", PKT_TYPE, 1, NFT_META_PKTTYPE),
@@ -129,6 +131,8 @@ static const struct sel_info sels[] = {
 	[NFK_CT_REPLY_SADDR4] = CT_OF("ct reply ip saddr", IPV4_ADDR, 4, NFT_CT_SRC_IP, 1, L3_IP),
 	[NFK_CT_REPLY_SADDR6] =
 		CT_OF("ct reply ip6 saddr", IPV6_ADDR, 16, NFT_CT_SRC_IP6, 1, L3_IP6),
+	[NFK_CT_ORIG_SPORT] = CT("ct original proto-src", INET_SERVICE, 2, NFT_CT_PROTO_SRC, 0),
+	[NFK_CT_ORIG_DPORT] = CT("ct original proto-dst", INET_SERVICE, 2, NFT_CT_PROTO_DST, 0),
 	[NFK_FIB_SADDR_TYPE] = { "fib saddr type", NFTY_FIB_ADDRTYPE, 4, LOAD_FIB,
 				 NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_SADDR, 0, 0, 0, 0 },
 	[NFK_FIB_DADDR_TYPE] = { "fib daddr type", NFTY_FIB_ADDRTYPE, 4, LOAD_FIB,
@@ -190,13 +194,20 @@ bool sel_host(const struct nft_sel *s)
 	return in->type == NFTY_INTEGER ? in->load != LOAD_PAYLOAD : types[in->type].host;
 }
 
+/* A port for nft only after the match that says so; before, bytes without a type. */
+bool sel_ct_port(const struct nft_sel *s)
+{
+	return s->key == NFK_CT_ORIG_SPORT || s->key == NFK_CT_ORIG_DPORT;
+}
+
 /* nft 1.0.6 loses typeof of fib and rt in a concatenation, and crashes on jhash. */
 bool sel_typeof(const struct nft_sel *s)
 {
 	unsigned load = sel_info(s)->load;
 
-	return s->key != NFK_NONE && (load == LOAD_META || load == LOAD_PAYLOAD ||
-				      load == LOAD_CT || load == LOAD_NUMGEN);
+	return s->key != NFK_NONE && !sel_ct_port(s) &&
+	       (load == LOAD_META || load == LOAD_PAYLOAD || load == LOAD_CT ||
+		load == LOAD_NUMGEN);
 }
 
 bool sel_eq(const struct nft_sel *a, const struct nft_sel *b)

@@ -35,6 +35,7 @@ const struct sel_info *sel_info(const struct nft_sel *s);
 unsigned sel_type(const struct nft_sel *s);
 bool sel_host(const struct nft_sel *s);   /* loads a number in host order */
 bool sel_typeof(const struct nft_sel *s); /* may stand in a typeof declaration */
+bool sel_ct_port(const struct nft_sel *s);
 bool sel_eq(const struct nft_sel *a, const struct nft_sel *b);
 
 /* Payload bytes back to a named selector, given what is known of the packet; NFK_PAYLOAD with

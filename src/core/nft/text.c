@@ -198,7 +198,8 @@ static void text_set_stmt(struct buf *out, const struct nft_stmt *s)
 	} target[] = { [NFTT_MARK] = { "meta mark", NFTY_MARK },
 		       [NFTT_CTMARK] = { "ct mark", NFTY_MARK },
 		       [NFTT_NFTRACE] = { "meta nftrace", NFTY_INTEGER },
-		       [NFTT_PKTTYPE] = { "meta pkttype", NFTY_PKT_TYPE } };
+		       [NFTT_PKTTYPE] = { "meta pkttype", NFTY_PKT_TYPE },
+		       [NFTT_PRIORITY] = { "meta priority", NFTY_CLASSID } };
 	const struct nft_src *src = &s->set.src;
 
 	buf_printf(out, "%s set ", target[s->set.target].name);

@@ -113,6 +113,7 @@ static unsigned per_line(const struct nft_set *s)
 	case NFTY_INET_SERVICE:
 	case NFTY_TCP_FLAG:
 	case NFTY_MARK:
+	case NFTY_CLASSID:
 	case NFTY_UID:
 	case NFTY_GID:
 	case NFTY_CT_DIR:

@@ -133,6 +133,7 @@ static const struct word *words_of(unsigned type)
 	case NFTY_UID:
 	case NFTY_GID:
 	case NFTY_INTEGER:
+	case NFTY_CLASSID:
 	case NFTY_COUNT:
 		break;
 	}
@@ -186,6 +187,16 @@ static void text_addr(struct buf *out, const uint8_t *v, unsigned len)
 	buf_puts(out, addr_str(&a, text));
 }
 
+static void text_classid(struct buf *out, uint32_t v)
+{
+	if (!v)
+		buf_puts(out, "none");
+	else if (v == UINT32_MAX)
+		buf_puts(out, "root");
+	else
+		buf_printf(out, "%x:%x", v >> 16, v & 0xffff);
+}
+
 void text_value(struct buf *out, unsigned type, bool host, const uint8_t *v, unsigned len)
 {
 	const struct word *w = words_of(type);
@@ -202,6 +213,9 @@ void text_value(struct buf *out, unsigned type, bool host, const uint8_t *v, uns
 		return;
 	case NFTY_MARK:
 		buf_printf(out, "0x%08" PRIx64, n);
+		return;
+	case NFTY_CLASSID:
+		text_classid(out, n);
 		return;
 	case NFTY_IFNAME:
 		buf_printf(out, "\"%.*s%s\"", (int)strnlen((const char *)v, len), (const char *)v,
