@@ -66,9 +66,12 @@ int config_set(struct config *c, const char *where, const char *key, const char 
 
 static int set_defaults(struct config *c, struct err *e)
 {
-	*c = (struct config){
-		.log_level = LOG_INFO, .health_port = 9099, .leak_grace = 60, .reclaim_grace = 300
-	};
+	*c = (struct config){ .log_level = LOG_INFO,
+			      .health_port = 9099,
+			      .leak_grace = 60,
+			      .reclaim_grace = 300,
+			      .node_port_first = 30000,
+			      .node_port_last = 32767 };
 	arena_init(&c->arena, 8u * CONFIG_MAX);
 	c->health_addr = addr_v4(0x7f000001);
 	c->run_dir = arena_strdup(&c->arena, "/run/fairlead");

@@ -231,6 +231,13 @@ static int parse_ports(const char *s, uint16_t *from, uint16_t *to)
 	return *from <= *to ? 0 : -EINVAL;
 }
 
+static int set_node_port_range(struct config *c, const char *text, struct err *e)
+{
+	if (parse_ports(text, &c->node_port_first, &c->node_port_last))
+		return err_set(e, -EINVAL, "\"%s\" is no FROM-TO of ports", text);
+	return 0;
+}
+
 static int add_bind(struct config *c, const char *text, struct err *e)
 {
 	static const char *const protos[] = { "tcp", "udp" };
@@ -394,6 +401,7 @@ void config_print(const struct config *c, struct buf *out)
 		print_str(out, "node-ip", addr_str(&c->node_ips.v[i], text));
 	for (uint32_t i = 0; i < c->service_cidrs.n; i++)
 		print_str(out, "service-cidr", prefix_str(&c->service_cidrs.v[i], text));
+	buf_printf(out, "node-port-range %u-%u\n", c->node_port_first, c->node_port_last);
 	print_binds(c, out);
 	print_health(c, out);
 }
@@ -415,6 +423,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "roles", set_roles, false },
 	{ "node-ip", add_node_ip, true },
 	{ "service-cidr", add_service_cidr, true },
+	{ "node-port-range", set_node_port_range, false },
 	{ "bind", add_bind, true },
 	{ "health-address", set_health_address, false },
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Role controller: workloads become pods and pods get nodes, where no Kubernetes does it.
+/* Role controller: workloads become pods, pods get nodes and Services their addresses and ports,
+ * where no Kubernetes does it.
  *
  * One controller of the cluster leads; the others follow the store and wait for its lease to
  * run out. The lease is a Lease kube-system/fairlead-controller, held by the name of a Node. A
@@ -86,8 +87,10 @@ static void mind_lease(struct controller *c)
 	action = lease_step(&c->lease, now_ms());
 	if (action != LEASE_NOTHING)
 		write_lease(c, action);
-	if (controller_leads(c) && !led)
+	if (controller_leads(c) && !led) {
 		work_wake(c);
+		services_wake(c);
+	}
 }
 
 /* Called again until nothing is left to give up: a renewal may be under way. */
@@ -142,7 +145,9 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 			give_up(c);
 		return;
 	}
-	if (o->kind->id != KIND_IPBLOCK && !o->kind->derived)
+	if (o->kind->id == KIND_SERVICE)
+		services_changed(c, old, now);
+	else if (o->kind->id != KIND_IPBLOCK && !o->kind->derived)
 		work_wake(c);
 }
 
@@ -161,6 +166,7 @@ static void on_synced(void *arg, const struct rec_sync *s)
 	mind_lease(c);
 	work_synced(c, (uint64_t)s->revision);
 	blocks_synced(c, s);
+	services_wake(c);
 }
 
 static const struct mirror_ops mirror_ops = { .changed = on_changed, .synced = on_synced };
@@ -190,14 +196,16 @@ static void fill(struct report *r, void *arg)
 		     "Does this node's controller lead the cluster.", NULL, NULL, c->led);
 	work_report(c);
 	blocks_report(c);
+	services_report(c);
 }
 
 static int start(struct role *r, struct err *e)
 {
-	static const uint8_t kinds[] = { KIND_LEASE,      KIND_NAMESPACE,  KIND_NODE,
-					 KIND_DEPLOYMENT, KIND_REPLICASET, KIND_STATEFULSET,
-					 KIND_DAEMONSET,  KIND_JOB,        KIND_POD,
-					 KIND_IPBLOCK,    KIND_NODESTATE,  KIND_WORKLOADENDPOINT };
+	static const uint8_t kinds[] = { KIND_LEASE,           KIND_NAMESPACE,  KIND_NODE,
+					 KIND_DEPLOYMENT,      KIND_REPLICASET, KIND_STATEFULSET,
+					 KIND_DAEMONSET,       KIND_JOB,        KIND_POD,
+					 KIND_SERVICE,         KIND_IPBLOCK,    KIND_NODESTATE,
+					 KIND_WORKLOADENDPOINT };
 	struct controller *c = r->state;
 	int rc;
 
@@ -206,6 +214,8 @@ static int start(struct role *r, struct err *e)
 	rc = work_open(c, e);
 	if (!rc)
 		rc = blocks_open(c, e);
+	if (!rc)
+		rc = services_open(c, e);
 	if (rc)
 		return rc;
 	c->mirror = mirror_new(r, kinds, sizeof(kinds), &mirror_ops, c, e);
@@ -228,6 +238,7 @@ static void stop(struct role *r)
 	if (controller_leads(c))
 		leave(c);
 	mirror_free(c->mirror);
+	services_close(c);
 	blocks_close(c);
 	work_close(c);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role controller in three parts: who leads (controller.c), and what the leader does about
- * workloads (controller_work.c) and about what Nodes that are gone left (controller_blocks.c). */
+/* Role controller in four parts: who leads (controller.c), and what the leader does about
+ * workloads (controller_work.c), about Services (controller_services.c) and about what Nodes that
+ * are gone left (controller_blocks.c). */
 #pragma once
 #include "daemon/lease.h"
 #include "daemon/mirror.h"
@@ -9,6 +10,7 @@
 
 struct work;   /* the plan under way */
 struct blocks; /* whose Node is missing */
+struct services;
 
 struct controller {
 	struct role *role;
@@ -22,6 +24,7 @@ struct controller {
 	ev_timer tick;
 	struct work *work;
 	struct blocks *blocks;
+	struct services *services;
 	struct report report;
 };
 
@@ -47,3 +50,12 @@ void blocks_close(struct controller *c);
 void blocks_blind(struct controller *c);
 void blocks_synced(struct controller *c, const struct rec_sync *s);
 void blocks_report(struct controller *c);
+
+/* ---- controller_services.c */
+
+int services_open(struct controller *c, struct err *e);
+void services_close(struct controller *c);
+void services_changed(struct controller *c, const struct object *old, const struct object *now);
+/* What waits may perhaps be looked at now: the mirror is in sync, or we lead. */
+void services_wake(struct controller *c);
+void services_report(struct controller *c);

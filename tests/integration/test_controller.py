@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Role controller on a real store: workloads become pods, pods get nodes, one controller leads."""
+import ipaddress
+import json
 import os
 import signal
 import time
@@ -298,3 +300,84 @@ def test_absence_counts_only_while_the_store_is_seen(cluster, store):
     store.apply(block("b2", "10.244.2.0/26", "n2"))
     os.kill(k.wait_role("watch"), signal.SIGKILL)
     wait_for(lambda: "b2" not in blocks(store), 20)
+
+
+def service(name, ns="shop", **spec):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": ns},
+            "spec": {"ports": [{"port": 80}], "selector": {"app": name}, **spec}}
+
+
+def services(store):
+    return {s["metadata"]["name"]: s["spec"] for s in store.get("services")}
+
+
+RANGES = ["10.96.0.0/16", "fd00:96::/112"]
+
+
+def test_services_get_addresses_and_ports(cluster, store):
+    store.apply(node("n1"), service("web"), service("none", clusterIP="None"),
+                service("two", ipFamilyPolicy="RequireDualStack", type="NodePort"))
+    k = cluster.add("n1", service_cidr=RANGES, node_port_range="31000-31999")
+    wait_for(lambda: all("ipFamilyPolicy" in s for s in services(store).values()))
+    got = services(store)
+    first = ipaddress.ip_address(got["web"]["clusterIP"])
+    assert first in ipaddress.ip_network(RANGES[0])
+    assert got["web"]["clusterIPs"] == [str(first)] and got["web"]["ipFamilies"] == ["IPv4"]
+    assert got["none"]["clusterIP"] == "None"
+    four, six = map(ipaddress.ip_address, got["two"]["clusterIPs"])
+    assert four in ipaddress.ip_network(RANGES[0]) and six in ipaddress.ip_network(RANGES[1])
+    port = got["two"]["ports"][0]["nodePort"]
+    assert 31000 <= port <= 31999
+
+    # A manifest that does not name them: they are kept, or given again.
+    store.apply(service("two", type="NodePort", sessionAffinity="ClientIP"))
+    wait_for(lambda: services(store)["two"]["ports"][0].get("nodePort") == port)
+    assert services(store)["two"]["clusterIPs"] == got["two"]["clusterIPs"]
+    assert services(store)["two"]["sessionAffinity"] == "ClientIP"
+
+    # Who wants what somebody has gets nothing, until that one goes.
+    store.apply(service("thief", clusterIP=str(first), type="NodePort"))
+    wait_for(lambda: k.program.log().count(f"{first} is the cluster IP of shop/web") == 1)
+    assert "nodePort" not in services(store)["thief"]["ports"][0]
+    store.delete(service("web"))
+    wait_for(lambda: services(store)["thief"]["ports"][0].get("nodePort"))
+    assert k.program.log().count("is the cluster IP of") == 1
+
+
+def test_new_leader_gives_nothing_twice(cluster, store):
+    store.apply(node("n1"), node("n2"))
+    small = {"service_cidr": "10.96.0.0/27"}  # 29 addresses to give
+    cluster.add("n1", **small)
+    wait_for(lambda: cluster.leader() == "n1")
+    cluster.add("n2", **small)
+    store.apply(*[service(f"a{i}") for i in range(14)])
+    wait_for(lambda: all("clusterIP" in s for s in services(store).values()))
+    before = services(store)
+    cluster.nodes["n1"][1].stop()
+    wait_for(lambda: cluster.leader() == "n2")
+    store.apply(*[service(f"b{i}") for i in range(16)])
+    wait_for(lambda: sum("clusterIP" in s for s in services(store).values()) == 29)
+    wait_for(lambda: "no IPv4 address of service-cidr is free" in
+             cluster.nodes["n2"][1].program.log())
+    now = services(store)
+    assert {n: now[n] for n in before} == before
+    given = [s["clusterIP"] for s in now.values() if "clusterIP" in s]
+    assert len(set(given)) == 29
+
+
+def test_unreadable_service_may_hold_anything(cluster, store):
+    """Nothing is given while one cannot be read, not even to others."""
+    store.apply(node("n1"), service("old"))
+    cluster.add("n1", service_cidr=RANGES)
+    wait_for(lambda: "clusterIP" in services(store)["old"])
+    path = store.path / "Service/shop/old.json"
+    good = path.read_text()
+    path.write_text("{")
+    for role in ("watch", "controller"):
+        os.kill(cluster.nodes["n1"][1].pid(role), signal.SIGKILL)
+    store.apply(service("new"), workload("Deployment", "web", 1))
+    wait_for(lambda: pods(store))  # it leads, and works
+    assert "clusterIP" not in json.loads((store.path / "Service/shop/new.json").read_text())["spec"]
+    path.write_text(good)
+    wait_for(lambda: "clusterIP" in services(store)["new"], timeout=20)
+    assert services(store)["new"]["clusterIP"] != services(store)["old"]["clusterIP"]

@@ -184,6 +184,8 @@ static void test_errors(void **state)
 		     "conf:1: bind: \"9-8\" is no port (1-65535), nor a range of them");
 	expect_error("leak-grace 0\n",
 		     "conf:1: leak-grace: \"0\" is no number of seconds (1-9999999)");
+	expect_error("node-port-range 2000-1000\n",
+		     "conf:1: node-port-range: \"2000-1000\" is no FROM-TO of ports");
 	expect_error("reclaim-grace 5m\n",
 		     "conf:1: reclaim-grace: \"5m\" is no number of seconds (1-9999999)");
 	expect_error("health-address 9099\n", "conf:1: health-address: \"9099\" is no ADDR:PORT, "
@@ -238,15 +240,17 @@ static void test_print(void **state)
 				   "roles watch agent\n"
 				   "node-ip 192.0.2.1\n"
 				   "service-cidr fd00::/112\n"
+				   "node-port-range 1000-2000\n"
 				   "bind tcp * 80\n"
 				   "bind udp fe80::1 1000-2000\n"
 				   "health-address [::1]:1\n";
 	struct buf text = { 0 };
 	struct config c;
 
-	parse_finish(&c, "health-address [::1]:1\nbind tcp * 80\nbind udp fe80::1 1000-2000\n"
-			 "roles agent\nservice-cidr fd00::/112\nnode-ip 192.0.2.1\nlog-level warn\n"
-			 "leak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
+	parse_finish(
+		&c, "health-address [::1]:1\nbind tcp * 80\nbind udp fe80::1 1000-2000\n"
+		    "roles agent\nservice-cidr fd00::/112\nnode-ip 192.0.2.1\nlog-level warn\n"
+		    "node-port-range 1000-2000\nleak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
 	config_print(&c, &text);
 	assert_string_equal(text.v, want);
 	config_fini(&c);
