@@ -102,6 +102,17 @@ def listen(port):
     return tcp, udp
 
 
+def echo(conn):
+    """False where the connection ended. A sender that is told to stop may leave an answer unread, and
+    its end is a reset then; one on the way is the sender's to tell."""
+    try:
+        data = conn.recv(64)
+        conn.sendall(data)
+    except ConnectionError:
+        return False
+    return bool(data)
+
+
 def sink(port):
     server, udp = listen(port)
     numbers, conns = Numbers(), []
@@ -114,9 +125,7 @@ def sink(port):
                     conns[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 elif s is udp:
                     numbers.add(RECORD.unpack(udp.recv(64))[0])
-                elif data := s.recv(64):
-                    s.sendall(data)
-                else:
+                elif not echo(s):
                     conns.remove(s)
     except Ended:
         pass
