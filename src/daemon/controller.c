@@ -90,6 +90,7 @@ static void mind_lease(struct controller *c)
 	if (controller_leads(c) && !led) {
 		work_wake(c);
 		services_wake(c);
+		slices_all(c);
 	}
 }
 
@@ -145,9 +146,11 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 			give_up(c);
 		return;
 	}
+	slices_changed(c, old, now);
 	if (o->kind->id == KIND_SERVICE)
 		services_changed(c, old, now);
-	else if (o->kind->id != KIND_IPBLOCK && !o->kind->derived)
+	else if (o->kind->id != KIND_ENDPOINTSLICE && o->kind->id != KIND_IPBLOCK &&
+		 !o->kind->derived)
 		work_wake(c);
 }
 
@@ -161,12 +164,14 @@ static void on_synced(void *arg, const struct rec_sync *s)
 	if (c->blind && mirror_current(c->mirror)) {
 		c->blind = false;
 		work_wake(c);
+		slices_all(c);
 	}
 	c->incomplete = mirror_incomplete(c->mirror);
 	mind_lease(c);
 	work_synced(c, (uint64_t)s->revision);
 	blocks_synced(c, s);
 	services_wake(c);
+	slices_synced(c, (uint64_t)s->revision);
 }
 
 static const struct mirror_ops mirror_ops = { .changed = on_changed, .synced = on_synced };
@@ -197,15 +202,17 @@ static void fill(struct report *r, void *arg)
 	work_report(c);
 	blocks_report(c);
 	services_report(c);
+	slices_report(c);
 }
 
 static int start(struct role *r, struct err *e)
 {
-	static const uint8_t kinds[] = { KIND_LEASE,           KIND_NAMESPACE,  KIND_NODE,
-					 KIND_DEPLOYMENT,      KIND_REPLICASET, KIND_STATEFULSET,
-					 KIND_DAEMONSET,       KIND_JOB,        KIND_POD,
-					 KIND_SERVICE,         KIND_IPBLOCK,    KIND_NODESTATE,
-					 KIND_WORKLOADENDPOINT };
+	static const uint8_t kinds[] = {
+		KIND_LEASE,      KIND_NAMESPACE,       KIND_NODE,          KIND_DEPLOYMENT,
+		KIND_REPLICASET, KIND_STATEFULSET,     KIND_DAEMONSET,     KIND_JOB,
+		KIND_POD,        KIND_SERVICE,         KIND_ENDPOINTSLICE, KIND_IPBLOCK,
+		KIND_NODESTATE,  KIND_WORKLOADENDPOINT
+	};
 	struct controller *c = r->state;
 	int rc;
 
@@ -216,6 +223,8 @@ static int start(struct role *r, struct err *e)
 		rc = blocks_open(c, e);
 	if (!rc)
 		rc = services_open(c, e);
+	if (!rc)
+		rc = slices_open(c, e);
 	if (rc)
 		return rc;
 	c->mirror = mirror_new(r, kinds, sizeof(kinds), &mirror_ops, c, e);
@@ -238,6 +247,7 @@ static void stop(struct role *r)
 	if (controller_leads(c))
 		leave(c);
 	mirror_free(c->mirror);
+	slices_close(c);
 	services_close(c);
 	blocks_close(c);
 	work_close(c);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role controller in four parts: who leads (controller.c), and what the leader does about
- * workloads (controller_work.c), about Services (controller_services.c) and about what Nodes that
+/* Role controller in five parts: who leads (controller.c), and what the leader does about
+ * workloads (controller_work.c), about Services (controller_services.c) and their EndpointSlices (controller_slices.c) and about what Nodes that
  * are gone left (controller_blocks.c). */
 #pragma once
 #include "daemon/lease.h"
@@ -11,6 +11,7 @@
 struct work;   /* the plan under way */
 struct blocks; /* whose Node is missing */
 struct services;
+struct slices;
 
 struct controller {
 	struct role *role;
@@ -25,6 +26,7 @@ struct controller {
 	struct work *work;
 	struct blocks *blocks;
 	struct services *services;
+	struct slices *slices;
 	struct report report;
 };
 
@@ -59,3 +61,14 @@ void services_changed(struct controller *c, const struct object *old, const stru
 /* What waits may perhaps be looked at now: the mirror is in sync, or we lead. */
 void services_wake(struct controller *c);
 void services_report(struct controller *c);
+
+/* ---- controller_slices.c */
+
+int slices_open(struct controller *c, struct err *e);
+void slices_close(struct controller *c);
+void slices_changed(struct controller *c, const struct object *old, const struct object *now);
+void slices_wake(struct controller *c); /* we may look at what is marked */
+void slices_all(struct controller *c);  /* what was marked is no longer enough */
+/* Everything up to this revision came through the mirror. */
+void slices_synced(struct controller *c, uint64_t revision);
+void slices_report(struct controller *c);

@@ -381,3 +381,44 @@ def test_unreadable_service_may_hold_anything(cluster, store):
     path.write_text(good)
     wait_for(lambda: "clusterIP" in services(store)["new"], timeout=20)
     assert services(store)["new"]["clusterIP"] != services(store)["old"]["clusterIP"]
+
+
+def ready_pod(name, ip, app="web", ready=True):
+    return {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "shop", "labels": {"app": app}},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "i"}]},
+            "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                       "conditions": [{"type": "Ready", "status": str(ready)}]}}
+
+
+def ours(store):
+    return [s for s in store.get("endpointslices") if s["metadata"]["labels"].get(
+        "endpointslice.kubernetes.io/managed-by") == "controller.fairlead.io"]
+
+
+def endpoints(store, service="web"):
+    """{pod: ready} of all slices of ours."""
+    return {e["targetRef"]["name"]: e["conditions"]["ready"] for s in ours(store)
+            if s["metadata"]["labels"]["kubernetes.io/service-name"] == service
+            for e in s["endpoints"]}
+
+
+def test_slices_follow_pods(cluster, store):
+    others = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+              "metadata": {"name": "mine", "namespace": "shop",
+                           "labels": {"kubernetes.io/service-name": "web"}},
+              "addressType": "IPv4", "endpoints": [{"addresses": ["10.9.9.9"]}]}
+    store.apply(node("n1"), service("web"), others, ready_pod("a", "10.244.0.1"))
+    cluster.add("n1", service_cidr=RANGES)
+    wait_for(lambda: endpoints(store) == {"a": True})
+    store.apply(ready_pod("b", "10.244.0.2", ready=False), ready_pod("x", "10.244.0.3", app="db"))
+    wait_for(lambda: endpoints(store) == {"a": True, "b": False})
+    store.apply(ready_pod("b", "10.244.0.2"))
+    wait_for(lambda: endpoints(store) == {"a": True, "b": True})
+    assert len(ours(store)) == 1
+    store.apply(ready_pod("a", "10.244.0.1", app="db"))  # no longer selected
+    wait_for(lambda: endpoints(store) == {"b": True})
+    store.delete(ours(store)[0])  # by somebody: made again
+    wait_for(lambda: endpoints(store) == {"b": True})
+    store.delete(service("web"))
+    wait_for(lambda: [s["metadata"]["name"] for s in store.get("endpointslices")] == ["mine"])
