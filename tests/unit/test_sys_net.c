@@ -1119,6 +1119,17 @@ static bool reaches(const char *bridge, int inside)
 	return sent && poll(&p, 1, 200) == 1;
 }
 
+/* Kernels before 6.8 take their time. */
+static void wait_carries(const char *link, int want)
+{
+	struct err e;
+
+	for (int tries = 0; rtnl_carries(nl, link, &e) != want; tries++) {
+		assert_true(tries < 2000);
+		usleep(1000);
+	}
+}
+
 static void test_carries(void **state)
 {
 	struct kobj objs[8], br = link_obj("br0", KLINK_BRIDGE);
@@ -1129,7 +1140,7 @@ static void test_carries(void **state)
 	assert_int_equal(rtnl_carries(nl, "br0", &e), -ENODEV);
 	for (int i = 0; i < 20; i++) {
 		struct pod_if p = pod_spec("flx", objs, n);
-		int ns = netns_new(&e), inside, tries = 0;
+		int ns = netns_new(&e), inside;
 		struct pod_links l;
 
 		p.master = "br0";
@@ -1138,14 +1149,11 @@ static void test_carries(void **state)
 		if (pod_create(nl, ns, &p, &l, &e))
 			fail_msg("%s", e.text);
 		assert_int_equal(netns_do(ns, listen_inside, &inside, &e), 0);
-		/* Kernels before 6.8 take their time. */
-		while (rtnl_carries(nl, "flx", &e) != 1 || rtnl_carries(nl, "br0", &e) != 1) {
-			assert_true(tries++ < 2000);
-			usleep(1000);
-		}
+		wait_carries("flx", 1);
+		wait_carries("br0", 1);
 		assert_true(reaches("br0", inside));
 		assert_int_equal(pod_retire(ns, "eth0", 0, &e), 0);
-		assert_int_equal(rtnl_carries(nl, "flx", &e), 0);
+		wait_carries("flx", 0);
 		sh("ip link del flx; ip link del br0");
 		close(inside);
 		close(ns);
