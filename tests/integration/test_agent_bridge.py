@@ -97,6 +97,8 @@ def test_add_answers_when_the_bridge_forwards(bridged):
     assert state() == "UP" and ping(a.ns, first.ip(4))
     for i in range(3):
         a.ns.run("ip", "link", "set", "cnibr0", "down")
+        wait_for(lambda: next("UP" in l["flags"] for l in a.ns.ip("link") if l["ifname"] == "cnibr0"), 3,
+                 "the audit has set it up", every=0.001)  # an ADD before that is refused
         p = world.pod(a, f"p{i + 1}", cni=a.br)
         assert state() == "UP" and ping(a.ns, p.ip(4))
     assert ping(p.ns, first.ip(4))
