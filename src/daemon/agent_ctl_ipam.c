@@ -165,18 +165,6 @@ static int check_leaks(struct checking *k, const struct klist *links, struct err
 	return rc;
 }
 
-static bool book_knows(const struct agent *a, const char *hostif)
-{
-	const struct ipam_attachment *const *v;
-	size_t n;
-
-	v = ipam_all(agent_ipam_book(a), &n);
-	for (size_t i = 0; i < n; i++)
-		if (v[i]->hostif && !strcmp(v[i]->hostif, hostif))
-			return true;
-	return false;
-}
-
 /* Links with our name that nobody in the book has. */
 static int check_links(struct checking *k, const struct klist *links, struct err *e)
 {
@@ -188,7 +176,8 @@ static int check_links(struct checking *k, const struct klist *links, struct err
 		char text[100];
 		int index;
 
-		if (l->kind != KLINK_VETH || !agent_is_host_link(l->name) || book_knows(a, l->name))
+		if (l->kind != KLINK_VETH || !agent_is_host_link(l->name) ||
+		    agent_ipam_has_link(a, l->name))
 			continue;
 		snprintf(text, sizeof(text), "link %s belongs to no attachment", l->name);
 		say(k, "unknown-link", NULL, text, k->fix);

@@ -253,7 +253,7 @@ void agent_ipam_adopt(struct agent *a)
 	ev_feed_event(a->role->loop, &a->ipam->house, EV_TIMER);
 }
 
-bool agent_ipam_keeps_link(const struct agent *a, const char *hostif)
+bool agent_ipam_has_link(const struct agent *a, const char *hostif)
 {
 	const struct ipam_attachment *const *v;
 	size_t n;
@@ -262,7 +262,12 @@ bool agent_ipam_keeps_link(const struct agent *a, const char *hostif)
 	for (size_t i = 0; i < n; i++)
 		if (v[i]->hostif && !strcmp(v[i]->hostif, hostif))
 			return true;
-	return a->ipam->lost;
+	return false;
+}
+
+bool agent_ipam_keeps_link(const struct agent *a, const char *hostif)
+{
+	return agent_ipam_has_link(a, hostif) || a->ipam->lost;
 }
 
 void agent_ipam_surrender(struct agent *a)

@@ -29,6 +29,8 @@ void agent_ipam_adopt(struct agent *a);
 /* Is this host link, which nobody wants, to be left alone: the reaper has it, or the journal was
  * lost and a living pod that nobody recognised may be behind it? */
 bool agent_ipam_keeps_link(const struct agent *a, const char *hostif);
+/* Has an attachment, live or dying, this host link? */
+bool agent_ipam_has_link(const struct agent *a, const char *hostif);
 
 /* ipam_take() with its journal on disk and its write under way; out->action is not for the
  * caller. Grants lie in `ar`. The verdict is IPAM_TAKEN, or IPAM_WAIT: call again when agent_wake()

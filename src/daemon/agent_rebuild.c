@@ -184,18 +184,6 @@ static unsigned rebuild_from_store(struct agent *a)
 	return pods;
 }
 
-static bool has_link(const struct agent *a, const char *hostif)
-{
-	const struct ipam_attachment *const *v;
-	size_t n;
-
-	v = ipam_all(agent_ipam_book(a), &n);
-	for (size_t i = 0; i < n; i++)
-		if (v[i]->hostif && !strcmp(v[i]->hostif, hostif))
-			return true;
-	return false;
-}
-
 static unsigned rebuild_links(struct agent *a, const struct klist *have, bool ask_mac)
 {
 	unsigned pods = 0;
@@ -209,7 +197,7 @@ static unsigned rebuild_links(struct agent *a, const struct klist *have, bool as
 		    !agent_is_host_link(l->name))
 			continue;
 		if (ask_mac) {
-			pods += l->master[0] && !has_link(a, l->name) &&
+			pods += l->master[0] && !agent_ipam_has_link(a, l->name) &&
 				rebuild_one(a, have, l, true);
 			continue;
 		}
