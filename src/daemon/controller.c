@@ -205,6 +205,17 @@ static void fill(struct report *r, void *arg)
 	slices_report(c);
 }
 
+void controller_look_in(struct controller *c, ev_timer *timer, double seconds)
+{
+	struct ev_loop *loop = c->role->loop;
+
+	if (ev_is_active(timer) && ev_timer_remaining(loop, timer) <= seconds)
+		return;
+	ev_timer_stop(loop, timer);
+	ev_timer_set(timer, seconds, 0.);
+	ev_timer_start(loop, timer);
+}
+
 static int start(struct role *r, struct err *e)
 {
 	static const uint8_t kinds[] = {

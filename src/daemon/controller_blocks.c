@@ -25,29 +25,19 @@ struct blocks {
 	uint64_t n_taken, n_failed;
 };
 
-static void look_in(struct blocks *b, double seconds)
-{
-	struct ev_loop *loop = b->c->role->loop;
-
-	if (ev_is_active(&b->timer) && ev_timer_remaining(loop, &b->timer) <= seconds)
-		return;
-	ev_timer_stop(loop, &b->timer);
-	ev_timer_set(&b->timer, seconds, 0.);
-	ev_timer_start(loop, &b->timer);
-}
-
 /* Was it refused, so that it is to be tried again? */
 static bool answered(struct blocks *b, const struct rec_written *a)
 {
 	b->in_flight--;
 	if (!a->code || a->code == -ESTALE || a->code == -ENOENT) {
 		if (!b->in_flight)
-			look_in(b, LOOK_AFTER_S); /* at what is left, or what was faster */
+			controller_look_in(b->c, &b->timer,
+					   LOOK_AFTER_S); /* at what is left, or what was faster */
 		return false;
 	}
 	if (a->code != -EPIPE)
 		log_warn("%s", a->text ? a->text : "what a node left could not be taken");
-	look_in(b, RETRY_S);
+	controller_look_in(b->c, &b->timer, RETRY_S);
 	return true;
 }
 
@@ -76,7 +66,7 @@ static void delete_report(struct blocks *b, const struct object *o)
 	log_debug("%s %s: its node is gone", o->kind->name, w.name);
 	if (mirror_write(b->c->mirror, &w, NULL, on_deleted, b, &e)) {
 		log_warn("%s %s: %s", o->kind->name, w.name, e.text);
-		look_in(b, RETRY_S);
+		controller_look_in(b->c, &b->timer, RETRY_S);
 		return;
 	}
 	b->in_flight++;
@@ -94,7 +84,7 @@ static void write_one(struct blocks *b, const struct ipam_action *x)
 	if (mirror_write(b->c->mirror, &w, x->type == IPAM_DELETE ? NULL : &x->block, on_written, b,
 			 &e)) {
 		log_warn("block %s: %s", w.name, e.text);
-		look_in(b, RETRY_S);
+		controller_look_in(b->c, &b->timer, RETRY_S);
 		return;
 	}
 	b->in_flight++;
@@ -114,10 +104,10 @@ static int look(struct blocks *b, struct arena *a, struct err *e)
 		for (uint32_t i = 0; i < plan.reports.n && b->in_flight < WINDOW; i++)
 			delete_report(b, plan.reports.v[i]);
 	} else if (plan.writes.n || plan.reports.n) {
-		look_in(b, RETRY_S); /* the leader may be gone */
+		controller_look_in(b->c, &b->timer, RETRY_S); /* the leader may be gone */
 	}
 	if (plan.next)
-		look_in(b, (double)(plan.next - now) / 1000. + 0.001);
+		controller_look_in(b->c, &b->timer, (double)(plan.next - now) / 1000. + 0.001);
 	return 0;
 }
 
@@ -134,7 +124,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 	arena_init(&a, 0);
 	if (look(b, &a, &e)) {
 		log_error("blocks of nodes that are gone: %s", e.text);
-		look_in(b, RETRY_S);
+		controller_look_in(b->c, &b->timer, RETRY_S);
 	}
 	arena_fini(&a);
 }
@@ -150,7 +140,7 @@ void blocks_synced(struct controller *c, const struct rec_sync *s)
 	if (!s->in_sync || s->stale || s->incomplete)
 		blocks_blind(c);
 	else
-		look_in(c->blocks, LOOK_AFTER_S);
+		controller_look_in(c, &c->blocks->timer, LOOK_AFTER_S);
 }
 
 void blocks_report(struct controller *c)

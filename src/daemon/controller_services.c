@@ -29,17 +29,6 @@ struct services {
 	uint64_t n_ok, n_failed, n_refused;
 };
 
-static void look_in(struct services *v, double seconds)
-{
-	struct ev_loop *loop = v->c->role->loop;
-
-	if (ev_is_active(&v->timer) && ev_timer_remaining(loop, &v->timer) <= seconds)
-		return;
-	ev_timer_stop(loop, &v->timer);
-	ev_timer_set(&v->timer, seconds, 0.);
-	ev_timer_start(loop, &v->timer);
-}
-
 static void set(struct services *v, const struct service *s)
 {
 	if (!svc_alloc_set(v->alloc, s))
@@ -65,7 +54,7 @@ void services_wake(struct controller *c)
 	struct services *v = c->services;
 
 	if (v->alloc && !v->in_flight && (v->doubt || svc_alloc_pending(v->alloc)))
-		look_in(v, SETTLE_S);
+		controller_look_in(v->c, &v->timer, SETTLE_S);
 }
 
 /* ---- writes */
@@ -104,7 +93,7 @@ static void on_written(void *arg, const struct rec_written *w)
 	}
 	end_asked(q);
 	if (v->doubt)
-		look_in(v, RETRY_S);
+		controller_look_in(v->c, &v->timer, RETRY_S);
 	else
 		services_wake(v->c);
 }
@@ -200,7 +189,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 			give(v, o);
 	}
 	if (v->doubt)
-		look_in(v, RETRY_S);
+		controller_look_in(v->c, &v->timer, RETRY_S);
 }
 
 void services_report(struct controller *c)

@@ -38,17 +38,6 @@ struct slices {
 	uint64_t n_ok, n_failed;
 };
 
-static void look_in(struct slices *v, double seconds)
-{
-	struct ev_loop *loop = v->c->role->loop;
-
-	if (ev_is_active(&v->timer) && ev_timer_remaining(loop, &v->timer) <= seconds)
-		return;
-	ev_timer_stop(loop, &v->timer);
-	ev_timer_set(&v->timer, seconds, 0.);
-	ev_timer_start(loop, &v->timer);
-}
-
 /* ---- marks */
 
 static int by_name(const void *pa, const void *pb)
@@ -169,7 +158,7 @@ void slices_changed(struct controller *c, const struct object *old, const struct
 void slices_wake(struct controller *c)
 {
 	if (c->slices->marks || c->slices->mark_all)
-		look_in(c->slices, SETTLE_S);
+		controller_look_in(c, &c->slices->timer, SETTLE_S);
 }
 
 void slices_all(struct controller *c)
@@ -208,7 +197,7 @@ static void on_written(void *arg, const struct rec_written *w)
 		if (w->code != -EPIPE)
 			log_warn("slices of service %s/%s: %s", q->ns, q->name,
 				 w->text ? w->text : "a write was refused");
-		look_in(v, RETRY_S);
+		controller_look_in(v->c, &v->timer, RETRY_S);
 	} else {
 		slices_wake(v->c);
 	}
@@ -297,7 +286,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 		return; /* an answer, a sync or the lease brings us back */
 	if (v->synced < v->written) {
 		v->synced = v->written; /* the next time we go on without */
-		look_in(v, CATCH_UP_S);
+		controller_look_in(v->c, &v->timer, CATCH_UP_S);
 		return;
 	}
 	if (v->mark_all)
@@ -310,7 +299,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 		free_mark(m);
 	}
 	if (v->mark_all)
-		look_in(v, RETRY_S);
+		controller_look_in(v->c, &v->timer, RETRY_S);
 	else if (!v->in_flight)
 		slices_wake(v->c);
 }
