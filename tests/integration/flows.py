@@ -7,7 +7,8 @@ the answer to the one before, and a UDP stream of 1000 numbered datagrams a seco
     seen = flow.stop()
 
 A machine that is too busy to let these programs run is neither loss nor a stall: loss is told by
-numbers, retransmissions by the kernel that makes them. With one record in flight and tail loss
+numbers, retransmissions by the kernel that makes them. Nor is one that is so quick that the change is
+over at once: stop() lets both flows send ENOUGH first, so that silence never passes for a whole flow. With one record in flight and tail loss
 probes (RFC 8985) off, each retransmission is a timeout (RFC 6298; 200 ms here, doubled each time),
 so `most` = 1 says that the way was back when the first one came by.
 
@@ -24,6 +25,7 @@ from pathlib import Path
 RECORD = struct.Struct("!Q")  # its number
 TCP_EVERY, UDP_EVERY = 0.010, 0.001
 BURST = 50  # datagrams at once, when this program did not get to run for a while
+ENOUGH = {"records": 30, "datagrams": 600}
 SO_RCVBUFFORCE, RCVBUF = 33, 8 << 20
 
 
@@ -44,6 +46,7 @@ class Flows:
         """{"tcp": {records, retransmits, most (retransmissions of one record), ms (the longest until an
         answer), at (s since the start, of that one)},
         "udp": {sent, lost, twice, runs: [[first number = ms since the start, datagrams]]}}"""
+        self.sender.wait_log("enough", timeout=30)
         sent, got = self._end(self.sender), self._end(self.sink)
         tail = sent["udp"]["sent"] - 1 - got["last"]
         runs = got["runs"] + ([[got["last"] + 1, tail]] if tail > 0 else [])
@@ -183,7 +186,7 @@ def send(ip, port):
     tcp = Records(ip, port)
     udp = socket.socket(tcp.socket.family, socket.SOCK_DGRAM)
     udp.connect((ip, port))
-    number, udp_due = 0, time.monotonic()
+    number, udp_due, enough = 0, time.monotonic(), False
     print("sending")
     try:
         while True:
@@ -194,6 +197,9 @@ def send(ip, port):
             wait = max(0.0, min(tcp.due(), udp_due) - time.monotonic())
             if select.select([tcp.socket], [], [], wait)[0]:
                 tcp.answered()
+            if not enough and tcp.seen["records"] >= ENOUGH["records"] and number >= ENOUGH["datagrams"]:
+                print("enough")
+                enough = True
     except Ended:
         pass
     if tcp.waiting and select.select([tcp.socket], [], [], 10)[0]:

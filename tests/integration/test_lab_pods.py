@@ -146,8 +146,11 @@ def test_restart_policies(lab, manifest):
         pod("tries", "n1", [{"name": "c", "command": ["sh", "-c", "exit 4"]}]))])
     wait_for(lambda: get_pod(a, "done")["status"].get("phase") == "Succeeded", 10, "the pod that ended well")
     wait_for(lambda: get_pod(a, "failed")["status"].get("phase") == "Failed", 10, "the pod that ended badly")
-    wait_for(lambda: "exit code 4" in condition(a, "tries").get("message", ""), 10, "the pod that tries again")
-    assert condition(a, "tries")["status"] == "False"
+    def between_tries():
+        ready = condition(a, "tries")
+        return "exit code 4" in ready.get("message", "") and ready["status"] == "False"
+
+    wait_for(between_tries, 10, "the pod that tries again")
     assert record(a, "done") is None and record(a, "tries")
 
 

