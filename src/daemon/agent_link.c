@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_link: see agent_link.h. */
 #include "daemon/agent_link.h"
+#include "base/hash.h"
 #include "sys/nl.h"
 
 #include <errno.h>
@@ -12,22 +13,10 @@
 #define HOST_DIGITS   13
 #define BRIDGE_DIGITS 10
 
-/* FNV-1a, 64 bits, over both strings with their ends, so that "a","bc" and "ab","c" differ. */
+/* Over both strings with their NULs, so that "a","bc" and "ab","c" differ: an ABI, like the names. */
 static uint64_t hash(const char *a, const char *b)
 {
-	uint64_t h = 0xcbf29ce484222325;
-
-	for (const char *c = a;; c++) {
-		h = (h ^ (uint8_t)*c) * 0x100000001b3;
-		if (!*c)
-			break;
-	}
-	for (const char *c = b;; c++) {
-		h = (h ^ (uint8_t)*c) * 0x100000001b3;
-		if (!*c)
-			break;
-	}
-	return h;
+	return fnv64(fnv64(FNV64_START, a, strlen(a) + 1), b, strlen(b) + 1);
 }
 
 void agent_host_link(const char *container, const char *ifname, char out[IFNAME_LEN])

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Folder store, watch: from what a file says to what is told; files that people wrote. */
+#include "base/hash.h"
 #include "store/dir_watch.h"
-
 #include "sys/file.h"
 
 #include <errno.h>
@@ -13,11 +13,7 @@
 
 static uint64_t hash_of(const struct buf *text)
 {
-	uint64_t h = 14695981039346656037u; /* FNV-1a */
-
-	for (size_t i = 0; i < text->n; i++)
-		h = (h ^ (unsigned char)text->v[i]) * 1099511628211u;
-	return h;
+	return fnv64(FNV64_START, text->v, text->n);
 }
 
 void *dir_must(void *p)

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/wire.h"
 
 #include <errno.h>
@@ -194,6 +195,23 @@ static void test_arena(void **state)
 	arena_fini(&a);
 }
 
+/* Vectors of draft-eastlake-fnv; the ends are worked out from its definition. */
+static void test_fnv64(void **state)
+{
+	const uint64_t a = fnv64(FNV64_START, "a", 1);
+
+	assert_true(fnv64(FNV64_START, NULL, 0) == 0xcbf29ce484222325);
+	assert_true(a == 0xaf63dc4c8601ec8c);
+	assert_true(fnv64(FNV64_START, "foobar", 6) == 0x85944171f73967e8);
+	assert_true(fnv64(fnv64(FNV64_START, "foo", 3), "bar", 3) == 0x85944171f73967e8);
+	assert_true(fnv64(FNV64_START, "", 1) == 0xaf63bd4c8601b7df);
+
+	assert_true(fnv64_text(FNV64_START, "a") == fnv64(a, "\xff", 1));
+	assert_true(fnv64_text(a, NULL) == fnv64_text(a, ""));
+	assert_true(fnv64_text(fnv64_text(FNV64_START, "a"), "bc") !=
+		    fnv64_text(fnv64_text(FNV64_START, "ab"), "c"));
+}
+
 static void test_err(void **state)
 {
 	struct err e = { 0 };
@@ -215,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_json_string),
 		cmocka_unit_test(test_arena),
+		cmocka_unit_test(test_fnv64),
 		cmocka_unit_test(test_err),
 	};
 

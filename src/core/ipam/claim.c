@@ -2,22 +2,22 @@
 /* claim: where a node's next block and next address lie. Nodes begin to look for a block at a
  * place that follows from their name, so that those which start together rarely want the same
  * one; the compare-and-swap in the store decides where they do. */
+#include "base/hash.h"
 #include "core/ipam/state.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* Places where nodes begin to look: enough that few of a large cluster's nodes meet, few enough
  * that the addresses of a large IPv6 pool stay short to read. */
 #define SPREAD 65536
 
-/* FNV-1a, finished so that similar names end far apart. */
+/* Finished so that similar names end far apart. */
 uint64_t name_spread(const char *text, uint64_t seed)
 {
-	uint64_t h = 0xcbf29ce484222325u ^ seed;
+	uint64_t h = fnv64(FNV64_START ^ seed, text, strlen(text));
 
-	for (; *text; text++)
-		h = (h ^ (uint8_t)*text) * 0x100000001b3u;
 	h ^= h >> 32;
 	h *= 0xd6e8feb86659fd93u;
 	return h ^ h >> 32;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "core/route/plan.h"
+#include "base/hash.h"
 #include "core/route/mtu.h"
 
 #include <linux/rtnetlink.h>
@@ -118,11 +119,9 @@ uint8_t route_underlay(const struct route_self *self)
 
 struct macaddr route_vxlan_mac(const char *node)
 {
-	uint64_t h = 0xcbf29ce484222325; /* FNV-1a, 64 bits */
+	uint64_t h = fnv64(FNV64_START, node, strlen(node));
 	struct macaddr mac;
 
-	for (const char *c = node; *c; c++)
-		h = (h ^ (uint8_t)*c) * 0x100000001b3;
 	h ^= h >> 48; /* the bits that six octets cannot hold */
 	for (int i = 0; i < 6; i++)
 		mac.b[i] = (uint8_t)(h >> (8 * (5 - i)));

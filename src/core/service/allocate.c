@@ -2,6 +2,7 @@
 /* allocate: see allocate.h. A Service is filled field by field in a copy; each number found is
  * claimed at once, so that the next search does not find it again. */
 #include "core/service/allocate.h"
+#include "base/hash.h"
 #include "core/service/claims.h"
 
 #include <errno.h>
@@ -9,9 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FNV_OFFSET 14695981039346656037u
-#define FNV_PRIME  1099511628211u
-#define MAX_BITS   20 /* of a range, that are given out */
+#define MAX_BITS 20 /* of a range, that are given out */
 
 struct svc_alloc {
 	struct svc_ranges ranges;
@@ -48,13 +47,6 @@ void svc_alloc_free(struct svc_alloc *a)
 		return;
 	claims_free(a->claims);
 	free(a);
-}
-
-static uint64_t hash_text(uint64_t h, const char *s)
-{
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * FNV_PRIME;
-	return (h ^ 0xff) * FNV_PRIME;
 }
 
 /* ---- what a Service carries */
@@ -188,7 +180,7 @@ bool svc_alloc_refused(struct svc_alloc *a, const struct service *s, const char 
 {
 	struct holder *h = claims_holder(a->claims, s->meta.namespace, s->meta.name, false);
 
-	return h && claims_refuse(a->claims, h, hash_text(FNV_OFFSET, why));
+	return h && claims_refuse(a->claims, h, fnv64_text(FNV64_START, why));
 }
 
 /* ---- the search */
@@ -262,7 +254,8 @@ static struct span span_of(const struct prefix *p)
 /* Text, not numbers, so that neither order nor protocol of the ports counts. */
 static uint64_t seed_of(const struct service *s, const char *what)
 {
-	return hash_text(hash_text(hash_text(FNV_OFFSET, s->meta.namespace), s->meta.name), what);
+	return fnv64_text(fnv64_text(fnv64_text(FNV64_START, s->meta.namespace), s->meta.name),
+			  what);
 }
 
 /* ---- families */

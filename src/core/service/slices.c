@@ -3,15 +3,13 @@
  * the rest is placed. A write is made where the encoded object differs. */
 #include "core/service/slices.h"
 #include "base/buf.h"
+#include "base/hash.h"
 #include "core/service/slice_endpoint.h"
 #include "model/record.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define FNV_OFFSET 14695981039346656037u
-#define FNV_PRIME  1099511628211u
 
 struct slot {
 	const struct object *old; /* NULL: new */
@@ -37,13 +35,6 @@ bool svc_slice_is_ours(const struct endpoint_slice *s)
 
 /* ---- the object around the endpoints */
 
-static uint64_t hash_text(uint64_t h, const char *s)
-{
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * FNV_PRIME;
-	return (h ^ 0xff) * FNV_PRIME;
-}
-
 static bool name_is_free(const struct run *r, const char *name)
 {
 	if (cluster_get(r->in->cluster, KIND_ENDPOINTSLICE, r->in->service->meta.namespace, name))
@@ -58,10 +49,10 @@ static bool name_is_free(const struct run *r, const char *name)
 static const char *new_name(const struct run *r)
 {
 	const char *service = r->in->service->meta.name, *name;
-	uint64_t h = hash_text(FNV_OFFSET, service);
+	uint64_t h = fnv64_text(FNV64_START, service);
 
 	do {
-		h = (h ^ (h >> 29)) * FNV_PRIME;
+		h = fnv64_text(h, "");
 		name = arena_printf(r->a, "%s-%08x", service, (unsigned)(h >> 32));
 	} while (name && !name_is_free(r, name));
 	return name;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pods to nodes: the least loaded node that takes the pod; among those of one workload, the
  * node with the fewest of its pods first, so that replicas spread. Ties go to the first name. */
+#include "base/hash.h"
 #include "core/workload/plan.h"
 
 #include <errno.h>
@@ -81,7 +82,7 @@ void plan_daemonset(struct run *r, struct group *g)
 
 	for (size_t i = 0; i < n; i++) {
 		const char *node = nodes[i]->meta->name;
-		uint64_t index = text_hash(g->seed, node);
+		uint64_t index = fnv64_text(g->seed, node);
 		struct owned *there = pod_on(g, node);
 		struct pod *p;
 		char *name;

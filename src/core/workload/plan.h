@@ -46,7 +46,6 @@ struct pod *group_pod(struct run *r, const struct group *g, const char *name);
 /* NAME-<5>: `index` below 27^5 gives a name of its own for each. */
 char *group_name(struct run *r, const struct group *g, uint64_t index);
 bool name_is_free(const struct run *r, const struct group *g, const char *name);
-uint64_t text_hash(uint64_t h, const char *s);
 
 /* bind.c */
 /* Do selector and taints let the pod run there? A DaemonSet's pods run on cordoned nodes too. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Pods of workloads: what should be, against what is. */
+#include "base/hash.h"
 #include "core/workload/plan.h"
 #include "model/record.h"
 
@@ -12,16 +13,6 @@ static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
 #define LETTERS  27u
 #define SUFFIX   5
 #define SUFFIXES 14348907u /* LETTERS to the power of SUFFIX */
-
-#define FNV_OFFSET 14695981039346656037u
-#define FNV_PRIME  1099511628211u
-
-uint64_t text_hash(uint64_t h, const char *s)
-{
-	for (; s && *s; s++)
-		h = (h ^ (unsigned char)*s) * FNV_PRIME;
-	return (h ^ 0xff) * FNV_PRIME;
-}
 
 void vec_push(struct vec *l, struct arena *a, void *p)
 {
@@ -156,16 +147,14 @@ static bool same_template(const struct group *g, const struct object *pod)
 static int hash_template(struct group *g)
 {
 	struct buf b = { .v = NULL };
-	uint64_t h = FNV_OFFSET;
 	int rc = record_body(&b, &pod_template_schema, &g->w->spec.template, NULL);
+	uint64_t h = fnv64(FNV64_START, b.v, b.n);
 
-	for (size_t i = 0; !rc && i < b.n; i++)
-		h = (h ^ (unsigned char)b.v[i]) * FNV_PRIME;
 	buf_fini(&b);
 	spell(g->hash, h, 10);
-	h = text_hash(h, g->owner->kind->name);
-	h = text_hash(h, g->owner->meta->namespace);
-	g->seed = text_hash(h, g->owner->meta->name);
+	h = fnv64_text(h, g->owner->kind->name);
+	h = fnv64_text(h, g->owner->meta->namespace);
+	g->seed = fnv64_text(h, g->owner->meta->name);
 	return rc;
 }
 
