@@ -126,16 +126,8 @@ static void say(struct checking *k, const char *what, const struct ipaddr *ip, c
 	ctl_send(c);
 }
 
-static const struct klink *find_link(const struct klist *links, const char *name)
-{
-	for (size_t i = 0; i < links->n; i++)
-		if (!strcmp(links->v[i].link.name, name))
-			return &links->v[i].link;
-	return NULL;
-}
-
 /* Addresses held for a pod whose link is gone. */
-static int check_leaks(struct checking *k, const struct klist *links, struct err *e)
+static int check_leaks(struct checking *k, struct err *e)
 {
 	struct agent *a = k->c->agent;
 	const struct ipam_attachment *const *v;
@@ -152,10 +144,15 @@ static int check_leaks(struct checking *k, const struct klist *links, struct err
 	for (size_t i = 0; i < n && !rc; i++) {
 		const struct ipam_attachment *at = ipam_by_id(agent_ipam_book(a), ids[i]);
 		char text[300];
+		int index;
 
-		if (!at || at->state != IPAM_LIVE || at->ipam_only || agent_ipam_is_gateway(at) ||
-		    find_link(links, at->hostif))
+		if (!at || at->state != IPAM_LIVE || at->ipam_only || agent_ipam_is_gateway(at))
 			continue;
+		index = link_of(agent_kernel_nl(a), at, e);
+		if (index) {
+			rc = index < 0 ? index : 0;
+			continue;
+		}
 		snprintf(text, sizeof(text), "link %s of container %.100s (%s) is gone", at->hostif,
 			 at->container, at->ifname);
 		say(k, "no-link", at->addrs.n ? &at->addrs.v[0] : NULL, text, k->fix);
@@ -205,7 +202,7 @@ int ctl_ipam_check(struct ctl_call *c, struct err *e)
 	if (!rc)
 		rc = rtnl_dump(agent_kernel_nl(c->agent), RTNL(KOBJ_LINK), &links, e);
 	if (!rc)
-		rc = check_leaks(&k, &links, e);
+		rc = check_leaks(&k, e);
 	if (!rc)
 		rc = check_links(&k, &links, e);
 	klist_fini(&links);
@@ -224,8 +221,7 @@ int ctl_ipam_release(struct ctl_call *c, struct err *e)
 	const char *force = strmap_get(&c->req.args, "force");
 	const struct ipam_attachment *at;
 	struct ipaddr ip;
-	struct err none;
-	int rc;
+	int rc = 0;
 
 	if (!text || addr_parse(text, &ip))
 		return err_set(e, -EINVAL, "\"%s\" is no address", text ? text : "");
@@ -234,8 +230,11 @@ int ctl_ipam_release(struct ctl_call *c, struct err *e)
 		return err_set(e, -ENOENT, "%s is not allocated on this node", text);
 	if (agent_ipam_is_gateway(at))
 		return err_set(e, -EBUSY, "%s is the gateway of network %s", text, at->network);
-	if (!(force && !strcmp(force, "true")) && !at->ipam_only &&
-	    rtnl_ifindex(agent_kernel_nl(c->agent), at->hostif, &none) > 0)
+	if (!(force && !strcmp(force, "true")) && !at->ipam_only)
+		rc = link_of(agent_kernel_nl(c->agent), at, e);
+	if (rc < 0)
+		return rc;
+	if (rc)
 		return err_set(e, -EBUSY, "%s is in use by %s%s%s, link %s", text,
 			       at->pod_name ? at->pod_namespace : "container ",
 			       at->pod_name ? "/" : "", at->pod_name ? at->pod_name : at->container,

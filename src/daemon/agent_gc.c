@@ -32,7 +32,7 @@ struct agent_gc_stats agent_gc_stats(const struct agent *a)
 /* The links of the node as one look sees them, read only where a name is missing. */
 struct look {
 	struct agent *a;
-	struct klist links;
+	struct buf links;
 	bool read, failed;
 };
 
@@ -44,25 +44,15 @@ static bool concerns_us(const struct ipam_attachment *at)
 /* Somebody may have given the link another name: it still carries the alias of its ADD. */
 static bool is_renamed(struct look *l, const struct ipam_attachment *at)
 {
-	char want[LINK_ALIAS], alias[LINK_ALIAS];
+	char alias[LINK_ALIAS];
 	struct err e;
 
 	if (!l->read)
-		l->failed = rtnl_dump(agent_kernel_nl(l->a), RTNL(KOBJ_LINK), &l->links, &e) != 0;
+		l->failed = link_look(agent_kernel_nl(l->a), &l->links, &e) != 0;
 	l->read = true;
-	link_alias(at, want);
-	for (size_t i = 0; i < l->links.n; i++) {
-		const struct klink *k = &l->links.v[i].link;
-
-		if (l->links.v[i].type == KOBJ_LINK && k->kind == KLINK_VETH &&
-		    !link_get_alias(agent_kernel_nl(l->a), k->name, alias, &e) &&
-		    !strcmp(alias, want)) {
-			log_debug("link %s of container %s is called %s now", at->hostif,
-				  at->container, k->name);
-			return true;
-		}
-	}
-	return l->failed; /* what cannot be read is not missing */
+	link_alias(at, alias);
+	/* What cannot be read is not missing. */
+	return l->failed || link_by_alias(&l->links, alias);
 }
 
 static bool link_is_gone(struct look *l, const struct ipam_attachment *at)
@@ -151,7 +141,7 @@ static void look(struct agent *a)
 		else
 			release(a, ids[i], &g->stats.link, "its link is gone, without a DEL");
 	}
-	klist_fini(&l.links);
+	buf_fini(&l.links);
 	free(ids);
 }
 

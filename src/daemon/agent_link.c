@@ -3,6 +3,7 @@
 #include "daemon/agent_link.h"
 #include "base/hash.h"
 #include "sys/nl.h"
+#include "sys/rtnl.h"
 
 #include <errno.h>
 #include <linux/if_link.h>
@@ -112,11 +113,22 @@ struct told {
 	char name[IFNAME_LEN], alias[LINK_ALIAS];
 	struct macaddr mac;
 	int peer, netns; /* the other end's index, and our number for its namespace */
+	bool veth;
 };
 
 static void take_text(char *out, size_t n, const struct nlattr *attr)
 {
 	snprintf(out, n, "%.*s", (int)mnl_attr_get_payload_len(attr), mnl_attr_get_str(attr));
+}
+
+static int take_kind(const struct nlattr *attr, void *arg)
+{
+	struct told *t = arg;
+
+	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+		t->veth = mnl_attr_get_payload_len(attr) == sizeof("veth") &&
+			  !memcmp(mnl_attr_get_str(attr), "veth", sizeof("veth"));
+	return MNL_CB_OK;
 }
 
 static int take_attr(const struct nlattr *attr, void *arg)
@@ -142,6 +154,9 @@ static int take_attr(const struct nlattr *attr, void *arg)
 	case IFLA_LINK_NETNSID:
 		if (n == sizeof(uint32_t))
 			t->netns = (int)mnl_attr_get_u32(attr);
+		break;
+	case IFLA_LINKINFO:
+		mnl_attr_parse_nested(attr, take_kind, t);
 		break;
 	}
 	return MNL_CB_OK;
@@ -200,6 +215,54 @@ bool link_is_still(struct nl *nl, int ifindex, const char *name, const char *ali
 
 	return !ask(nl, NULL, ifindex, -1, &t, &none) &&
 	       (!strcmp(t.name, name) || !strcmp(t.alias, alias));
+}
+
+int link_look(struct nl *nl, struct buf *out, struct err *e)
+{
+	struct nl_batch b;
+	int rc = 0;
+
+	nl_batch_init(&b);
+	if (!nl_batch_add(&b, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg)))
+		rc = err_set(e, -ENOMEM, "no memory");
+	if (!rc)
+		rc = nl_talk(nl, &b, out, e);
+	nl_batch_fini(&b);
+	return rc;
+}
+
+int link_by_alias(const struct buf *seen, const char *alias)
+{
+	const struct nlmsghdr *m;
+	size_t off = 0;
+
+	while ((m = nl_walk(seen->v, seen->n, &off))) {
+		const struct ifinfomsg *i = mnl_nlmsg_get_payload(m);
+		struct told t = { 0 };
+
+		if (m->nlmsg_type != RTM_NEWLINK)
+			continue;
+		mnl_attr_parse(m, sizeof(*i), take_attr, &t);
+		if (t.veth && !strcmp(t.alias, alias))
+			return i->ifi_index;
+	}
+	return 0;
+}
+
+int link_of(struct nl *nl, const struct ipam_attachment *at, struct err *e)
+{
+	int index = rtnl_ifindex(nl, at->hostif, e);
+	char alias[LINK_ALIAS];
+	struct buf seen = { 0 };
+
+	if (index != -ENODEV)
+		return index;
+	link_alias(at, alias);
+	index = link_look(nl, &seen, e);
+	if (!index)
+		index = link_by_alias(&seen, alias);
+	buf_fini(&seen);
+	return index;
 }
 
 int link_peer_mac(struct nl *nl, const char *ifname, struct macaddr *out, struct err *e)

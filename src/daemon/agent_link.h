@@ -34,6 +34,12 @@ int link_get_alias(struct nl *nl, const char *ifname, char out[LINK_ALIAS], stru
  * It is while it has either: people rename links and write aliases of their own. What cannot be
  * read is not it. */
 bool link_is_still(struct nl *nl, int ifindex, const char *name, const char *alias);
+/* All links of the node, as one look sees them. */
+int link_look(struct nl *nl, struct buf *out, struct err *e);
+/* The index of the veth in it with this alias, whatever people call it now; 0: there is none. */
+int link_by_alias(const struct buf *seen, const char *alias);
+/* The index of its host link: by name, else by alias; 0: it is gone. -errno: cannot be told. */
+int link_of(struct nl *nl, const struct ipam_attachment *at, struct err *e);
 /* The MAC of the other end, in whatever namespace that is; -ENODEV. A pod that may can change it:
  * it is what the pod says. */
 int link_peer_mac(struct nl *nl, const char *ifname, struct macaddr *out, struct err *e);

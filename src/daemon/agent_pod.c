@@ -440,17 +440,17 @@ static void retire(const struct ipam_attachment *at, int netns, bool link_lives)
 
 int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, struct err *e)
 {
-	int64_t ifindex = 0;
-	struct err none;
-	int rc;
+	int ifindex = 0, rc;
 
 	if (!at->ipam_only) {
-		ifindex = rtnl_ifindex(agent_kernel_nl(a), at->hostif, &none);
+		ifindex = link_of(agent_kernel_nl(a), at, e);
+		if (ifindex < 0)
+			return ifindex;
 		agent_nft_pod_del(a, at);
 		agent_plan_pod_gone(a, at);
 		retire(at, netns, ifindex > 0);
 	}
-	rc = agent_ipam_dying(a, at->id, ifindex > 0 ? ifindex : 0, e);
+	rc = agent_ipam_dying(a, at->id, ifindex, e);
 	agent_reap_soon(a);
 	return rc;
 }

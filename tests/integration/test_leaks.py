@@ -13,6 +13,7 @@ import pytest
 from agent_world import Cni, ping, pod_object, pools, world  # noqa: F401
 from harness import wait_for
 from roles import fakes  # noqa: F401
+from test_agent_cli import ask
 from test_agent_restart import host_links
 from test_snapshot import kill_everything, lose
 
@@ -74,6 +75,29 @@ def test_link_that_was_renamed_is_not_gone(world, node):  # noqa: F811
     assert [l for l in released(node) if "container q" in l] == released(node)
     assert is_held(node, p.ip(4))
     assert "other0" in node.ns.run("ip", "link").stdout
+
+
+@pytest.mark.parametrize("agent", ["same", "next"])
+def test_link_that_was_renamed_goes_with_del(world, node, agent):  # noqa: F811
+    """It is known by its alias, and foreign links that look like it are not taken for it."""
+    p = world.pod(node, "p")
+    alias, = [l["ifalias"] for l in node.ns.ip("link") if l["ifname"] == p.host_if]
+    node.ns.sh(f"""
+        ip link set {p.host_if} down
+        ip link set {p.host_if} name other0 up
+        ip link add other1 alias '{alias}x' type veth peer name other2
+        ip link add other3 alias '{alias}' type ifb""")
+    names = lambda: {l["ifname"] for l in node.ns.ip("link")}  # noqa: E731
+    assert ask(node, "ipam", "check", "--fix")["problems"] == []
+    assert ask(node, "ipam", "release", p.ip(4), code=1) == {"released": None}
+    if agent == "next":
+        node.restart_agent()
+    assert "other0" in names()
+    assert p.delete() == (0, None)
+    assert not p.ns.run("ip", "link", "show", "eth0", check=False).stdout
+    wait_for(lambda: "other0" not in names(), 5)
+    assert {"other1", "other2", "other3"} <= names()
+    wait_for(lambda: not is_held(node, p.ip(4)), 5)
 
 
 def test_addresses_of_pods_that_are_gone(world, node):  # noqa: F811
