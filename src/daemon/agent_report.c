@@ -269,6 +269,17 @@ static void write_due_endpoints(struct agent *a)
 			agent_report_endpoint(a, v[i]);
 }
 
+/* What is not answered yet was not taken: its answer would have come before the news. */
+void agent_report_anew(struct agent *a)
+{
+	struct endpoint *ep, *next;
+
+	HASH_ITER(hh, a->report->endpoints, ep, next)
+	if (ep->state == EP_THERE)
+		ep->state = EP_DUE;
+	a->report->published = (struct node_state){ 0 };
+}
+
 void agent_report_state(struct agent *a)
 {
 	struct agent_report *r = a->report;

@@ -16,6 +16,9 @@ void agent_report_join(struct agent *a, int fd); /* health; takes the descriptor
 void agent_report_state(struct agent *a);
 /* The WorkloadEndpoint of an attachment that is wired. */
 void agent_report_endpoint(struct agent *a, const struct ipam_attachment *at);
+/* The Node is back in the store: what was written before may have been taken with it, and is due
+ * with the next agent_report_state(). */
+void agent_report_anew(struct agent *a);
 /* Asks for its removal; true once the store has it no longer. Until then call again after
  * agent_reap_soon(), which is called when the answer comes. */
 bool agent_report_endpoint_gone(struct agent *a, const struct ipam_attachment *at);

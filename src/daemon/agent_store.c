@@ -71,6 +71,16 @@ static enum ipam_due due_of(const struct agent *a, const struct object *old,
 	return IPAM_NOW;
 }
 
+/* Seen by the uid where it went and came while nobody told us. */
+static bool is_our_node_anew(const struct agent *a, const struct object *old,
+			     const struct object *now)
+{
+	if (!now || now->kind->id != KIND_NODE || strcmp(now->meta->name, a->role->cfg.node) != 0)
+		return false;
+	return !old ||
+	       (old->meta->uid && now->meta->uid && strcmp(old->meta->uid, now->meta->uid) != 0);
+}
+
 static void on_changed(void *arg, const struct object *old, const struct object *now)
 {
 	struct agent *a = arg;
@@ -78,6 +88,8 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 
 	if (due > a->store->ipam_due)
 		a->store->ipam_due = due;
+	if (is_our_node_anew(a, old, now))
+		agent_report_anew(a);
 	agent_plan_changed(a, old, now);
 }
 

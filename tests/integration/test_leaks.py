@@ -128,6 +128,32 @@ def test_addresses_of_pods_that_are_gone(world, node):  # noqa: F811
     assert is_held(node, ips["b"]) and is_held(node, bare["ips"][0]["address"].split("/")[0])
 
 
+@pytest.mark.parametrize("seen", ["agent saw it", "agent was stopped"])
+def test_node_that_comes_back_is_reported_again(world, seen):  # noqa: F811
+    """The controller took its endpoints meanwhile; the agent, which ran on, has its pods still."""
+    n1 = world.add_node("n1", roles="agent watch controller", reclaim_grace=GRACE)
+    n2 = world.add_node("n2")
+    world.store.apply(*pools(), n1.object(), n2.object())
+    for n in world.nodes:
+        n.wait_serving()
+    p, q = world.pod(n1, "p"), world.pod(n2, "q")
+    ends = lambda: {w["metadata"]["name"]: w["spec"] for w in world.store.get("workloadendpoints")}  # noqa: E731
+    states = lambda: {s["metadata"]["name"] for s in world.store.get("nodestates")}  # noqa: E731
+    before = wait_for(lambda: len(ends()) == 2 and ends(), 10)
+    pid = n2.keeper.wait_role("agent")
+    if seen == "agent was stopped":
+        os.kill(pid, signal.SIGSTOP)
+    world.store.delete(n2.object())
+    wait_for(lambda: set(ends()) == {"p-eth0"} and states() == {"n1"}, 20)
+    world.store.apply(n2.object())
+    if seen == "agent was stopped":
+        os.kill(pid, signal.SIGCONT)
+    wait_for(lambda: ends() == before and states() == {"n1", "n2"}, 10)
+    assert n2.keeper.pid("agent") == pid
+    assert q.delete() == (0, None)
+    wait_for(lambda: set(ends()) == {"p-eth0"}, 10)
+
+
 @pytest.fixture
 def other_boot(scratch, request):
     def run():
