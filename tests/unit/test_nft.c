@@ -563,6 +563,12 @@ static void bad_ct_port(struct nft_table *t, struct nft_rule *r)
 	nft_match(r, NFT_SEL(NFK_CT_ORIG_DPORT), NFC_EQ, nft_be16(80));
 }
 
+static void bad_vlan(struct nft_table *t, struct nft_rule *r)
+{
+	nft_match(r, NFT_SEL(NFK_META_PROTOCOL), NFC_EQ, nft_be16(0x8100));
+	nft_match(r, NFT_SEL(NFK_UDP_DPORT), NFC_EQ, nft_be16(80));
+}
+
 static void test_check(void **state)
 {
 	static const struct bad v[] = {
@@ -588,6 +594,7 @@ static void test_check(void **state)
 		{ "chain c, rule 1: statement 2: ct original proto-dst of a protocol not known to "
 		  "have ports",
 		  bad_ct_port },
+		{ "chain c, rule 1: statement 2: no such header in this table or rule", bad_vlan },
 	};
 
 	for (unsigned i = 0; i < sizeof(v) / sizeof(v[0]); i++) {

@@ -435,7 +435,8 @@ int pkt_need(struct pkt *k, const struct nft_stmt *s, struct dep out[2])
 		return -EINVAL;
 	if (l4 && k->l4 && l4 != k->l4)
 		return -EINVAL;
-	if ((l4 && (l3 == L3_ARP || k->l3 == L3_ARP)) || (l3 == L3_ARP && k->l4))
+	if ((l4 && (l3 == L3_ARP || k->l3 == L3_ARP || k->l3 == L3_OTHER)) ||
+	    (l3 == L3_ARP && k->l4))
 		return -EINVAL;
 	if (l3 && !k->l3) {
 		if (k->family == NFPROTO_INET && l3 == L3_ARP)
