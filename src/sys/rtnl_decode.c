@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* rtnl_decode: rtnetlink messages → model/kernel.h; see rtnl.h. No sockets here. The bytes are not
  * trusted: an attribute counts only if its length is that of its type. */
+#include "sys/nlattr.h"
 #include "sys/rtnl.h"
 
 #include <errno.h>
@@ -101,113 +102,43 @@ static void put_name(char out[IFNAME_LEN], const struct ifnames *t, int index)
 		memcpy(out, name, IFNAME_LEN);
 }
 
-/* ---- attributes */
-
-#define ATTRS 80
-
-struct attrs {
-	const struct nlattr *v[ATTRS];
-};
-
-static int collect(const struct nlattr *a, void *arg)
-{
-	struct attrs *t = arg;
-
-	if (mnl_attr_get_type(a) < ATTRS)
-		t->v[mnl_attr_get_type(a)] = a;
-	return MNL_CB_OK;
-}
-
-static bool get_bytes(const struct attrs *t, unsigned type, void *out, size_t n)
-{
-	if (!t->v[type] || mnl_attr_get_payload_len(t->v[type]) != n)
-		return false;
-	memcpy(out, mnl_attr_get_payload(t->v[type]), n);
-	return true;
-}
-
-static uint32_t get_u32(const struct attrs *t, unsigned type)
-{
-	uint32_t v = 0;
-
-	get_bytes(t, type, &v, sizeof(v));
-	return v;
-}
-
-static uint8_t get_u8(const struct attrs *t, unsigned type)
-{
-	uint8_t v = 0;
-
-	get_bytes(t, type, &v, sizeof(v));
-	return v;
-}
-
-static const char *get_str(const struct attrs *t, unsigned type)
-{
-	return t->v[type] && mnl_attr_validate(t->v[type], MNL_TYPE_NUL_STRING) >= 0
-		       ? mnl_attr_get_str(t->v[type])
-		       : "";
-}
-
-static bool get_addr(const struct attrs *t, unsigned type, uint8_t family, struct ipaddr *out)
-{
-	struct ipaddr a = { .family = family };
-
-	if ((family != AF_INET && family != AF_INET6) || !get_bytes(t, type, a.b, addr_len(&a)))
-		return false;
-	*out = a;
-	return true;
-}
-
-static struct attrs nested(const struct attrs *t, unsigned type)
-{
-	struct attrs in = { 0 };
-
-	if (t->v[type])
-		mnl_attr_parse_nested(t->v[type], collect, &in);
-	return in;
-}
-
 /* ---- one decoder per type: 1 when *o is set, 0 when it is of no interest */
 
-static void decode_vxlan(const struct attrs *data, struct klink *l)
+static void decode_vxlan(const struct nla *data, struct klink *l)
 {
-	uint16_t port = 0;
-
-	l->vni = get_u32(data, IFLA_VXLAN_ID);
-	if (get_bytes(data, IFLA_VXLAN_PORT, &port, sizeof(port)))
-		l->vxlan_port = (uint16_t)(port << 8 | port >> 8); /* network order on the wire */
-	if (!get_addr(data, IFLA_VXLAN_LOCAL, AF_INET, &l->vxlan_local))
-		get_addr(data, IFLA_VXLAN_LOCAL6, AF_INET6, &l->vxlan_local);
+	l->vni = nla_u32(data, IFLA_VXLAN_ID);
+	l->vxlan_port = nla_be16(data, IFLA_VXLAN_PORT);
+	if (!nla_addr(data, IFLA_VXLAN_LOCAL, AF_INET, &l->vxlan_local))
+		nla_addr(data, IFLA_VXLAN_LOCAL6, AF_INET6, &l->vxlan_local);
 }
 
-static void decode_kind(const struct attrs *t, struct klink *l)
+static void decode_kind(const struct nla *t, struct klink *l)
 {
 	static const char *const kinds[] = { [KLINK_VETH] = "veth",
 					     [KLINK_BRIDGE] = "bridge",
 					     [KLINK_VXLAN] = "vxlan",
 					     [KLINK_IFB] = "ifb" };
-	struct attrs info = nested(t, IFLA_LINKINFO), data;
-	const char *kind = get_str(&info, IFLA_INFO_KIND);
+	struct nla info = nla_in(t, IFLA_LINKINFO), data;
+	const char *kind = nla_str(&info, IFLA_INFO_KIND);
 
 	for (unsigned i = KLINK_VETH; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i]))
 			l->kind = (uint8_t)i;
 	if (l->kind == KLINK_VXLAN) {
-		data = nested(&info, IFLA_INFO_DATA);
+		data = nla_in(&info, IFLA_INFO_DATA);
 		decode_vxlan(&data, l);
 	}
-	if (!strcmp(get_str(&info, IFLA_INFO_SLAVE_KIND), "bridge")) {
-		data = nested(&info, IFLA_INFO_SLAVE_DATA);
-		l->isolated = get_u8(&data, IFLA_BRPORT_ISOLATED) != 0;
+	if (!strcmp(nla_str(&info, IFLA_INFO_SLAVE_KIND), "bridge")) {
+		data = nla_in(&info, IFLA_INFO_SLAVE_DATA);
+		l->isolated = nla_u8(&data, IFLA_BRPORT_ISOLATED) != 0;
 	}
 }
 
-static int decode_link(struct ifnames *names, const struct nlmsghdr *nlh, const struct attrs *t,
+static int decode_link(struct ifnames *names, const struct nlmsghdr *nlh, const struct nla *t,
 		       struct kobj *o, int *ifindex)
 {
 	const struct ifinfomsg *ifm = mnl_nlmsg_get_payload(nlh);
-	const char *name = get_str(t, IFLA_IFNAME);
+	const char *name = nla_str(t, IFLA_IFNAME);
 	struct klink *l = &o->link;
 
 	/* AF_BRIDGE messages are a bridge's view of its port, not the link. */
@@ -218,10 +149,10 @@ static int decode_link(struct ifnames *names, const struct nlmsghdr *nlh, const 
 	o->type = KOBJ_LINK;
 	memcpy(l->name, name, strlen(name));
 	l->up = (ifm->ifi_flags & IFF_UP) != 0;
-	l->has_mac = get_bytes(t, IFLA_ADDRESS, l->mac.b, sizeof(l->mac.b));
-	l->mtu = get_u32(t, IFLA_MTU);
-	if (get_u32(t, IFLA_MASTER))
-		put_name(l->master, names, (int)get_u32(t, IFLA_MASTER));
+	l->has_mac = nla_bytes(t, IFLA_ADDRESS, l->mac.b, sizeof(l->mac.b));
+	l->mtu = nla_u32(t, IFLA_MTU);
+	if (nla_u32(t, IFLA_MASTER))
+		put_name(l->master, names, (int)nla_u32(t, IFLA_MASTER));
 	decode_kind(t, l);
 	if (nlh->nlmsg_type == RTM_DELLINK) {
 		forget(names, ifm->ifi_index);
@@ -230,21 +161,21 @@ static int decode_link(struct ifnames *names, const struct nlmsghdr *nlh, const 
 	return learn(names, ifm->ifi_index, name) ? -ENOMEM : 1;
 }
 
-static int decode_addr(struct ifnames *names, const struct nlmsghdr *nlh, const struct attrs *t,
+static int decode_addr(struct ifnames *names, const struct nlmsghdr *nlh, const struct nla *t,
 		       struct kobj *o, int *ifindex)
 {
 	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
-	uint32_t flags = t->v[IFA_FLAGS] ? get_u32(t, IFA_FLAGS) : ifa->ifa_flags;
+	uint32_t flags = t->v[IFA_FLAGS] ? nla_u32(t, IFA_FLAGS) : ifa->ifa_flags;
 	struct kaddr *a = &o->addr;
 
-	if (!get_addr(t, IFA_LOCAL, ifa->ifa_family, &a->addr.addr) &&
-	    !get_addr(t, IFA_ADDRESS, ifa->ifa_family, &a->addr.addr))
+	if (!nla_addr(t, IFA_LOCAL, ifa->ifa_family, &a->addr.addr) &&
+	    !nla_addr(t, IFA_ADDRESS, ifa->ifa_family, &a->addr.addr))
 		return 0;
 	if (ifa->ifa_prefixlen > addr_bits(&a->addr.addr))
 		return 0;
 	*ifindex = (int)ifa->ifa_index;
 	o->type = KOBJ_ADDR;
-	o->foreign = get_u8(t, IFA_PROTO) != RTPROT_FAIRLEAD;
+	o->foreign = nla_u8(t, IFA_PROTO) != RTPROT_FAIRLEAD;
 	put_name(a->ifname, names, *ifindex);
 	a->addr.len = ifa->ifa_prefixlen;
 	a->scope = ifa->ifa_scope;
@@ -254,10 +185,9 @@ static int decode_addr(struct ifnames *names, const struct nlmsghdr *nlh, const 
 }
 
 /* Next hops beyond the first are not fairlead's: such a route shows as its first one. */
-static int first_hop(const struct attrs *t, struct attrs *hop, uint8_t *flags)
+static int first_hop(const struct nla *t, struct nla *hop, uint8_t *flags)
 {
 	const struct rtnexthop *nh;
-	const struct nlattr *a;
 	size_t n;
 
 	if (!t->v[RTA_MULTIPATH])
@@ -267,20 +197,16 @@ static int first_hop(const struct attrs *t, struct attrs *hop, uint8_t *flags)
 	if (n < sizeof(*nh) || nh->rtnh_len < sizeof(*nh) || nh->rtnh_len > n)
 		return 0;
 	*flags = nh->rtnh_flags;
-	*hop = (struct attrs){ 0 };
-	for (a = (const void *)(nh + 1);
-	     mnl_attr_ok(a, (int)((const char *)nh + nh->rtnh_len - (const char *)a));
-	     a = mnl_attr_next(a))
-		collect(a, hop);
+	*hop = nla_from(nh + 1, nh->rtnh_len - sizeof(*nh));
 	return nh->rtnh_ifindex;
 }
 
-static void decode_via(const struct attrs *t, uint8_t family, struct ipaddr *via)
+static void decode_via(const struct nla *t, uint8_t family, struct ipaddr *via)
 {
 	const struct rtvia *rv;
 	struct ipaddr a = { 0 };
 
-	if (get_addr(t, RTA_GATEWAY, family, via) || !t->v[RTA_VIA] ||
+	if (nla_addr(t, RTA_GATEWAY, family, via) || !t->v[RTA_VIA] ||
 	    mnl_attr_get_payload_len(t->v[RTA_VIA]) < sizeof(*rv))
 		return;
 	rv = mnl_attr_get_payload(t->v[RTA_VIA]);
@@ -310,12 +236,12 @@ static bool route_type(const struct rtmsg *rtm, uint8_t *out)
 
 #define IP6_DEFAULT_METRIC 1024
 
-static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const struct attrs *t,
+static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const struct nla *t,
 			struct kobj *o, int *ifindex)
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
-	uint32_t table = t->v[RTA_TABLE] ? get_u32(t, RTA_TABLE) : rtm->rtm_table;
-	struct attrs hop = *t, metrics = nested(t, RTA_METRICS);
+	uint32_t table = t->v[RTA_TABLE] ? nla_u32(t, RTA_TABLE) : rtm->rtm_table;
+	struct nla hop = *t, metrics = nla_in(t, RTA_METRICS);
 	uint8_t flags = (uint8_t)rtm->rtm_flags;
 	struct kroute *r = &o->route;
 
@@ -325,20 +251,20 @@ static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const
 	if (rtm->rtm_family != AF_INET && rtm->rtm_family != AF_INET6)
 		return 0;
 	if (rtm->rtm_dst_len > addr_bits(&r->dst.addr) ||
-	    (!get_addr(t, RTA_DST, rtm->rtm_family, &r->dst.addr) && rtm->rtm_dst_len))
+	    (!nla_addr(t, RTA_DST, rtm->rtm_family, &r->dst.addr) && rtm->rtm_dst_len))
 		return 0;
 	r->dst.len = rtm->rtm_dst_len;
 	r->dst = prefix_mask(&r->dst);
-	*ifindex = t->v[RTA_OIF] ? (int)get_u32(t, RTA_OIF) : first_hop(t, &hop, &flags);
+	*ifindex = t->v[RTA_OIF] ? (int)nla_u32(t, RTA_OIF) : first_hop(t, &hop, &flags);
 	o->type = KOBJ_ROUTE;
 	o->foreign = rtm->rtm_protocol != RTPROT_FAIRLEAD;
 	r->protocol = rtm->rtm_protocol;
 	r->scope = rtm->rtm_scope;
-	r->metric = get_u32(t, RTA_PRIORITY);
+	r->metric = nla_u32(t, RTA_PRIORITY);
 	if (rtm->rtm_family == AF_INET6 && r->metric == IP6_DEFAULT_METRIC)
 		r->metric = 0;
-	r->mtu = get_u32(&metrics, RTAX_MTU);
-	get_addr(t, RTA_PREFSRC, rtm->rtm_family, &r->src);
+	r->mtu = nla_u32(&metrics, RTAX_MTU);
+	nla_addr(t, RTA_PREFSRC, rtm->rtm_family, &r->src);
 	if (r->type != KROUTE_UNICAST)
 		return 1; /* IPv6 says "dev lo" for those; the model names no device */
 	r->onlink = (flags & RTNH_F_ONLINK) != 0;
@@ -347,20 +273,20 @@ static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const
 	return 1;
 }
 
-static int decode_fdb(const struct ifnames *names, const struct ndmsg *ndm, const struct attrs *t,
+static int decode_fdb(const struct ifnames *names, const struct ndmsg *ndm, const struct nla *t,
 		      struct kobj *o)
 {
 	struct kfdb *f = &o->fdb;
 
-	if (!get_bytes(t, NDA_LLADDR, f->mac.b, sizeof(f->mac.b)) ||
-	    (!get_addr(t, NDA_DST, AF_INET, &f->dst) && !get_addr(t, NDA_DST, AF_INET6, &f->dst)))
+	if (!nla_bytes(t, NDA_LLADDR, f->mac.b, sizeof(f->mac.b)) ||
+	    (!nla_addr(t, NDA_DST, AF_INET, &f->dst) && !nla_addr(t, NDA_DST, AF_INET6, &f->dst)))
 		return 0;
 	o->type = KOBJ_FDB;
 	put_name(f->ifname, names, ndm->ndm_ifindex);
 	return 1;
 }
 
-static int decode_neigh(struct ifnames *names, const struct nlmsghdr *nlh, const struct attrs *t,
+static int decode_neigh(struct ifnames *names, const struct nlmsghdr *nlh, const struct nla *t,
 			struct kobj *o, int *ifindex)
 {
 	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
@@ -371,15 +297,15 @@ static int decode_neigh(struct ifnames *names, const struct nlmsghdr *nlh, const
 	if (ndm->ndm_family == AF_BRIDGE)
 		return decode_fdb(names, ndm, t, o);
 	g->proxy = (ndm->ndm_flags & NTF_PROXY) != 0;
-	if (!get_addr(t, NDA_DST, ndm->ndm_family, &g->addr))
+	if (!nla_addr(t, NDA_DST, ndm->ndm_family, &g->addr))
 		return 0;
-	mac = get_bytes(t, NDA_LLADDR, g->mac.b, sizeof(g->mac.b));
+	mac = nla_bytes(t, NDA_LLADDR, g->mac.b, sizeof(g->mac.b));
 	/* One that goes is set to NUD_FAILED first and is told without its MAC. */
 	if (!g->proxy && nlh->nlmsg_type != RTM_DELNEIGH &&
 	    (!mac || !(ndm->ndm_state & NUD_PERMANENT)))
 		return 0;
 	o->type = KOBJ_NEIGH;
-	o->foreign = get_u8(t, NDA_PROTOCOL) != RTPROT_FAIRLEAD;
+	o->foreign = nla_u8(t, NDA_PROTOCOL) != RTPROT_FAIRLEAD;
 	put_name(g->ifname, names, *ifindex);
 	return 1;
 }
@@ -387,7 +313,7 @@ static int decode_neigh(struct ifnames *names, const struct nlmsghdr *nlh, const
 static const struct decoder {
 	uint16_t made, gone; /* nlmsg_type */
 	size_t head;         /* of the family */
-	int (*fn)(struct ifnames *names, const struct nlmsghdr *nlh, const struct attrs *t,
+	int (*fn)(struct ifnames *names, const struct nlmsghdr *nlh, const struct nla *t,
 		  struct kobj *o, int *ifindex);
 } decoders[] = {
 	{ RTM_NEWLINK, RTM_DELLINK, sizeof(struct ifinfomsg), decode_link },
@@ -401,14 +327,14 @@ int rtnl_decode(struct ifnames *names, const struct nlmsghdr *nlh, struct kobj *
 	for (size_t i = 0; i < sizeof(decoders) / sizeof(decoders[0]); i++) {
 		const struct decoder *d = &decoders[i];
 		struct kobj got = { 0 };
-		struct attrs t = { 0 };
+		struct nla t;
 		int index = 0, rc;
 
 		if (nlh->nlmsg_type != d->made && nlh->nlmsg_type != d->gone)
 			continue;
 		if (mnl_nlmsg_get_payload_len(nlh) < d->head)
 			return 0;
-		mnl_attr_parse(nlh, (unsigned)d->head, collect, &t);
+		t = nla_of(nlh, d->head);
 		rc = d->fn(names, nlh, &t, &got, &index);
 		if (rc > 0) {
 			*o = got;

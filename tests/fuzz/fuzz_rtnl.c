@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* rtnetlink messages as a dump or a notice brings them: decoding never reads outside of them, and what
  * comes out is an object that can be ordered, compared and printed.
- * Parser: sys/rtnl_decode.c */
+ * Parser: sys/rtnl_decode.c sys/nlattr.c */
 #include "sys/rtnl.h"
 #include "tests/fuzz/fuzz.h"
 
