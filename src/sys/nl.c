@@ -329,36 +329,54 @@ int nl_batch_run(struct nl *nl, struct nl_batch *b, nl_result_fn fn, void *arg, 
 
 enum { TALK_MORE = 1, TALK_TORN = 2 };
 
-static int talk_message(const struct nlmsghdr *nlh, struct buf *reply, bool *torn, struct err *e)
+/* Where the answer's messages go: behind `start` of `reply`, or to `fn`, or nowhere. */
+struct sink {
+	struct buf *reply;
+	size_t start;
+	nl_message_fn fn;
+	void *arg;
+	struct err *e;
+	bool torn;
+};
+
+static int take_message(const struct nlmsghdr *nlh, const struct sink *to)
+{
+	if (to->fn)
+		return to->fn(to->arg, nlh, to->e);
+	if (to->reply) {
+		buf_put(to->reply, nlh, nlh->nlmsg_len);
+		buf_put(to->reply, "\0\0\0", MNL_ALIGN(nlh->nlmsg_len) - nlh->nlmsg_len);
+	}
+	return 0;
+}
+
+static int talk_message(const struct nlmsghdr *nlh, struct sink *to)
 {
 	const char *text;
 	int code;
 
 	if (nlh->nlmsg_flags & NLM_F_DUMP_INTR)
-		*torn = true;
+		to->torn = true;
 	if (nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE) {
 		code = answer_code(nlh, &text);
 		if (code)
-			return set_answer(e, code, text);
-		return *torn ? TALK_TORN : 0;
+			return set_answer(to->e, code, text);
+		return to->torn ? TALK_TORN : 0;
 	}
-	if (reply && nlh->nlmsg_type >= NLMSG_MIN_TYPE) {
-		size_t pad = MNL_ALIGN(nlh->nlmsg_len) - nlh->nlmsg_len;
-
-		buf_put(reply, nlh, nlh->nlmsg_len);
-		buf_put(reply, "\0\0\0", pad);
-	}
-	return TALK_MORE;
+	code = nlh->nlmsg_type >= NLMSG_MIN_TYPE ? take_message(nlh, to) : 0;
+	return code ? code : TALK_MORE;
 }
 
 /* Reads the whole answer. 0: done; TALK_TORN: begin anew; negative: the kernel's answer. */
-static int talk_once(struct nl *nl, struct nlmsghdr *req, struct buf *reply, struct err *e)
+static int talk_once(struct nl *nl, struct nlmsghdr *req, struct sink *to)
 {
-	bool torn = false;
 	int rc;
 
+	to->torn = false;
+	if (to->reply && !to->reply->failed)
+		to->reply->n = to->start;
 	req->nlmsg_seq = nl->seq++;
-	rc = send_all(nl, req, req->nlmsg_len, e);
+	rc = send_all(nl, req, req->nlmsg_len, to->e);
 	if (!rc)
 		rc = TALK_MORE;
 	while (rc == TALK_MORE) {
@@ -367,43 +385,55 @@ static int talk_once(struct nl *nl, struct nlmsghdr *req, struct buf *reply, str
 		size_t off = 0;
 
 		if (n == -ENOBUFS && (req->nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP) {
-			torn = true;
+			to->torn = true;
 			continue;
 		}
 		if (n < 0)
-			return err_sys(e, n == -EAGAIN ? -ETIMEDOUT : (int)n, "netlink: receive");
+			return err_sys(to->e, n == -EAGAIN ? -ETIMEDOUT : (int)n,
+				       "netlink: receive");
 		while (rc == TALK_MORE && (nlh = nl_walk(nl->buf, (size_t)n, &off)))
 			if (nlh->nlmsg_seq == req->nlmsg_seq)
-				rc = talk_message(nlh, reply, &torn, e);
+				rc = talk_message(nlh, to);
 	}
 	return rc;
 }
 
-int nl_talk(struct nl *nl, struct nl_batch *b, struct buf *reply, struct err *e)
+static int talk(struct nl *nl, struct nl_batch *b, struct sink *to)
 {
-	size_t start = reply ? reply->n : 0;
 	struct nlmsghdr *req;
 	int rc = TALK_TORN;
 
 	close_last(b);
 	if (b->b.failed || b->n != 1) {
 		nl_batch_clear(b);
-		return err_sys(e, b->b.failed ? -ENOMEM : -EINVAL, "netlink: request");
+		return err_sys(to->e, b->b.failed ? -ENOMEM : -EINVAL, "netlink: request");
 	}
 	req = (struct nlmsghdr *)b->b.v;
 	if ((req->nlmsg_flags & NLM_F_DUMP) != NLM_F_DUMP)
 		req->nlmsg_flags |= NLM_F_ACK;
-	for (unsigned i = 0; i < DUMP_TRIES && rc == TALK_TORN; i++) {
-		if (reply && !reply->failed)
-			reply->n = start;
-		rc = talk_once(nl, req, reply, e);
-	}
+	for (unsigned i = 0; i < DUMP_TRIES && rc == TALK_TORN; i++)
+		rc = talk_once(nl, req, to);
 	nl_batch_clear(b);
 	if (rc == TALK_TORN)
-		return err_set(e, -EAGAIN, "netlink: the dump was torn %d times", DUMP_TRIES);
+		return err_set(to->e, -EAGAIN, "netlink: the dump was torn %d times", DUMP_TRIES);
+	return rc;
+}
+
+int nl_talk(struct nl *nl, struct nl_batch *b, struct buf *reply, struct err *e)
+{
+	struct sink to = { .reply = reply, .start = reply ? reply->n : 0, .e = e };
+	int rc = talk(nl, b, &to);
+
 	if (!rc && reply && reply->failed)
 		return err_sys(e, -ENOMEM, "netlink: dump");
 	return rc;
+}
+
+int nl_dump(struct nl *nl, struct nl_batch *b, nl_message_fn fn, void *arg, struct err *e)
+{
+	struct sink to = { .fn = fn, .arg = arg, .e = e };
+
+	return talk(nl, b, &to);
 }
 
 /* ---- multicast */

@@ -52,6 +52,12 @@ int nl_batch_run(struct nl *nl, struct nl_batch *b, nl_result_fn fn, void *arg, 
  * kernel reports NLM_F_DUMP_INTR or an overrun) and echoes. */
 int nl_talk(struct nl *nl, struct nl_batch *b, struct buf *reply, struct err *e);
 
+/* A dump too large to be kept: each message goes to `fn` as it comes, and where the dump was torn
+ * and begins anew, again. -errno of `fn`, which then sets `e`, ends it at once; the kernel may still
+ * hold the rest then, so that all that is left to do with the socket is to close it. */
+typedef int (*nl_message_fn)(void *arg, const struct nlmsghdr *nlh, struct err *e);
+int nl_dump(struct nl *nl, struct nl_batch *b, nl_message_fn fn, void *arg, struct err *e);
+
 /* Walks messages in a buffer without trusting it: the next one at *off, or NULL at the end or
  * where the rest is no message. */
 const struct nlmsghdr *nl_walk(const void *p, size_t n, size_t *off);
