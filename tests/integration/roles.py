@@ -32,8 +32,11 @@ ROLE_PRELUDE = textwrap.dedent(r"""
         s = s if isinstance(s, bytes) else s.encode()
         return varint(field << 1 | 1) + varint(len(s)) + s
 
+    def frame(kind, body):
+        return struct.pack(">IHH", len(body) + 4, kind, 1) + body
+
     def send(kind, body):
-        keeper.send(struct.pack(">IHH", len(body) + 4, kind, 1) + body)
+        keeper.send(frame(kind, body))
 
     def fields(body):
         got, i = {}, 0
@@ -52,6 +55,17 @@ ROLE_PRELUDE = textwrap.dedent(r"""
             else:
                 n = take(); got[tag >> 1] = (n >> 1) ^ -(n & 1)
         return got
+
+    def frames(pending):
+        # Those that a stream's bytes begin with, and the bytes after them.
+        got = []
+        while len(pending) >= 8:
+            size, kind, _ = struct.unpack(">IHH", pending[:8])
+            if len(pending) < size + 4:
+                break
+            got.append((kind, fields(pending[8:size + 4])))
+            pending = pending[size + 4:]
+        return got, pending
 
     def receive():
         data, fds, flags, _ = socket.recv_fds(keeper, 65536, 4)
@@ -169,9 +183,6 @@ SUBSCRIBER = textwrap.dedent(r"""
     def zigzag(n):
         return varint((n << 1) ^ (n >> 63))
 
-    def frame(kind, body):
-        return struct.pack(">IHH", len(body) + 4, kind, 1) + body
-
     def hello():
         items = b"".join(varint(len(zigzag(k))) + zigzag(k) for k in kinds)
         stream.sendall(frame(HELLO, text(1, name) + text(2, varint(len(kinds)) + items)))
@@ -218,13 +229,9 @@ SUBSCRIBER = textwrap.dedent(r"""
             note("eof")
             stream, pending = None, b""
             return
-        pending += data
-        while len(pending) >= 8:
-            size, kind, _ = struct.unpack(">IHH", pending[:8])
-            if len(pending) < size + 4:
-                break
-            body, pending = pending[8:size + 4], pending[size + 4:]
-            on_frame(kind, fields(body))
+        got, pending = frames(pending + data)
+        for kind, f in got:
+            on_frame(kind, f)
 
     send(READY, text(1, name))
     while True:
@@ -255,6 +262,89 @@ SUBSCRIBER = textwrap.dedent(r"""
                 c.close()
             elif s is stream:
                 take_stream()
+    """)
+
+
+# A watch with a store of its own, in which a ReplicaSet waits for its pod. When it has made the
+# pod the ReplicaSet goes, and at once the stream. The next stream says nothing for a while, then
+# gives the list: without the ReplicaSet, or with it where BACK, and with another one.
+FORGETFUL_WATCH = textwrap.dedent(r"""
+    import select
+    HELLO, PUT, DELETE, SYNC, WRITE, WRITTEN = range(5, 11)
+    OPS = "none", "create", "update", "delete", "status"
+    NODE, POD, REPLICASET = 1, 3, 6
+    SILENCE = 2.5  # longer than a write that failed waits for its next try
+    objects, rev, stream, pending, streams, speak_at = {}, 0, None, b"", 0, None
+
+    def join(fd):
+        global stream, pending, streams
+        stream, pending, streams = socket.socket(fileno=fd), b"", streams + 1
+
+    def put(kind, ns, obj, body=None):
+        global rev
+        rev += 1
+        meta = text(1, obj) + (text(2, ns) if ns else b"")
+        objects[kind, ns, obj] = rev, body or text(1, meta)
+        return told(kind, ns, obj)
+
+    def told(*key):
+        return frame(PUT, number(1, key[0]) + number(2, objects[key][0]) + text(3, objects[key][1]))
+
+    def take(kind, ns, obj):
+        global rev
+        rev += 1
+        objects.pop((kind, ns, obj), None)
+        return frame(DELETE, number(1, kind) + number(2, rev) + (text(3, ns) if ns else b"")
+                     + text(4, obj))
+
+    def sync():
+        return frame(SYNC, number(1, rev) + varint(2 << 1) + varint(1))
+
+    def list_all():
+        note("list")
+        stream.sendall(b"".join(told(*key) for key in objects) + sync())
+
+    def on_write(f):
+        global stream
+        op = OPS[f[2] << 1 ^ f[2] >> 63]
+        key = f[4], f.get(5, b"").decode() or None, f[6].decode()
+        note("write", op, *key)
+        change = take(*key) if op == "delete" else put(*key, f[7])
+        stream.sendall(change + sync() + frame(WRITTEN, number(1, f[1]) + number(3, rev)))
+        if op == "create" and key[0] == POD and streams == 1:
+            stream.sendall(take(REPLICASET, "shop", "web") + sync())
+            stream.close()
+            stream = None
+            if BACK:
+                put(REPLICASET, "shop", "web")
+            put(REPLICASET, "shop", "more")
+
+    put(NODE, None, "n1")
+    put(REPLICASET, "shop", "web")
+    send(READY, text(1, name))
+    while True:
+        wait = max(0, speak_at - time.monotonic()) if speak_at else None
+        ready = select.select([keeper] + ([stream] if stream else []), [], [], wait)[0]
+        if speak_at and time.monotonic() >= speak_at:
+            speak_at = None
+            list_all()
+        if keeper in ready:
+            kind, got, fds = receive()
+            if kind is None:
+                sys.exit(0)
+            if kind == JOIN and got[1] == b"controller":
+                join(fds[0])
+        if stream and stream in ready:
+            data = stream.recv(1 << 16)
+            got, pending = frames(pending + data)
+            for kind, f in got:
+                if kind == HELLO and streams == 1:
+                    list_all()
+                elif kind == HELLO:
+                    note("silent")
+                    speak_at = time.monotonic() + SILENCE
+                elif kind == WRITE and stream:
+                    on_write(f)
     """)
 
 

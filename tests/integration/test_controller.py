@@ -9,7 +9,7 @@ import time
 import pytest
 
 from harness import wait_for
-from roles import get, metric, status_of
+from roles import FORGETFUL_WATCH, fakes, get, metric, status_of  # noqa: F401
 
 
 def node(name, **labels):
@@ -300,6 +300,25 @@ def test_absence_counts_only_while_the_store_is_seen(cluster, store):
     store.apply(block("b2", "10.244.2.0/26", "n2"))
     os.kill(k.wait_role("watch"), signal.SIGKILL)
     wait_for(lambda: "b2" not in blocks(store), 20)
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_nothing_is_planned_from_a_view_of_before(netns, keeper, store, fakes, back):  # noqa: F811
+    """The last that the first stream told was that a pod's ReplicaSet is gone; what the second
+    one lists counts."""
+    f = fakes("controller", watch=FORGETFUL_WATCH.replace("BACK", str(back)))
+    keeper(netns(), "n1", store, roles="watch controller", libexec_dir=f.path)
+    f.wait("watch", "silent")
+    rows = lambda: [n[3:] for n in f.notes("watch")]  # noqa: E731
+    made = lambda prefix: [r[4] for r in rows() if r[:3] == ["write", "create", 3]  # noqa: E731
+                           and r[4].startswith(prefix)]
+    deleted = lambda: [r[4] for r in rows() if r[:2] == ["write", "delete"]]  # noqa: E731
+    wait_for(lambda: made("more-"), 15)
+    if not back:
+        wait_for(lambda: deleted() == made("web-"), 5)
+    silence = rows()[rows().index(["silent"]):]
+    assert silence[1] == ["list"]
+    assert deleted() == ([] if back else made("web-")) and len(made("web-")) == 1
 
 
 def service(name, ns="shop", **spec):
