@@ -267,7 +267,7 @@ int link_of(struct nl *nl, const struct ipam_attachment *at, struct err *e)
 
 int link_peer_mac(struct nl *nl, const char *ifname, struct macaddr *out, struct err *e)
 {
-	struct told t;
+	struct told t = { 0 };
 	int rc = ask(nl, ifname, 0, -1, &t, e);
 
 	if (!rc && t.peer <= 0)

@@ -211,17 +211,16 @@ int file_append(int fd, const void *p, size_t n, struct err *e)
 static int lock_holder(int fd)
 {
 	FILE *f = fopen("/proc/locks", "re");
-	unsigned long long inode;
-	char line[256];
+	char line[256], pid[16], inode[32];
 	struct stat st;
-	int pid, found = 0;
+	int found = 0;
 
 	if (f && fstat(fd, &st) == 0)
 		while (!found && fgets(line, sizeof(line), f))
-			if (sscanf(line, "%*d: FLOCK ADVISORY WRITE %d %*x:%*x:%llu", &pid,
-				   &inode) == 2 &&
-			    inode == st.st_ino)
-				found = pid;
+			if (sscanf(line, "%*s FLOCK ADVISORY WRITE %15s %*[^:]:%*[^:]:%31s", pid,
+				   inode) == 2 &&
+			    strtoull(inode, NULL, 10) == st.st_ino)
+				found = (int)strtol(pid, NULL, 10);
 	if (f)
 		fclose(f);
 	return found;

@@ -188,6 +188,7 @@ static uint32_t find_affinity(const struct service *s)
 		       : AFFINITY_TIMEOUT;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): its inputs are eight, and no two are one thing */
 int svc_plan(const struct service *s, const struct endpoint_slice *const *slices, size_t n_slices,
 	     const struct svc_node *node, uint8_t family, struct arena *a, struct svc_plan *out,
 	     struct err *e)
