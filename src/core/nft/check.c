@@ -161,7 +161,8 @@ static int check_lookup(const struct place *p, const struct nft_keys *k, const c
 	if (!k->n || k->n > NFT_PARTS_MAX || k->n != s->n_key)
 		return err_set(e, -EINVAL, "key of %u parts for set %s", k->n, name);
 	for (uint32_t i = 0; i < k->n; i++)
-		if (nft_sel_len(&k->v[i]) != part_len(&s->key[i]))
+		if (nft_sel_len(&k->v[i]) != part_len(&s->key[i]) ||
+		    (k->v[i].mask && (k->n > 1 || nft_sel_len(&k->v[i]) != 4)))
 			return err_set(e, -EINVAL, "part %u does not fit set %s", i + 1, name);
 	return 0;
 }

@@ -38,6 +38,16 @@ static bool set_sel(struct dec *d, const struct nlattr *dreg, const struct nft_s
 	return true;
 }
 
+/* The bits of a key that is one number. */
+static bool mask_of(const struct word *x, unsigned len, uint32_t *out)
+{
+	uint32_t xor ;
+
+	memcpy(&xor, x->xor, sizeof(xor));
+	memcpy(out, x->mask, sizeof(*out));
+	return len == 4 && nft_sel_len(&x->sel) == 4 && *out && !xor;
+}
+
 struct nft_keys gather(struct dec *d, int w, unsigned len)
 {
 	struct nft_sel v[WORDS];
@@ -49,9 +59,12 @@ struct nft_keys gather(struct dec *d, int w, unsigned len)
 	while (got < len) {
 		const struct word *x = w < WORDS ? &d->w[w] : NULL;
 
-		if (!x || x->fill != FILL_SEL || x->masked || x->swapped)
+		if (!x || x->fill != FILL_SEL || x->swapped)
 			return none;
-		v[n++] = x->sel;
+		v[n] = x->sel;
+		if (x->masked && !mask_of(x, len, &v[n].mask))
+			return none;
+		n++;
 		got += pad4(nft_sel_len(&x->sel));
 		w += pad4(nft_sel_len(&x->sel)) / 4;
 	}

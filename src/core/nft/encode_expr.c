@@ -155,8 +155,12 @@ static unsigned put_load(struct enc *x, const struct nft_sel *s, unsigned word)
 
 static unsigned put_keys(struct enc *x, const struct nft_keys *k, unsigned word)
 {
+	static const uint32_t zero;
+
 	for (uint32_t i = 0; i < k->n; i++)
 		word = put_load(x, &k->v[i], word);
+	if (k->n == 1 && k->v[0].mask)
+		put_bitwise(x, &k->v[0].mask, &zero, 4);
 	return word;
 }
 

@@ -144,6 +144,7 @@ struct nft_sel {
 	uint8_t n_of;                /* NFK_JHASH: parts that are hashed */
 	uint16_t offset, len;        /* NFK_PAYLOAD: bytes, 1 ≤ len ≤ 16 */
 	uint32_t modulus, add, seed; /* NFK_NUMGEN_*, NFK_JHASH: 0 … modulus-1, plus add */
+	uint32_t mask;               /* in a key of one part of 4 bytes: its bits; 0: all */
 	const struct nft_sel *of;    /* NFK_JHASH */
 };
 
@@ -394,6 +395,7 @@ struct nft_rule *nft_rule_add(struct nft_chain *c, const char *comment); /* comm
 #define NFT_RAW(b, off, n)                                                                         \
 	((struct nft_sel){ .key = NFK_PAYLOAD, .base = (b), .offset = (off), .len = (n) })
 #define NFT_NUMGEN(k, mod) ((struct nft_sel){ .key = (k), .modulus = (mod) })
+#define NFT_MASKED(k, m)   ((struct nft_sel){ .key = (k), .mask = (m) })
 
 /* Values. */
 struct nft_val nft_u8(uint8_t v);

@@ -214,7 +214,7 @@ bool sel_eq(const struct nft_sel *a, const struct nft_sel *b)
 {
 	if (a->key != b->key || a->n_of != b->n_of || a->base != b->base ||
 	    a->offset != b->offset || a->len != b->len || a->modulus != b->modulus ||
-	    a->add != b->add || a->seed != b->seed)
+	    a->add != b->add || a->seed != b->seed || a->mask != b->mask)
 		return false;
 	for (unsigned i = 0; i < a->n_of; i++)
 		if (!sel_eq(&a->of[i], &b->of[i]))

@@ -215,12 +215,14 @@ static void text_set_stmt(struct buf *out, const struct nft_stmt *s)
 	/* (x & mask) ^ xor: bits that are set whatever they were are an "or", as nft shows it. */
 	uint32_t or = src->xor &~src->mask, mask = src->mask | or, flip = src->xor &src->mask;
 
-	if (mask != UINT32_MAX)
-		buf_printf(out, " & 0x%08" PRIx32, mask);
-	if (flip)
-		buf_printf(out, " ^ 0x%08" PRIx32, flip);
-	if (or)
-		buf_printf(out, " | 0x%08" PRIx32, or);
+	const uint32_t v[] = { mask == UINT32_MAX ? 0 : mask, flip, or };
+
+	for (unsigned i = 0; i < 3; i++)
+		if (v[i] || (!i && !mask)) {
+			buf_printf(out, " %c ", "&^|"[i]);
+			text_value(out, target[s->set.target].type, true, (const uint8_t *)&v[i],
+				   4);
+		}
 }
 
 static void text_dynset(struct buf *out, const struct nft_stmt *s)

@@ -321,6 +321,10 @@ void text_keys(struct buf *out, const struct nft_keys *k)
 	for (uint32_t i = 0; i < k->n; i++) {
 		buf_puts(out, i ? " . " : "");
 		text_sel(out, &k->v[i]);
+		if (!k->v[i].mask)
+			continue;
+		buf_puts(out, " & ");
+		text_value(out, sel_type(&k->v[i]), true, (const uint8_t *)&k->v[i].mask, 4);
 	}
 }
 
