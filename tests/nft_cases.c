@@ -658,6 +658,45 @@ static void make_node(struct nft_ruleset *rs)
 	}
 }
 
+const struct svc_node *nft_sample_services(void)
+{
+	static struct prefix services[] = { { { AF_INET, { 10, 96 } }, 16 },
+					    { { AF_INET6, { 0xfd, 0, 0, 0x96 } }, 112 } };
+	static struct prefix ports[] = { { { AF_INET, { 192, 168 } }, 16 },
+					 { { AF_INET6, { 0xfd, 0, 0, 0x16 } }, 64 } };
+	static const struct svc_node node = { .services = { services, 2 },
+					      .nodePortAddresses = { ports, 2 } };
+
+	return &node;
+}
+
+static void make_services(struct nft_ruleset *rs)
+{
+	struct nft_table *t;
+
+	make_node(rs);
+	t = nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
+	nft_service_frame(t, nft_sample_services());
+	for (unsigned i = 0; i < 2; i++)
+		for (uint8_t p = PROTO_TCP; p <= PROTO_SCTP; p++) {
+			struct nft_choice c = { i ? AF_INET6 : AF_INET, p, 1 + 2 * i, 0 };
+
+			nft_choice_chain(t, &c);
+			c.affinity = 10800;
+			nft_choice_chain(t, &c);
+			assert(nft_choice_chain(t, &c)->n == 7);
+		}
+}
+
+/* Node ports on all addresses, loopback too. */
+static void make_nodeports(struct nft_ruleset *rs)
+{
+	const struct svc_node node = { .localhost_node_ports = true };
+
+	make_node(rs);
+	nft_service_frame(nft_table_get(rs, NFPROTO_INET, NFT_TABLE), &node);
+}
+
 void nft_bulk(struct nft_ruleset *rs, uint32_t n)
 {
 	struct nft_table *t = nft_table_add(rs, NFPROTO_INET, "bulk");
@@ -675,17 +714,9 @@ void nft_bulk(struct nft_ruleset *rs, uint32_t n)
 }
 
 const struct nft_case nft_cases[] = {
-	{ "meta", make_meta },
-	{ "headers", make_headers },
-	{ "ct", make_ct },
-	{ "sets", make_sets },
-	{ "concat", make_concat },
-	{ "maps", make_maps },
-	{ "priority", make_priority },
-	{ "statements", make_statements },
-	{ "nat", make_nat },
-	{ "families", make_families },
-	{ "priorities", make_priorities },
-	{ "node", make_node },
-	{ NULL, NULL },
+	{ "meta", make_meta },         { "headers", make_headers },       { "ct", make_ct },
+	{ "sets", make_sets },         { "concat", make_concat },         { "maps", make_maps },
+	{ "priority", make_priority }, { "statements", make_statements }, { "nat", make_nat },
+	{ "families", make_families }, { "priorities", make_priorities }, { "node", make_node },
+	{ "services", make_services }, { "nodeports", make_nodeports },   { NULL, NULL },
 };

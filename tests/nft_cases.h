@@ -3,6 +3,7 @@
  * ruleset of a node, and random ones. */
 #pragma once
 #include "core/nft/build.h"
+#include "core/nft/service.h"
 
 struct nft_case {
 	const char *name;
@@ -15,5 +16,7 @@ extern const struct nft_case nft_cases[]; /* ends with name NULL */
 void nft_random(struct nft_ruleset *rs, unsigned seed);
 /* A routed and a bridged pod, three pools. */
 const struct nft_input *nft_sample_input(void);
+/* Node ports on some of its addresses only, two service ranges. */
+const struct svc_node *nft_sample_services(void);
 /* One table `inet bulk` with set `big` of n elements (ipv4_addr . inet_service). */
 void nft_bulk(struct nft_ruleset *rs, uint32_t n);

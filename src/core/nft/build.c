@@ -9,6 +9,7 @@
  *     nat-postrouting ──► nat-outgoing
  *       nat4, nat6           sources of pools with natOutgoing
  *       pools4, pools6       every pool: never translated towards them
+ *     Services               see service_frame.c
  *   arp fairlead
  *     input                  ARP that the node itself hears from routed pods
  *       pod_arp              link . MAC . IPv4 address (and 0.0.0.0: probes)
@@ -33,6 +34,7 @@
  * elsewhere it pays one compare of names, from a pod one lookup. What remains is to be dropped,
  * or a case of its own. */
 #include "core/nft/build_sets.h"
+#include "core/nft/services.h"
 
 #include <linux/netfilter_arp.h>
 #include <linux/netfilter_bridge.h>
@@ -267,5 +269,7 @@ int nft_build(struct nft_ruleset *rs, const struct nft_input *in, struct err *e)
 	nat_rules(inet);
 	arp_rules(arp);
 	bridge_rules(bridge);
+	if (in->services)
+		nft_services_render(in->services, inet);
 	return nft_check(rs, e);
 }

@@ -27,11 +27,14 @@ struct nft_pool {
 	bool nat_outgoing;
 };
 
+struct nft_services;
+
 struct nft_input {
 	const struct nft_pod *pods;
 	uint32_t n_pods;
 	const struct nft_pool *pools; /* all pools of the cluster; may overlap */
 	uint32_t n_pools;
+	const struct nft_services *services; /* NULL: the node serves none */
 };
 
 /* Builds everything into `rs` (initialised by the caller). -EINVAL names the bad input. */

@@ -1,0 +1,614 @@
+// SPDX-License-Identifier: Apache-2.0
+/* core/nft/services: random Services come, change and go; their operations are carried out by a
+ * model of the kernel that refuses what it would refuse, and after each the model must hold what
+ * nft_services_render() says of everything. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/nft/services.h"
+#include "nft_cases.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEEDS    40
+#define STEPS    60
+#define SERVICES 8
+
+/* ---- the model: one line of text per chain, rule and element, sorted where it is compared */
+
+struct kernel {
+	char **v;
+	size_t n, cap;
+};
+
+static void kernel_fini(struct kernel *k)
+{
+	for (size_t i = 0; i < k->n; i++)
+		free(k->v[i]);
+	free(k->v);
+	*k = (struct kernel){ 0 };
+}
+
+static void line_add(struct kernel *k, const char *s)
+{
+	if (k->n == k->cap) {
+		k->cap = k->cap ? 2 * k->cap : 256;
+		k->v = realloc(k->v, k->cap * sizeof(*k->v));
+		assert_non_null(k->v);
+	}
+	k->v[k->n++] = strdup(s);
+}
+
+static size_t line_find(const struct kernel *k, const char *head)
+{
+	size_t i = 0;
+
+	while (i < k->n && strncmp(k->v[i], head, strlen(head)) != 0)
+		i++;
+	return i;
+}
+
+static void line_del(struct kernel *k, size_t i)
+{
+	free(k->v[i]);
+	k->v[i] = k->v[--k->n];
+}
+
+static void hex(struct buf *b, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; p && i < n; i++)
+		buf_printf(b, "%02x", p[i]);
+}
+
+/* "set key-end:" and what belongs to the key. */
+static void elem_line(struct buf *b, const struct nft_set *s, const struct nft_elem *e, bool whole)
+{
+	buf_printf(b, "%s ", s->name);
+	hex(b, e->key, s->key_len);
+	buf_puts(b, "-");
+	hex(b, e->key_end ? e->key_end : e->key, s->key_len);
+	buf_puts(b, ":");
+	if (!whole)
+		return;
+	hex(b, e->data, s->data_len);
+	buf_printf(b, " %d %s \"%s\"", e->verdict.code, e->verdict.chain ? e->verdict.chain : "",
+		   e->comment ? e->comment : "");
+}
+
+static void run_elem(struct kernel *k, const struct nft_op *op, const struct nft_elem *e)
+{
+	struct buf key = { 0 }, all = { 0 };
+	size_t i;
+
+	elem_line(&key, op->set, e, false);
+	elem_line(&all, op->set, e, true);
+	i = line_find(k, key.v);
+	if (op->verb == NFTV_ADD_ELEMS) {
+		if (i < k->n)
+			fail_msg("%s is there: %s", all.v, k->v[i]);
+		line_add(k, all.v);
+	} else {
+		if (i == k->n)
+			fail_msg("%s is not there", all.v);
+		line_del(k, i);
+	}
+	buf_fini(&key);
+	buf_fini(&all);
+}
+
+static bool is_named(const struct kernel *k, const char *chain)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), " %s \"", chain);
+	for (size_t i = 0; i < k->n; i++)
+		if (strstr(k->v[i], text))
+			return true;
+	return false;
+}
+
+static void run_chain(struct kernel *k, const struct nft_op *op)
+{
+	char text[64];
+	size_t i;
+
+	snprintf(text, sizeof(text), "chain %s.", op->chain);
+	i = line_find(k, text);
+	if (op->verb == NFTV_ADD_CHAIN && i < k->n)
+		fail_msg("%s is there", text);
+	if (op->verb != NFTV_ADD_CHAIN && i == k->n)
+		fail_msg("%s is not there", text);
+	if (op->verb == NFTV_ADD_CHAIN)
+		line_add(k, text);
+	if (op->verb == NFTV_DEL_CHAIN) {
+		if (is_named(k, op->chain))
+			fail_msg("%s is in use", text);
+		line_del(k, i);
+	}
+}
+
+static void run(struct kernel *k, const struct nft_ops *ops)
+{
+	for (uint32_t i = 0; i < ops->n; i++) {
+		const struct nft_op *op = &ops->v[i];
+
+		switch ((enum nft_verb)op->verb) {
+		case NFTV_ADD_ELEMS:
+		case NFTV_DEL_ELEMS:
+			for (uint32_t j = 0; j < op->n_elems; j++)
+				if (!(op->set->flags & NFT_SET_EVAL))
+					run_elem(k, op, &op->elems[j]);
+			break;
+		case NFTV_ADD_CHAIN:
+		case NFTV_FLUSH_CHAIN:
+		case NFTV_DEL_CHAIN:
+		case NFTV_ADD_RULE:
+			run_chain(k, op);
+			break;
+		default:
+			fail_msg("verb %u", op->verb);
+		}
+	}
+}
+
+static struct nft_table *render(const struct nft_services *s, struct nft_ruleset *rs,
+				struct arena *a)
+{
+	struct nft_input in = *nft_sample_input();
+	struct err e = { 0 };
+
+	in.services = s;
+	nft_ruleset_init(rs, a);
+	if (nft_build(rs, &in, &e))
+		fail_msg("%s", e.text);
+	return nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
+}
+
+/* Chains without base and elements: what Services change. */
+static void look(struct kernel *k, const struct nft_table *t)
+{
+	for (uint32_t i = 0; i < t->n_chains; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "chain %s.", t->chains[i]->name);
+		line_add(k, text);
+	}
+	for (uint32_t i = 0; i < t->n_sets; i++)
+		for (uint32_t j = 0; j < t->sets[i]->n; j++) {
+			struct buf b = { 0 };
+
+			elem_line(&b, t->sets[i], &t->sets[i]->elems[j], true);
+			line_add(k, b.v);
+			buf_fini(&b);
+		}
+}
+
+static int cmp_lines(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void same(struct kernel *a, struct kernel *b, const char *what)
+{
+	qsort(a->v, a->n, sizeof(*a->v), cmp_lines);
+	qsort(b->v, b->n, sizeof(*b->v), cmp_lines);
+	for (size_t i = 0; i < a->n || i < b->n; i++)
+		if (i >= a->n || i >= b->n || strcmp(a->v[i], b->v[i]) != 0)
+			fail_msg("%s: %s instead of %s", what, i < a->n ? a->v[i] : "nothing",
+				 i < b->n ? b->v[i] : "nothing");
+}
+
+static void must_equal(const struct nft_services *s, struct kernel *k, const char *what)
+{
+	struct kernel want = { 0 };
+	struct nft_ruleset rs;
+	struct arena a;
+
+	arena_init(&a, 0);
+	look(&want, render(s, &rs, &a));
+	same(k, &want, what);
+	kernel_fini(&want);
+	arena_fini(&a);
+}
+
+/* ---- random Services */
+
+struct random {
+	uint64_t s;
+	struct arena *a;
+	bool shares; /* external addresses with others */
+};
+
+static uint32_t upto(struct random *r, uint32_t n) /* 0 … n-1 */
+{
+	r->s = r->s * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(r->s >> 33) % n;
+}
+
+static struct ipaddr ip_of(uint8_t family, uint8_t net, uint32_t host)
+{
+	struct ipaddr a = { .family = family };
+
+	if (family == AF_INET) {
+		memcpy(a.b, (uint8_t[]){ 10, net, 0, (uint8_t)host }, 4);
+	} else {
+		a.b[0] = 0xfd;
+		a.b[5] = net;
+		a.b[15] = (uint8_t)host;
+	}
+	return a;
+}
+
+static void fill_port(struct random *r, struct svc_port *q, uint8_t family, unsigned number)
+{
+	static const char *const names[] = { "", "http", "a-port-of-15-ch" };
+	uint32_t n = upto(r, 6), net = 1 + upto(r, 2);
+
+	*q = (struct svc_port){ .name = names[number],
+				.proto = (uint8_t)(PROTO_TCP + upto(r, 3)),
+				.port = (uint16_t)(80 + number) };
+	q->endpoints.v = arena_array(r->a, n, sizeof(*q->endpoints.v));
+	for (uint32_t i = 0; i < n; i++) {
+		struct svc_endpoint *ep = &q->endpoints.v[q->endpoints.n];
+
+		if (!upto(r, 3))
+			continue;
+		*ep = (struct svc_endpoint){ .ip = ip_of(family, (uint8_t)net, 1 + i),
+					     .port = 8080,
+					     .local = upto(r, 2) };
+		ep->out[SVC_ALL] = upto(r, 5) ? SVC_IN : SVC_NOT_READY;
+		ep->out[SVC_LOCAL] = ep->local ? ep->out[SVC_ALL] : SVC_OTHER_NODE;
+		for (unsigned g = 0; g < SVC_GROUPS; g++)
+			q->n[g] += ep->out[g] == SVC_IN;
+		q->endpoints.n++;
+	}
+}
+
+static void add_front(struct svc_plan *p, struct svc_port *q, uint8_t kind, struct ipaddr address,
+		      uint16_t number, uint8_t way)
+{
+	struct svc_front f = { .kind = kind,
+			       .way = way,
+			       .masq = (uint8_t)(way == SVC_TO_ALL ? SVC_MASQ_ALWAYS
+								   : SVC_MASQ_IF_NODE),
+			       .address = address,
+			       .number = number,
+			       .port = q };
+
+	if (!q->n[SVC_ALL])
+		f.refuse = SVC_REJECTED;
+	else if (way != SVC_TO_ALL && !q->n[SVC_LOCAL])
+		f.refuse = way == SVC_TO_LOCAL ? SVC_DROPPED : SVC_DROPPED_FROM_OUTSIDE;
+	q->uses[SVC_ALL] |= way != SVC_TO_LOCAL;
+	q->uses[SVC_LOCAL] |= way != SVC_TO_ALL;
+	p->fronts.v[p->fronts.n++] = f;
+}
+
+static void fill_fronts(struct random *r, struct svc_plan *p, unsigned service)
+{
+	uint8_t inside = (uint8_t)(upto(r, 3) ? SVC_TO_ALL : SVC_TO_LOCAL);
+	uint8_t way = (uint8_t)(upto(r, 2) ? SVC_TO_ALL : SVC_TO_LOCAL_FROM_OUTSIDE);
+	bool external = upto(r, 2), balancer = upto(r, 2), node_port = upto(r, 2);
+	const struct ipaddr none = { 0 };
+
+	for (uint32_t i = 0; i < p->ports.n; i++) {
+		uint32_t e = r->shares ? upto(r, 3) : 10 + service,
+			 b = r->shares ? upto(r, 3) : 30 + service;
+
+		struct svc_port *q = &p->ports.v[i];
+
+		add_front(p, q, SVC_CLUSTER_IP, p->cluster_ip, q->port, inside);
+		if (external)
+			add_front(p, q, SVC_EXTERNAL_IP, ip_of(p->family, 50, e), q->port, way);
+		if (balancer)
+			add_front(p, q, SVC_LOAD_BALANCER, ip_of(p->family, 50, b), q->port, way);
+		if (node_port)
+			add_front(p, q, SVC_NODE_PORT, none, (uint16_t)(30000 + service * 4 + i),
+				  way);
+	}
+}
+
+static void fill_sources(struct random *r, struct svc_plan *p)
+{
+	p->sources.n = upto(r, 4);
+	p->sources.v = arena_array(r->a, p->sources.n, sizeof(*p->sources.v));
+	for (uint32_t i = 0; i < p->sources.n; i++)
+		p->sources.v[i] = (struct prefix){
+			ip_of(p->family, (uint8_t)(50 + upto(r, 2)), upto(r, 4)),
+			(uint8_t)((p->family == AF_INET ? 16 : 48) + upto(r, 3) * 8)
+		};
+	p->sources_node = upto(r, 2);
+}
+
+static void make_plan(struct random *r, unsigned service, uint8_t family, struct svc_plan *p)
+{
+	*p = (struct svc_plan){ .family = family, .absent = upto(r, 12) ? NULL : "not there yet" };
+	if (p->absent)
+		return;
+	/* IPv6: pairs that share the last 32 bits */
+	p->cluster_ip =
+		ip_of(family, (uint8_t)(family == AF_INET ? 96 : 96 + service / 4), service % 4);
+	if (family == AF_INET)
+		p->cluster_ip.b[3] = (uint8_t)service;
+	p->affinity = upto(r, 3) ? 0 : 60 * (1 + upto(r, 2));
+	p->ports.n = 1 + upto(r, 3);
+	p->ports.v = arena_array(r->a, p->ports.n, sizeof(*p->ports.v));
+	p->fronts.v = arena_array(r->a, 4 * p->ports.n, sizeof(*p->fronts.v));
+	for (uint32_t i = 0; i < p->ports.n; i++)
+		fill_port(r, &p->ports.v[i], family, i);
+	fill_fronts(r, p, service);
+	fill_sources(r, p);
+}
+
+/* The same for the same seed. */
+static int put_random(struct nft_services *s, uint64_t seed, unsigned service, bool shares,
+		      struct nft_ops *ops)
+{
+	struct random r = { seed, ops->arena, shares };
+	struct svc_plan plans[2];
+	char name[8];
+	struct err e = { 0 };
+	int rc;
+
+	snprintf(name, sizeof(name), "s%u", service);
+	if (!upto(&r, 6))
+		return nft_services_put(s, "ns", name, NULL, 0, ops, &e);
+	make_plan(&r, service, AF_INET, &plans[0]);
+	make_plan(&r, service, AF_INET6, &plans[1]);
+	rc = nft_services_put(s, "ns", name, plans, 2, ops, &e);
+	if (rc && rc != -EEXIST)
+		fail_msg("%s", e.text);
+	return rc;
+}
+
+static void put_and_run(struct nft_services *s, struct kernel *k, uint64_t seed, unsigned service,
+			bool shares)
+{
+	struct nft_ops ops;
+	struct arena a;
+
+	arena_init(&a, 0);
+	nft_ops_init(&ops, &a);
+	put_random(s, seed, service, shares, &ops);
+	if (k)
+		run(k, &ops);
+	arena_fini(&a);
+}
+
+static void start(struct nft_services **s, struct kernel *k)
+{
+	struct nft_ruleset rs;
+	struct arena a;
+
+	*s = nft_services_new(nft_sample_services());
+	assert_non_null(*s);
+	arena_init(&a, 0);
+	look(k, render(*s, &rs, &a));
+	arena_fini(&a);
+}
+
+static void test_random(void **state)
+{
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct random r = { seed, NULL };
+		struct kernel k = { 0 };
+		struct nft_services *s;
+		char what[64];
+
+		start(&s, &k);
+		for (unsigned step = 0; step < STEPS; step++) {
+			put_and_run(s, &k, seed * 1000 + step, upto(&r, SERVICES), true);
+			snprintf(what, sizeof(what), "seed %u, step %u", (unsigned)seed, step);
+			must_equal(s, &k, what);
+		}
+		for (unsigned i = 0; i < SERVICES; i++) {
+			struct nft_ops ops;
+			struct arena a;
+			char name[8];
+			struct err e;
+
+			arena_init(&a, 0);
+			nft_ops_init(&ops, &a);
+			snprintf(name, sizeof(name), "s%u", i);
+			assert_int_equal(nft_services_put(s, "ns", name, NULL, 0, &ops, &e), 0);
+			run(&k, &ops);
+			arena_fini(&a);
+		}
+		must_equal(s, &k, "none are left");
+		nft_services_free(s);
+		kernel_fini(&k);
+	}
+}
+
+/* Another process finds what the first left, in whatever order it hears of the Services. (Of a
+ * Service whose fronts others hold nothing can be found: nobody reaches it.) */
+static void test_adopt(void **state)
+{
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		struct nft_services *s, *again = nft_services_new(nft_sample_services());
+		struct kernel k = { 0 };
+		struct nft_ruleset rs;
+		struct arena a;
+		struct err e;
+
+		start(&s, &k);
+		/* Twice, so that slots are not in the order of addresses. */
+		for (unsigned i = 0; i < SERVICES; i++)
+			put_and_run(s, &k, seed * 7000 + i, i, false);
+		for (unsigned i = 0; i < SERVICES; i++)
+			put_and_run(s, &k, seed * 8000 + i, i, false);
+		arena_init(&a, 0);
+		assert_int_equal(nft_services_adopt(again, render(s, &rs, &a), &e), 0);
+		for (unsigned i = SERVICES; i-- > 0;)
+			put_and_run(again, NULL, seed * 8000 + i, i, false);
+		for (unsigned i = 0; i < SERVICES; i++) /* who lost affinity to a later one */
+			put_and_run(again, NULL, seed * 8000 + i, i, false);
+		nft_services_adopted(again);
+		must_equal(again, &k, "adopted");
+		arena_fini(&a);
+		nft_services_free(s);
+		nft_services_free(again);
+		kernel_fini(&k);
+	}
+}
+
+/* ---- by hand */
+
+static void plan_of(struct svc_plan *p, struct svc_port *q, struct svc_front *f,
+		    struct svc_endpoint *eps, uint32_t n)
+{
+	*q = (struct svc_port){ .name = "http",
+				.proto = PROTO_TCP,
+				.port = 80,
+				.endpoints = { eps, n },
+				.n = { n, 0 },
+				.uses = { true, false } };
+	for (uint32_t i = 0; i < n; i++) {
+		eps[i] = (struct svc_endpoint){ .ip = ip_of(AF_INET, (uint8_t)(i >> 8), i),
+						.port = 8080 };
+		eps[i].out[SVC_LOCAL] = SVC_OTHER_NODE;
+	}
+	*f = (struct svc_front){ .address = ip_of(AF_INET, 96, 1), .number = 80, .port = q };
+	*p = (struct svc_plan){
+		.family = AF_INET, .cluster_ip = f->address, .ports = { q, 1 }, .fronts = { f, 1 }
+	};
+}
+
+static uint32_t count_elems(const struct nft_ops *ops)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < ops->n; i++)
+		n += ops->v[i].n_elems;
+	return n;
+}
+
+static void test_cost_of_a_change(void **state)
+{
+	struct svc_endpoint *eps = calloc(1001, sizeof(*eps));
+	struct nft_services *s = nft_services_new(nft_sample_services());
+	static const uint32_t many[] = { 1000, 999, 1000, 1001, 1000 };
+	struct svc_plan p;
+	struct svc_port q;
+	struct svc_front f;
+	struct err e;
+
+	assert_non_null(eps);
+	for (unsigned i = 0; i < 5; i++) {
+		struct nft_ops ops;
+		struct arena a;
+
+		arena_init(&a, 0);
+		nft_ops_init(&ops, &a);
+		plan_of(&p, &q, &f, eps, many[i]);
+		if (i == 1) /* not the last one goes, but one in the middle */
+			eps[500] = (struct svc_endpoint){ .ip = ip_of(AF_INET, 1000 >> 8, 999),
+							  .port = 8080,
+							  .out = { 0, SVC_OTHER_NODE } };
+		assert_int_equal(nft_services_put(s, "ns", "big", &p, 1, &ops, &e), 0);
+		/* slots, size, and two maps for the choice that comes and the one that goes */
+		if (i)
+			assert_in_range(count_elems(&ops), 1, 9);
+		arena_fini(&a);
+	}
+	nft_services_free(s);
+	free(eps);
+}
+
+static void test_limits_and_words(void **state)
+{
+	static const char ns[] =
+		"namespace-of-63-characters-namespace-of-63-characters-namespace-x";
+	struct svc_endpoint *eps = calloc(NFT_SERVICE_SLOTS + 1, sizeof(*eps));
+	struct nft_services *s = nft_services_new(nft_sample_services());
+	struct nft_ruleset rs;
+	const struct nft_set *vip;
+	struct nft_ops ops;
+	struct svc_plan p;
+	struct svc_port q;
+	struct svc_front f;
+	struct arena a;
+	struct err e;
+
+	assert_non_null(eps);
+	arena_init(&a, 0);
+	nft_ops_init(&ops, &a);
+	plan_of(&p, &q, &f, eps, NFT_SERVICE_SLOTS + 1);
+	for (uint32_t i = 0; i <= NFT_SERVICE_SLOTS; i++)
+		eps[i].ip.b[2] = (uint8_t)(i >> 16);
+	assert_int_equal(nft_services_put(s, ns, ns, &p, 1, &ops, &e), -ENOSPC);
+	assert_string_equal(e.text, "more than 65536 endpoints");
+	vip = nft_set_get(render(s, &rs, &a), "vip4");
+	assert_int_equal(vip->n, 1); /* served as far as it goes */
+	assert_int_equal(strlen(vip->elems[0].comment), NFT_COMMENT_MAX);
+	assert_memory_equal(vip->elems[0].comment, ns, sizeof(ns) - 1);
+	assert_int_equal(vip->elems[0].comment[NFT_COMMENT_MAX - 9], '#');
+
+	plan_of(&p, &q, &f, eps, 1);
+	assert_int_equal(nft_services_put(s, "shop", "web", &p, 1, &ops, &e), 0);
+	nft_services_put(s, ns, ns, NULL, 0, &ops, &e);
+	vip = nft_set_get(render(s, &rs, &a), "vip4");
+	assert_string_equal(vip->elems[0].comment, "shop/web:http");
+	arena_fini(&a);
+	nft_services_free(s);
+	free(eps);
+}
+
+static void test_no_memory(void **state)
+{
+	for (size_t limit = 1; limit < 20000; limit += 397) {
+		struct nft_services *s = nft_services_new(nft_sample_services());
+		struct svc_endpoint eps[3];
+		struct nft_ops ops;
+		struct svc_plan p;
+		struct svc_port q;
+		struct svc_front f;
+		struct arena a;
+		struct err e;
+		int rc;
+
+		arena_init(&a, limit);
+		nft_ops_init(&ops, &a);
+		plan_of(&p, &q, &f, eps, 3);
+		p.affinity = 60;
+		rc = nft_services_put(s, "ns", "s", &p, 1, &ops, &e);
+		assert_true(rc == 0 || rc == -ENOMEM);
+		arena_fini(&a);
+		nft_services_free(s);
+	}
+}
+
+static void test_choice_names(void **state)
+{
+	static const char *const bad[] = {
+		"",        "tcp4-",   "tcp4-0",     "tcp4-03",       "tcp5-3",
+		"udp4-3-", "icmp4-1", "tcp4-65537", "tcp4-3-10800x", "service-choose-all"
+	};
+	const struct nft_choice c = { AF_INET6, PROTO_SCTP, 65536, 10800 };
+	char name[NFT_CHOICE_NAME];
+	struct nft_choice out;
+
+	assert_true(nft_choice_parse(nft_choice_name(&c, name), &out));
+	assert_string_equal(name, "sctp6-65536-10800");
+	assert_true(nft_choice_eq(&c, &out));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(nft_choice_parse(bad[i], &out));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random),           cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_cost_of_a_change), cmocka_unit_test(test_limits_and_words),
+		cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_choice_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
