@@ -16,6 +16,7 @@
 #include "daemon/agent_pod.h"
 #include "daemon/agent_reap.h"
 #include "daemon/agent_report.h"
+#include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
 #include "sys/rtnl.h"
 
@@ -73,8 +74,9 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open, agent_kernel_open, agent_nft_open, agent_ipam_open,
-		agent_plan_open,  agent_reap_open,   agent_gc_open,  agent_report_open,
+		agent_store_open,   agent_kernel_open, agent_nft_open,
+		agent_service_open, agent_ipam_open,   agent_plan_open,
+		agent_reap_open,    agent_gc_open,     agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -126,6 +128,7 @@ static void stop(struct role *r)
 	agent_reap_close(a);
 	agent_plan_close(a);
 	agent_ipam_close(a);
+	agent_service_close(a);
 	agent_nft_close(a);
 	agent_kernel_close(a);
 }

@@ -6,6 +6,7 @@
  *   plan     which object of the cluster wants what (core/route), dirty marks, pace
  *   kernel   what is wanted in the kernel, applied and audited (core/diff, sys/rtnl)
  *   nft      the rulesets, likewise (core/nft, sys/nfnl)
+ *   service  which Services changed, planned (core/service) into elements of nft's
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
  *   reap     links of pods that are gone
@@ -22,6 +23,7 @@ struct agent {
 	struct agent_plan *plan;
 	struct agent_kernel *kernel;
 	struct agent_nft *nft;
+	struct agent_service *service;
 	struct agent_ipam *ipam;
 	struct agent_cni *cni;
 	struct agent_reap *reap;

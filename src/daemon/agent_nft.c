@@ -8,6 +8,7 @@
 #include "core/nft/diff.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_pace.h"
+#include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
 #include "sys/nfnl.h"
 
@@ -90,7 +91,7 @@ static int pods_of(struct agent *a, struct arena *ar, struct nft_input *in, stru
 
 static int build(struct agent *a, struct arena *ar, struct nft_ruleset *rs, struct err *e)
 {
-	struct nft_input in = { 0 };
+	struct nft_input in = { .services = agent_service_rules(a) };
 	int rc = pods_of(a, ar, &in, e);
 
 	if (!rc)
@@ -256,6 +257,20 @@ void agent_nft_pools(struct agent *a)
 	arena_fini(&ar);
 }
 
+/* ---- Services */
+
+void agent_nft_services(struct agent *a, const struct nft_ops *ops)
+{
+	struct err e;
+
+	if (!a->nft->adopted || !ops->n)
+		return;
+	if (nfnl_commit(a->nft->nl, ops, NULL, &e)) {
+		log_warn("nftables, Services: %s", e.text);
+		agent_nft_audit(a);
+	}
+}
+
 /* ---- the audit */
 
 static void note_finding(struct agent_nft *k, const struct nft_finding *f)
@@ -344,6 +359,7 @@ int agent_nft_check(struct agent *a, struct err *e)
 void agent_nft_adopt(struct agent *a)
 {
 	a->nft->adopted = true;
+	nft_services_adopted(agent_service_rules(a));
 	run_audit(a, true); /* what it finds is what the store brought */
 }
 
@@ -377,6 +393,8 @@ int agent_nft_start(struct agent *a, struct err *e)
 
 	arena_init(&ar, 0);
 	rc = observe(a->nft, &ar, &have, e);
+	if (!rc && nft_table_get(&have, NFPROTO_INET, NFT_TABLE))
+		agent_service_found(a, nft_table_get(&have, NFPROTO_INET, NFT_TABLE));
 	if (!rc && have.n < sizeof(families)) {
 		rc = repair(a, &ar, true, e);
 		a->nft->adopted = !rc; /* nobody's flows hang on what was not there */

@@ -3,9 +3,10 @@
  * ADD and DEL, pools' elements as the store changes, and the audit that reads everything back.
  *
  * At start a ruleset that is there stays as it is until agent_nft_adopt(): until then the pools
- * are not known, and taking their elements away would cut flows. */
+ * and Services are not known, and taking their elements away would cut flows. */
 #pragma once
 #include "core/ipam/ipam.h"
+#include "core/nft/ops.h"
 #include "daemon/agent.h"
 
 int agent_nft_open(struct agent *a, struct err *e);
@@ -22,6 +23,9 @@ int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct 
 void agent_nft_pod_del(struct agent *a, const struct ipam_attachment *at);
 /* The store's pools changed. */
 void agent_nft_pools(struct agent *a);
+/* Elements of Services (core/nft/services.h); once the kernel may be touched. What it refuses the
+ * audit brings right. */
+void agent_nft_services(struct agent *a, const struct nft_ops *ops);
 /* Does the kernel hold exactly our rulesets? -EBADE with the first difference. Changes nothing. */
 int agent_nft_check(struct agent *a, struct err *e);
 void agent_nft_audit(struct agent *a);

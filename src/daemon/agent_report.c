@@ -7,6 +7,7 @@
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
 #include "daemon/agent_reap.h"
+#include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
 #include "daemon/report.h"
 
@@ -382,6 +383,21 @@ static void fill_gc(struct report *m, const struct agent *a)
 		     NULL, NULL, s.suspects);
 }
 
+static void fill_services(struct report *m, struct agent *a)
+{
+	struct nft_services_stats s;
+
+	nft_services_count(agent_service_rules(a), &s);
+	report_value(m, "fairlead_services", "gauge", "Services that the node knows", NULL, NULL,
+		     s.services);
+	report_value(m, "fairlead_service_fronts", "gauge",
+		     "protocol, address and port of Services, or their node ports", NULL, NULL,
+		     s.fronts);
+	report_value(m, "fairlead_service_endpoints", "gauge",
+		     "endpoints that connections are spread over, each group's", NULL, NULL,
+		     s.endpoints);
+}
+
 static void fill(struct report *m, void *arg)
 {
 	struct agent *a = arg;
@@ -390,6 +406,7 @@ static void fill(struct report *m, void *arg)
 	fill_kernel(m, a);
 	fill_ipam(m, a);
 	fill_gc(m, a);
+	fill_services(m, a);
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,
 		     (uint64_t)agent_store_observed(a));

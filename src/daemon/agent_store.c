@@ -7,6 +7,7 @@
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
 #include "daemon/agent_report.h"
+#include "daemon/agent_service.h"
 #include "daemon/mirror.h"
 
 #include <errno.h>
@@ -14,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const uint8_t kinds[] = { KIND_NODE, KIND_POD, KIND_IPPOOL, KIND_IPBLOCK,
-				 KIND_IPRESERVATION };
+static const uint8_t kinds[] = { KIND_NODE,          KIND_POD,     KIND_IPPOOL,       KIND_IPBLOCK,
+				 KIND_IPRESERVATION, KIND_SERVICE, KIND_ENDPOINTSLICE };
 
 /* Taking in the view of all blocks costs the address book what the cluster is large. What other
  * nodes do among themselves it may learn a little later, and of many changes at once. */
@@ -62,6 +63,8 @@ static enum ipam_due due_of(const struct agent *a, const struct object *old,
 
 	switch (any->kind->id) {
 	case KIND_POD:
+	case KIND_SERVICE:
+	case KIND_ENDPOINTSLICE:
 		return IPAM_KNOWS;
 	case KIND_NODE:
 		return strcmp(any->meta->name, a->role->cfg.node) ? IPAM_LATER : IPAM_NOW;
@@ -91,6 +94,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 	if (is_our_node_anew(a, old, now))
 		agent_report_anew(a);
 	agent_plan_changed(a, old, now);
+	agent_service_changed(a, old, now);
 }
 
 static void tell_ipam(struct agent *a)
@@ -131,6 +135,11 @@ static void in_kernel(struct agent *a)
 	agent_wake(a);
 }
 
+static void is_planned(struct agent *a)
+{
+	agent_service_flush(a, in_kernel);
+}
+
 static void on_synced(void *arg, const struct rec_sync *y)
 {
 	struct agent *a = arg;
@@ -154,7 +163,7 @@ static void on_synced(void *arg, const struct rec_sync *y)
 		ev_timer_set(&s->later, OTHERS_LATER, 0.);
 		ev_timer_start(a->role->loop, &s->later);
 	}
-	agent_plan_flush(a, in_kernel);
+	agent_plan_flush(a, is_planned);
 }
 
 static void on_written(void *arg, const struct rec_written *w)

@@ -37,6 +37,8 @@ struct config {
 	LIST(struct ipaddr) node_ips;
 	LIST(struct prefix) service_cidrs;
 	uint16_t node_port_first, node_port_last; /* node-port-range */
+	LIST(struct prefix) node_port_addresses;  /* none: all of the node's */
+	bool localhost_node_ports, masquerade_all;
 	LIST(struct bind_rule) binds;
 	struct ipaddr health_addr; /* family 0: any */
 	uint16_t health_port;      /* host order; 0: off */

@@ -185,20 +185,61 @@ static int add_node_ip(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
-static int add_service_cidr(struct config *c, const char *text, struct err *e)
+static int read_cidr(const char *text, struct prefix *out, struct err *e)
 {
-	struct prefix p, masked, *slot;
+	struct prefix p, masked;
 
 	if (prefix_parse(text, &p))
 		return err_set(e, -EINVAL, "\"%s\" is no CIDR", text);
 	masked = prefix_mask(&p);
 	if (!prefix_eq(&p, &masked))
 		return err_set(e, -EINVAL, "%s has bits set behind its length", text);
+	*out = p;
+	return 0;
+}
+
+static int add_service_cidr(struct config *c, const char *text, struct err *e)
+{
+	struct prefix p, *slot;
+
+	if (read_cidr(text, &p, e))
+		return -EINVAL;
 	slot = LIST_ADD(c, c->service_cidrs, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
 	*slot = p;
 	return 0;
+}
+
+static int add_node_port_addresses(struct config *c, const char *text, struct err *e)
+{
+	struct prefix p, *slot;
+
+	if (read_cidr(text, &p, e))
+		return -EINVAL;
+	slot = LIST_ADD(c, c->node_port_addresses, e);
+	if (!slot)
+		return e ? e->code : -ENOMEM;
+	*slot = p;
+	return 0;
+}
+
+static int set_switch(bool *to, const char *text, struct err *e)
+{
+	if (strcmp(text, "yes") != 0 && strcmp(text, "no") != 0)
+		return err_set(e, -EINVAL, "\"%s\" is neither yes nor no", text);
+	*to = *text == 'y';
+	return 0;
+}
+
+static int set_localhost_node_ports(struct config *c, const char *text, struct err *e)
+{
+	return set_switch(&c->localhost_node_ports, text, e);
+}
+
+static int set_masquerade_all(struct config *c, const char *text, struct err *e)
+{
+	return set_switch(&c->masquerade_all, text, e);
 }
 
 /* A port at s, ending at `end`; 0 is not one. */
@@ -402,6 +443,13 @@ void config_print(const struct config *c, struct buf *out)
 	for (uint32_t i = 0; i < c->service_cidrs.n; i++)
 		print_str(out, "service-cidr", prefix_str(&c->service_cidrs.v[i], text));
 	buf_printf(out, "node-port-range %u-%u\n", c->node_port_first, c->node_port_last);
+	for (uint32_t i = 0; i < c->node_port_addresses.n; i++)
+		print_str(out, "node-port-addresses",
+			  prefix_str(&c->node_port_addresses.v[i], text));
+	if (c->localhost_node_ports)
+		print_str(out, "localhost-node-ports", "yes");
+	if (c->masquerade_all)
+		print_str(out, "masquerade-all", "yes");
 	print_binds(c, out);
 	print_health(c, out);
 }
@@ -424,6 +472,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "node-ip", add_node_ip, true },
 	{ "service-cidr", add_service_cidr, true },
 	{ "node-port-range", set_node_port_range, false },
+	{ "node-port-addresses", add_node_port_addresses, true },
+	{ "localhost-node-ports", set_localhost_node_ports, false },
+	{ "masquerade-all", set_masquerade_all, false },
 	{ "bind", add_bind, true },
 	{ "health-address", set_health_address, false },
 };

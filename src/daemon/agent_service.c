@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_service: see agent_service.h. Kept is which EndpointSlices each Service has; a plan lives
+ * no longer than its slice of the loop. */
+#include "daemon/agent_service.h"
+#include "daemon/agent_nft.h"
+#include "daemon/agent_store.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+#define COALESCE 0.002               /* seconds from the first mark to the plan */
+#define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
+
+struct entry {
+	char *ns, *name;                      /* both in `key` */
+	const struct endpoint_slice **slices; /* the mirror's, by name */
+	uint32_t n_slices;
+	bool dirty;
+	char problem[160]; /* said last */
+	UT_hash_handle hh;
+	char key[]; /* namespace/name */
+};
+
+struct agent_service {
+	struct agent *agent;
+	struct nft_services *rules;
+	struct entry *entries;
+	struct entry **dirty;
+	size_t first, n_dirty, cap_dirty;
+	ev_timer timer;
+	agent_service_done_fn *done;
+};
+
+/* ---- marks */
+
+static struct entry *entry_get(struct agent_service *s, const char *ns, const char *name, bool make)
+{
+	size_t n = strlen(ns), len = n + strlen(name) + 2;
+	struct entry *x, *found;
+
+	x = calloc(1, sizeof(*x) + len + strlen(ns) + 1);
+	if (!x)
+		return NULL;
+	snprintf(x->key, len, "%s/%s", ns, name);
+	HASH_FIND_STR(s->entries, x->key, found);
+	if (found || !make) {
+		free(x);
+		return found;
+	}
+	x->name = x->key + n + 1;
+	x->ns = x->key + len;
+	memcpy(x->ns, ns, n + 1);
+	HASH_ADD_KEYPTR(hh, s->entries, x->key, len - 1, x);
+	if (x->hh.tbl)
+		return x;
+	free(x);
+	return NULL;
+}
+
+static void wait_for(struct agent_service *s, ev_tstamp seconds)
+{
+	if (ev_is_active(&s->timer))
+		return;
+	ev_timer_set(&s->timer, seconds, 0.);
+	ev_timer_start(s->agent->role->loop, &s->timer);
+}
+
+static void mark(struct agent_service *s, struct entry *x)
+{
+	if (!x) {
+		log_error("Services: no memory");
+		return;
+	}
+	if (x->dirty)
+		return;
+	if (s->n_dirty == s->cap_dirty) {
+		size_t cap = s->cap_dirty ? 2 * s->cap_dirty : 64;
+		struct entry **v = realloc(s->dirty, cap * sizeof(*v));
+
+		if (!v) {
+			log_error("Service %s: no memory to plan it", x->key);
+			return;
+		}
+		s->dirty = v;
+		s->cap_dirty = cap;
+	}
+	s->dirty[s->n_dirty++] = x;
+	x->dirty = true;
+	wait_for(s, COALESCE);
+}
+
+/* ---- changes of the store */
+
+static const char *owner(const struct endpoint_slice *s)
+{
+	return s ? strmap_get(&s->meta.labels, LABEL_SERVICE_NAME) : NULL;
+}
+
+static void drop_slice(struct entry *x, const char *name)
+{
+	for (uint32_t i = 0; i < x->n_slices; i++)
+		if (!strcmp(x->slices[i]->meta.name, name)) {
+			memmove(&x->slices[i], &x->slices[i + 1],
+				(--x->n_slices - i) * sizeof(*x->slices));
+			return;
+		}
+}
+
+static bool keep_slice(struct entry *x, const struct endpoint_slice *slice)
+{
+	const struct endpoint_slice **v =
+		realloc(x->slices, (x->n_slices + 1) * sizeof(*x->slices));
+	uint32_t i = x->n_slices;
+
+	if (!v)
+		return false;
+	x->slices = v;
+	while (i && strcmp(v[i - 1]->meta.name, slice->meta.name) > 0) {
+		v[i] = v[i - 1];
+		i--;
+	}
+	v[i] = slice;
+	x->n_slices++;
+	return true;
+}
+
+static void slice_changed(struct agent_service *s, const struct endpoint_slice *old,
+			  const struct endpoint_slice *now)
+{
+	struct entry *x;
+
+	if (owner(old)) {
+		x = entry_get(s, old->meta.namespace, owner(old), false);
+		if (x) {
+			drop_slice(x, old->meta.name);
+			mark(s, x);
+		}
+	}
+	if (owner(now)) {
+		x = entry_get(s, now->meta.namespace, owner(now), true);
+		if (x && !keep_slice(x, now))
+			x = NULL;
+		mark(s, x);
+	}
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+/* What a plan reads of its own node. */
+static bool node_same(const struct node *a, const struct node *b)
+{
+	if (!a || !b || a->status.addresses.n != b->status.addresses.n ||
+	    !same_text(strmap_get(&a->meta.labels, LABEL_ZONE),
+		       strmap_get(&b->meta.labels, LABEL_ZONE)))
+		return false;
+	for (uint32_t i = 0; i < a->status.addresses.n; i++)
+		if (!same_text(a->status.addresses.v[i].address, b->status.addresses.v[i].address))
+			return false;
+	return true;
+}
+
+void agent_service_changed(struct agent *a, const struct object *old, const struct object *now)
+{
+	struct agent_service *s = a->service;
+	const struct object *any = now ? now : old;
+
+	switch (any->kind->id) {
+	case KIND_SERVICE:
+		mark(s, entry_get(s, any->meta->namespace, any->meta->name, true));
+		return;
+	case KIND_ENDPOINTSLICE:
+		slice_changed(s, old ? old->body : NULL, now ? now->body : NULL);
+		return;
+	case KIND_NODE:
+		if (strcmp(any->meta->name, a->role->cfg.node) != 0 ||
+		    node_same(old ? old->body : NULL, now ? now->body : NULL))
+			return;
+		for (struct entry *x = s->entries; x; x = x->hh.next)
+			mark(s, x);
+		return;
+	}
+}
+
+/* ---- planning */
+
+/* This node as the planner sees it; lives in `ar`. */
+static int find_node(const struct agent *a, struct arena *ar, struct svc_node *out, struct err *e)
+{
+	const struct config *cfg = &a->role->cfg;
+	const struct object *o = cluster_get(agent_store_cluster(a), KIND_NODE, NULL, cfg->node);
+	const struct node *n = o ? o->body : NULL;
+	uint32_t most = cfg->node_ips.n + (n ? n->status.addresses.n : 0);
+	struct ipaddr *v = arena_array(ar, most, sizeof(*v));
+
+	if (!v)
+		return err_set(e, -ENOMEM, "no memory");
+	*out = (struct svc_node){ .name = cfg->node,
+				  .zone = n ? strmap_get(&n->meta.labels, LABEL_ZONE) : NULL,
+				  .masquerade_all = cfg->masquerade_all,
+				  .localhost_node_ports = cfg->localhost_node_ports };
+	for (uint32_t i = 0; i < cfg->node_ips.n; i++)
+		v[out->addresses.n++] = cfg->node_ips.v[i];
+	for (uint32_t i = 0; n && i < n->status.addresses.n; i++)
+		if (n->status.addresses.v[i].address &&
+		    !addr_parse(n->status.addresses.v[i].address, &v[out->addresses.n]))
+			out->addresses.n++;
+	out->addresses.v = v;
+	out->services.v = cfg->service_cidrs.v;
+	out->services.n = cfg->service_cidrs.n;
+	out->nodePortAddresses.v = cfg->node_port_addresses.v;
+	out->nodePortAddresses.n = cfg->node_port_addresses.n;
+	return 0;
+}
+
+/* Says a problem once, when it is new. */
+static void say_problem(struct entry *x, const char *problem)
+{
+	if (!strncmp(x->problem, problem, sizeof(x->problem) - 1))
+		return;
+	snprintf(x->problem, sizeof(x->problem), "%.*s", (int)sizeof(x->problem) - 1, problem);
+	if (problem[0])
+		log_warn("Service %s: %s", x->key, problem);
+	else
+		log_info("Service %s: is served in full again", x->key);
+}
+
+static void plan(struct agent_service *s, struct entry *x, const struct svc_node *node,
+		 struct nft_ops *ops)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	const struct object *o =
+		cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->ns, x->name);
+	struct svc_plan plans[2];
+	struct err e = { 0 };
+	int rc = 0;
+
+	for (size_t i = 0; o && i < 2 && !rc; i++)
+		rc = svc_plan(o->body, x->slices, x->n_slices, node, families[i], ops->arena,
+			      &plans[i], &e);
+	if (!rc)
+		rc = nft_services_put(s->rules, x->ns, x->name, plans, o ? 2 : 0, ops, &e);
+	say_problem(x, rc ? e.text : "");
+	x->dirty = false;
+}
+
+static void forget(struct agent_service *s, struct entry *x)
+{
+	if (x->dirty || x->n_slices ||
+	    cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->ns, x->name))
+		return;
+	HASH_DEL(s->entries, x);
+	free(x->slices);
+	free(x);
+}
+
+/* As many as fit into the slice, in one go to the kernel. */
+static void plan_some(struct agent_service *s, struct arena *ar)
+{
+	uint64_t until = clock_mono_ns() + SLICE_NS;
+	struct svc_node node;
+	struct nft_ops ops;
+	struct err e;
+
+	nft_ops_init(&ops, ar);
+	if (find_node(s->agent, ar, &node, &e)) {
+		log_error("Services: %s", e.text);
+		return;
+	}
+	while (s->first < s->n_dirty) {
+		struct entry *x = s->dirty[s->first++];
+
+		plan(s, x, &node, &ops);
+		forget(s, x);
+		if (clock_mono_ns() > until)
+			break;
+	}
+	agent_nft_services(s->agent, &ops);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_service *s = w->data;
+	struct arena ar;
+
+	arena_init(&ar, 0);
+	plan_some(s, &ar);
+	arena_fini(&ar);
+	if (s->first < s->n_dirty) {
+		wait_for(s, 0.);
+		return;
+	}
+	s->first = s->n_dirty = 0;
+	if (s->done) {
+		agent_service_done_fn *done = s->done;
+
+		s->done = NULL;
+		done(s->agent);
+	}
+}
+
+void agent_service_flush(struct agent *a, agent_service_done_fn *done)
+{
+	a->service->done = done;
+	wait_for(a->service, 0.);
+}
+
+void agent_service_found(struct agent *a, const struct nft_table *observed)
+{
+	struct err e;
+
+	if (nft_services_adopt(a->service->rules, observed, &e))
+		log_warn("Services: %s", e.text);
+}
+
+/* ---- looking */
+
+struct nft_services *agent_service_rules(const struct agent *a)
+{
+	return a->service->rules;
+}
+
+/* ---- life */
+
+int agent_service_open(struct agent *a, struct err *e)
+{
+	struct agent_service *s = calloc(1, sizeof(*s));
+	const struct config *cfg = &a->role->cfg;
+	const struct svc_node node = {
+		.services = { cfg->service_cidrs.v, cfg->service_cidrs.n },
+		.nodePortAddresses = { cfg->node_port_addresses.v, cfg->node_port_addresses.n },
+		.localhost_node_ports = cfg->localhost_node_ports,
+	};
+
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory");
+	a->service = s;
+	s->agent = a;
+	ev_timer_init(&s->timer, on_timer, COALESCE, 0.);
+	s->timer.data = s;
+	s->rules = nft_services_new(&node);
+	return s->rules ? 0 : err_set(e, -ENOMEM, "no memory");
+}
+
+void agent_service_close(struct agent *a)
+{
+	struct agent_service *s = a->service;
+	struct entry *x, *next;
+
+	if (!s)
+		return;
+	ev_timer_stop(a->role->loop, &s->timer);
+	HASH_ITER(hh, s->entries, x, next)
+	{
+		HASH_DEL(s->entries, x);
+		free(x->slices);
+		free(x);
+	}
+	nft_services_free(s->rules);
+	free(s->dirty);
+	free(s);
+	a->service = NULL;
+}
