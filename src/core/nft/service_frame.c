@@ -4,7 +4,9 @@
  *   service-check-in, -out  filter, before dstnat, new connections only: what no endpoint takes
  *     restricted4, sources4   fronts with loadBalancerSourceRanges; who may use them
  *     refused4                front ──► code ──► service-reject | drop | service-drop-outside
- *     refused_nodeport4       the same of node ports
+ *     cluster_ips4            a port that its Service does not have is refused
+ *     service_nets4           an address that no Service has is dropped (KEP-3866)
+ *     refused_nodeport4       the same as refused4 of node ports
  *   service-in, -out        nat, dstnat ──► services
  *     vip4, nodeport4         front ──► id of a group, or of a chooser
  *     sizes                   id ──► number of its choice | id
@@ -12,9 +14,6 @@
  *     front_choices           the same, and service-choose (apart: the kernel wants no loops)
  *     to_all, to_local        id of a chooser ──► id of a group
  *     tcp4_endpoints …        id of a group . slot ──► address . port
- *   service-left-in, -out   filter, behind dstnat, new connections only: what is still for us
- *     cluster_ips4            a port that its Service does not have is refused
- *     service_nets4           an address that no Service has is dropped (KEP-3866)
  *   service-postrouting     nat, before natOutgoing, of translated connections only
  *     hairpin4                an endpoint that reaches itself
  *     masq4, masq_nodeport4   original destination ──► code ──► service-masq-…
@@ -35,7 +34,6 @@
 #include <string.h>
 
 #define CHECK_PRIORITY (-110) /* before dstnat */
-#define LEFT_PRIORITY  (-90)  /* behind it */
 #define MASQ_PRIORITY  99     /* before natOutgoing */
 
 #define S(k)     NFT_SEL(NFK_##k)
@@ -50,7 +48,7 @@ static void match_node(struct nft_rule *r, const struct nft_service_family *f,
 	const struct prefix loop = { .addr = { AF_INET, { 127 } }, .len = 8 };
 	bool v6 = f->digit == '6';
 
-	nft_match(r, S(FIB_DADDR_TYPE), NFC_EQ, nft_u32(2)); /* RTN_LOCAL */
+	/* First what costs little and tells the family. */
 	if (node->nodePortAddresses.n)
 		nft_match_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("nodeport_nets", f));
 	if (v6)
@@ -60,6 +58,7 @@ static void match_node(struct nft_rule *r, const struct nft_service_family *f,
 		nft_match_prefix(r, S(IP_DADDR), NFC_NE, &loop);
 	else if (!node->nodePortAddresses.n)
 		nft_match(r, S(META_NFPROTO), NFC_EQ, nft_u8(NFPROTO_IPV4));
+	nft_match(r, S(FIB_DADDR_TYPE), NFC_EQ, nft_u32(2)); /* RTN_LOCAL */
 }
 
 static void hook_both(struct nft_table *t, const char *head, const char *type, int priority,
@@ -98,6 +97,38 @@ static void unless_outside(struct nft_chain *c, int32_t code, const char *to)
 	nft_verdict(r, code, to);
 }
 
+/* To a cluster IP. (Kernels before 6.4 have no way to ask whether a map has a key but to use
+ * what it says.) */
+static void make_known(struct nft_table *t)
+{
+	struct nft_chain *c = nft_chain_add(t, "service-known");
+	struct nft_rule *r;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const struct nft_service_family *f = &nft_service_families[i];
+
+		r = nft_rule_add(c, NULL);
+		nft_set_map(r, NFTT_PRIORITY, K(FRONT(f)), NFT_FAMILY_NAME("vip", f));
+		nft_return(r);
+	}
+	r = nft_rule_add(c, "the Service has no such port");
+	nft_counter(r);
+	nft_reject(r, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
+}
+
+/* Addresses that are for Services only. */
+static void unserved(struct nft_chain *c, const struct nft_service_family *f)
+{
+	struct nft_rule *r = nft_rule_add(c, NULL);
+
+	nft_match_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("cluster_ips", f));
+	nft_goto(r, "service-known");
+	r = nft_rule_add(c, "no Service has the address");
+	nft_match_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("service_nets", f));
+	nft_counter(r);
+	nft_drop(r);
+}
+
 static void make_check(struct nft_table *t, const struct svc_node *node)
 {
 	struct nft_chain *c = nft_chain_add(t, "service-check");
@@ -118,6 +149,7 @@ static void make_check(struct nft_table *t, const struct svc_node *node)
 		r = nft_rule_add(c, NULL);
 		nft_set_map(r, NFTT_PRIORITY, K(FRONT(f)), NFT_FAMILY_NAME("refused", f));
 		nft_vmap(r, PRIORITY, "refuse_way");
+		unserved(c, f);
 		r = nft_rule_add(c, NULL);
 		match_node(r, f, node);
 		nft_set_map(r, NFTT_PRIORITY, K(S(META_L4PROTO), S(TH_DPORT)),
@@ -165,25 +197,6 @@ static void make_services(struct nft_table *t, const struct svc_node *node)
 		choose(r, "front_choices");
 	}
 	hook_both(t, "service", "nat", -100, "services");
-}
-
-static void make_left(struct nft_table *t)
-{
-	struct nft_chain *c = nft_chain_add(t, "service-left");
-
-	for (unsigned i = 0; i < 2; i++) {
-		const struct nft_service_family *f = &nft_service_families[i];
-		struct nft_rule *r = nft_rule_add(c, "the Service has no such port");
-
-		nft_match_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("cluster_ips", f));
-		nft_counter(r);
-		nft_reject(r, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
-		r = nft_rule_add(c, "no Service has the address");
-		nft_match_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("service_nets", f));
-		nft_counter(r);
-		nft_drop(r);
-	}
-	hook_both(t, "service-left", "filter", LEFT_PRIORITY, "service-left");
 }
 
 static void masquerade(struct nft_rule *r)
@@ -245,9 +258,9 @@ static void make_masq(struct nft_table *t)
 void nft_service_frame(struct nft_table *t, const struct svc_node *node)
 {
 	nft_service_sets_add(t, node);
+	make_known(t);
 	make_check(t, node);
 	make_choose(t);
 	make_services(t, node);
-	make_left(t);
 	make_masq(t);
 }
