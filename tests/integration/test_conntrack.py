@@ -2,10 +2,11 @@
 """The agent's hands on the connection table (sys/ctnl), through helpers/ct: entries are made by
 netlink messages of our own (conntrack.py) and by real packets, what is left is read from /proc."""
 import json
+import socket
 import subprocess
 
-from conntrack import SCTP_ESTABLISHED, entry, make, table
-from harness import built
+from conntrack import SCTP_ESTABLISHED, entry, inside, make, table
+from harness import built, needs
 
 
 def ct(ns, *args, check=True, **kw):
@@ -113,3 +114,42 @@ def test_large_table_keeps_nobody_waiting(netns):
     ct(ns, "leave", "udp")  # a dump that nobody reads to its end leaves nothing behind
     assert ct(ns, "delete", "udp", *FRONT, timeout=60).stdout == "50000\n"
     assert ct(ns, "count").stdout == "1\n"
+
+
+DNAT = """table ip t {{ chain c {{ type nat hook output priority -100
+ip daddr 10.96.0.10 udp dport 53 dnat to {}:5353
+}}
+}}
+"""
+
+
+@needs("nft")
+def test_packets_take_the_new_way(netns):
+    """What the clean-up is for, with real packets: a client that keeps its port follows its entry to
+    where the rules led once, until that entry, and no other, is deleted."""
+    ns = netns()
+    for address in ("10.244.1.5", "10.244.2.7", "10.244.2.8", "10.96.0.10"):
+        ns.run("ip", "addr", "add", f"{address}/32", "dev", "lo")
+    with inside(ns):
+        client, first, second = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3))
+    with client, first, second:
+        client.bind(CLIENT)
+        first.bind(POD)
+        second.bind(("10.244.2.8", 5353))
+        first.settimeout(5)
+        second.settimeout(5)
+
+        def goes_to(server, text):
+            client.sendto(text, FRONT)
+            assert server.recv(100) == text
+
+        ns.nft(DNAT.format("10.244.2.7"))
+        goes_to(first, b"one")
+        make(ns, [entry("udp", ("10.244.9.9", 1), ("192.0.2.1", 8053), ("10.244.3.3", 53))])
+        ns.nft("delete table ip t\n" + DNAT.format("10.244.2.8"))
+        goes_to(first, b"two")  # stale
+        assert [e[:7] for e in table(ns) if e[3:5] == FRONT] == [("udp", *CLIENT, *FRONT, *POD)]
+        assert ct(ns, "delete", "udp", *FRONT).stdout == "1\n"
+        goes_to(second, b"three")
+        assert sorted(e[3:7] for e in table(ns)) == [(*FRONT, "10.244.2.8", 5353),
+                                                     ("192.0.2.1", 8053, "10.244.3.3", 53)]
