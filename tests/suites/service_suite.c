@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Runs the independent tables about endpoints (suites/services: topology.json, which endpoints
  * a port's groups have, and endpoints.json, which endpoints slices give to which port) on the
- * planner.
+ * planner; and conntrack-cleanup.json, which entries of the connection table are stale.
  *
  *     service_suite SUITES-FOLDER      exit 0: none failed; 77: there is no such folder */
-#include "core/service/service.h"
+#include "core/service/stale.h"
 #include "store/json.h"
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -336,6 +337,97 @@ static int run_file(const char *folder, const char *name,
 	return failed || !n;
 }
 
+/* ---- conntrack-cleanup.json: one Service, and entries */
+
+#define CLEANUP_NODE "192.0.2.1"
+
+static uint8_t ip_proto(const char *name)
+{
+	return !strcmp(name, "UDP")    ? IPPROTO_UDP
+	       : !strcmp(name, "SCTP") ? IPPROTO_SCTP
+				       : IPPROTO_TCP;
+}
+
+static bool read_entry(const json_t *c, struct ct_entry *out)
+{
+	const char *dst = text_of(c, "orig_dst"), *to = text_of(c, "dnat_dst");
+
+	*out = (struct ct_entry){ .proto = ip_proto(text_of(c, "protocol")) };
+	out->orig.sport = out->reply.dport = 4711;
+	out->orig.dport = (uint16_t)json_integer_value(json_object_get(c, "orig_dport"));
+	if (addr_parse("10.244.9.9", &out->orig.src) ||
+	    addr_parse(*dst == '<' ? CLEANUP_NODE : dst, &out->orig.dst))
+		return false;
+	out->reply.dst = out->orig.src;
+	out->reply.src = out->orig.dst;
+	out->reply.sport = out->orig.dport;
+	if (to)
+		out->reply.sport = (uint16_t)json_integer_value(json_object_get(c, "dnat_dport"));
+	return !to || !addr_parse(to, &out->reply.src);
+}
+
+static bool put_cleanup(const json_t *all, const struct svc_node *node, struct svc_stale *st,
+			struct arena *a)
+{
+	json_t *service = json_array_get(json_object_get(all, "objects"), 0),
+	       *slice = json_array_get(json_object_get(all, "objects"), 1);
+	const struct endpoint_slice *slices[1];
+	struct endpoint_slice sl;
+	struct svc_plan plan;
+	struct service s;
+	struct err e = { .code = 0 };
+
+	slices[0] = &sl;
+	if (struct_from_json(service, kind_by_id(KIND_SERVICE)->schema, &s, a, &e) ||
+	    struct_from_json(slice, kind_by_id(KIND_ENDPOINTSLICE)->schema, &sl, a, &e) ||
+	    svc_plan(&s, slices, 1, node, AF_INET, a, &plan, &e) ||
+	    svc_stale_put(st, plan.ns, plan.name, &plan, 1, &e)) {
+		printf("conntrack-cleanup.json: %s\n", e.text);
+		return false;
+	}
+	return true;
+}
+
+static int run_cleanup(const char *folder)
+{
+	struct svc_stale *st = svc_stale_new();
+	struct svc_node node = { .name = "n1" };
+	struct ipaddr own;
+	int failed = 0, stale = 0;
+	struct arena a;
+	char path[4096];
+	json_t *all, *c;
+	size_t i, n;
+
+	snprintf(path, sizeof(path), "%s/services/public/conntrack-cleanup.json", folder);
+	all = json_load_file(path, 0, NULL);
+	arena_init(&a, 0);
+	addr_parse(CLEANUP_NODE, &own);
+	node.addresses.v = &own;
+	node.addresses.n = 1;
+	if (!all || !st || !put_cleanup(all, &node, st, &a))
+		failed = 1;
+	n = json_array_size(json_object_get(all, "cases"));
+	json_array_foreach(json_object_get(all, "cases"), i, c)
+	{
+		struct ct_entry ct;
+		bool keep = false, read = read_entry(c, &ct);
+
+		if (read)
+			keep = !svc_is_stale(svc_stale_judge(st, &node, &ct, NULL));
+		stale += !keep;
+		if (read && keep == is_true(c, "keep"))
+			continue;
+		printf("conntrack-cleanup.json FAILED: case %zu: %s\n", i, text_of(c, "why"));
+		failed++;
+	}
+	printf("conntrack-cleanup.json: %zu cases, %d stale, %d failed\n", n, stale, failed);
+	json_decref(all);
+	arena_fini(&a);
+	svc_stale_free(st);
+	return failed || !n;
+}
+
 int main(int argc, char **argv)
 {
 	const char *folder = getenv("FAIRLEAD_SUITES");
@@ -349,5 +441,5 @@ int main(int argc, char **argv)
 		return SKIP;
 	}
 	return run_file(folder, "topology.json", run_topology) |
-	       run_file(folder, "endpoints.json", run_endpoints);
+	       run_file(folder, "endpoints.json", run_endpoints) | run_cleanup(folder);
 }

@@ -28,12 +28,15 @@ static bool is_terminating(const struct slice_endpoint *ep)
 	return ep->conditions.terminating == TRI_TRUE;
 }
 
-/* Serves while it terminates. An absent `serving` says what `ready` says. */
+bool svc_is_serving(const struct slice_endpoint *ep)
+{
+	return ep->conditions.serving ? ep->conditions.serving == TRI_TRUE : is_ready(ep);
+}
+
+/* Serves while it terminates. */
 static bool is_leaving(const struct slice_endpoint *ep)
 {
-	bool serving = ep->conditions.serving ? ep->conditions.serving == TRI_TRUE : is_ready(ep);
-
-	return serving && is_terminating(ep);
+	return svc_is_serving(ep) && is_terminating(ep);
 }
 
 /* ---- what the slices hold for a port */

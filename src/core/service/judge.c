@@ -3,7 +3,7 @@
  * the node's rules take. First the health check ports and fronts; then what is left of the
  * cluster's own addresses: a port that a cluster IP does not have is refused, an address of the
  * service ranges that nobody has is dropped (KEP-3866, as kube-proxy's nftables mode). */
-#include "core/service/service.h"
+#include "core/service/endpoints.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -34,7 +34,7 @@ static bool is_inside(const struct prefix *v, uint32_t n, const struct ipaddr *a
 	return false;
 }
 
-static bool takes_node_ports(const struct svc_node *node, const struct ipaddr *a)
+bool svc_takes_node_ports(const struct svc_node *node, const struct ipaddr *a)
 {
 	bool here = is_own(node, a) ||
 		    (node->localhost_node_ports && a->family == AF_INET && is_loopback(a));
@@ -59,7 +59,7 @@ static bool is_front_of(const struct svc_node *node, const struct svc_plan *plan
 	    plan->family != flow->dst.family)
 		return false;
 	return f->address.family ? addr_eq(&f->address, &flow->dst)
-				 : takes_node_ports(node, &flow->dst);
+				 : svc_takes_node_ports(node, &flow->dst);
 }
 
 static bool may_use(const struct svc_plan *plan, const struct svc_flow *flow)
