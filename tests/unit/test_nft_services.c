@@ -459,8 +459,6 @@ static void test_adopt(void **state)
 	}
 }
 
-/* ---- by hand */
-
 static void plan_of(struct svc_plan *p, struct svc_port *q, struct svc_front *f,
 		    struct svc_endpoint *eps, uint32_t n)
 {
@@ -480,6 +478,71 @@ static void plan_of(struct svc_plan *p, struct svc_port *q, struct svc_front *f,
 		.family = AF_INET, .cluster_ip = f->address, .ports = { q, 1 }, .fronts = { f, 1 }
 	};
 }
+
+static void put_pair(struct nft_table *t, const char *set, uint32_t key, uint32_t data)
+{
+	nft_elem_add(nft_set_get(t, set), &(struct nft_elem){ .key = (const uint8_t *)&key,
+							      .data = (const uint8_t *)&data });
+}
+
+/* What somebody else wrote, or half of what we did. */
+static void test_adopt_nonsense(void **state)
+{
+	static const uint32_t slot[][2] = { { 7, 70000 }, { 0, 0 }, { UINT32_MAX, 1 }, { 8, 3 } };
+	const uint8_t endpoint[8] = { 10, 0, 0, 1, 0x1f, 0x90 };
+	const uint8_t front[12] = { 6, 0, 0, 0, 10, 96, 0, 1, 0, 80 };
+	static const uint32_t ids[] = { 7, 8, 0, 5, UINT32_MAX };
+
+	for (unsigned way = 0; way < 2; way++)
+		for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+			struct nft_services *s = nft_services_new(nft_sample_services());
+			struct kernel k = { 0 };
+			struct svc_endpoint eps[3];
+			struct nft_ruleset rs;
+			struct nft_table *t;
+			struct nft_ops ops;
+			struct svc_plan p;
+			struct svc_port q;
+			struct svc_front f;
+			struct arena a;
+			struct err e;
+
+			arena_init(&a, 0);
+			t = render(s, &rs, &a);
+			for (unsigned j = 0; j < 4; j++)
+				nft_elem_add(nft_set_get(t, "tcp4_endpoints"),
+					     &(struct nft_elem){ .key = (const void *)slot[j],
+								 .data = endpoint });
+			nft_elem_add(
+				nft_set_get(t, "vip4"),
+				&(struct nft_elem){ .key = front, .data = (const void *)&ids[i] });
+			for (unsigned j = 0; j < sizeof(ids) / sizeof(ids[0]); j++)
+				put_pair(t, "to_all", ids[j], ids[(j + i) % 5]);
+			put_pair(t, "to_local", UINT32_MAX, 8);
+			nft_elem_add(nft_set_get(t, "affinity_slots"),
+				     &(struct nft_elem){ .key = (const void *)slot[3],
+							 .data = (const void *)&ids[4] });
+			nft_elem_add(nft_set_get(t, "tcp4_kept"),
+				     &(struct nft_elem){ .key = (const void *)&ids[4],
+							 .data = endpoint });
+			assert_int_equal(nft_services_adopt(s, t, &e), 0);
+			nft_ops_init(&ops, &a);
+			plan_of(&p, &q, &f, eps, 3);
+			if (way) {
+				f.way = SVC_TO_LOCAL_FROM_OUTSIDE;
+				f.refuse = SVC_DROPPED_FROM_OUTSIDE;
+			}
+			assert_int_equal(nft_services_put(s, "ns", "s", &p, 1, &ops, &e), 0);
+			nft_services_adopted(s);
+			look(&k, render(s, &rs, &a)); /* and passes nft_check() */
+			assert_int_equal(nft_services_put(s, "ns", "s", NULL, 0, &ops, &e), 0);
+			kernel_fini(&k);
+			arena_fini(&a);
+			nft_services_free(s);
+		}
+}
+
+/* ---- by hand */
 
 static uint32_t count_elems(const struct nft_ops *ops)
 {
@@ -606,8 +669,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),           cmocka_unit_test(test_adopt),
-		cmocka_unit_test(test_cost_of_a_change), cmocka_unit_test(test_limits_and_words),
-		cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_choice_names),
+		cmocka_unit_test(test_adopt_nonsense),   cmocka_unit_test(test_cost_of_a_change),
+		cmocka_unit_test(test_limits_and_words), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_choice_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -265,8 +265,10 @@ static int begin(struct nft_services *s, struct nft_ops *ops, struct nft_group *
 static void give_ids(struct nft_services *s, struct nft_group *g)
 {
 	for (uint32_t i = 0; i < g->choice.count; i++)
-		if (!g->slots[i].kept)
-			g->slots[i].kept = ++s->next_kept;
+		if (!g->slots[i].kept) {
+			s->next_kept += s->next_kept == UINT32_MAX ? 2 : 1; /* 0: none */
+			g->slots[i].kept = s->next_kept;
+		}
 }
 
 static void group_changes(const struct nft_services *s, struct nft_ops *ops,

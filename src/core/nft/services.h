@@ -26,7 +26,8 @@ void nft_services_adopted(struct nft_services *s);
 
 /* One Service's plans, those of both families; n 0: it is gone. Appends operations that end in
  * a step; they point into `ops`' arena and into `s`, so send them before the next put. -ENOSPC
- * with `e`: a limit; the Service is served as far as it goes. -ENOMEM: `s` and ops may have
+ * with `e`: a limit; the Service is served as far as it goes. -EEXIST: it has no affinity, as another
+ * has an IPv6 front with the same last 32 bits; looked at again at either one's next put. -ENOMEM: `s` and ops may have
  * parted, only an audit helps. */
 int nft_services_put(struct nft_services *s, const char *ns, const char *name,
 		     const struct svc_plan *plans, size_t n, struct nft_ops *ops, struct err *e);

@@ -42,6 +42,7 @@ static struct nft_adopted_group *group_of(struct nft_services *s, uint32_t id, b
 	if (!g)
 		return NULL;
 	g->id = id;
+	nft_id_use(s, id); /* until it is known whose it is */
 	HASH_ADD(hh, s->adopted.groups, id, sizeof(g->id), g);
 	return g;
 }
@@ -180,7 +181,7 @@ static int adopt_ways(struct nft_services *s, const struct nft_set *have, unsign
 		uint32_t id = u32(have->elems[i].key);
 		struct nft_adopted_chooser *c;
 
-		if (!have->elems[i].data)
+		if (!have->elems[i].data || !id || id > NFT_SERVICE_ID_MASK)
 			continue;
 		HASH_FIND(hh, s->adopted.choosers, &id, sizeof(id), c);
 		if (!c) {
@@ -188,6 +189,7 @@ static int adopt_ways(struct nft_services *s, const struct nft_set *have, unsign
 			if (!c)
 				return -ENOMEM;
 			c->id = id;
+			nft_id_use(s, id);
 			HASH_ADD(hh, s->adopted.choosers, id, sizeof(c->id), c);
 		}
 		c->groups[group] = u32(have->elems[i].data);
@@ -274,7 +276,7 @@ static void take_group(struct nft_services *s, uint32_t id, const struct nft_por
 {
 	struct nft_adopted_group *g = group_of(s, id, false);
 
-	if (!g || out->id || g->family != port->family || g->proto != port->proto ||
+	if (!g || !g->n || out->id || g->family != port->family || g->proto != port->proto ||
 	    !g->slots[0].kept != !port->affinity)
 		return;
 	out->id = id;
@@ -329,7 +331,7 @@ void nft_adopted_fini(struct nft_services *s)
 	HASH_ITER(hh, s->adopted.choosers, c, next_c)
 	{
 		HASH_DEL(s->adopted.choosers, c);
-		nft_id_drop(s, c->id & NFT_SERVICE_ID_MASK);
+		nft_id_drop(s, c->id);
 		free(c);
 	}
 }
