@@ -87,3 +87,8 @@ extern const struct nft_service_transport nft_service_transports[]; /* by enum p
 #define NFT_FAMILY_NAME(head, f) nft_family_name((char[NFT_SERVICE_NAME]){ 0 }, (head), (f))
 const char *nft_family_name(char out[NFT_SERVICE_NAME], const char *head,
 			    const struct nft_service_family *f);
+/* "tcp4_endpoints"; `proto`: enum protocol. */
+const char *nft_endpoints_name(char out[NFT_SERVICE_NAME], unsigned proto,
+			       const struct nft_service_family *f, const char *tail);
+/* What of a front's address stands in the affinity maps' keys: see service_choice.c. */
+struct nft_sel nft_affinity_address(const struct nft_service_family *f);

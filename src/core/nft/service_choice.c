@@ -73,13 +73,12 @@ bool nft_choice_parse(const char *name, struct nft_choice *out)
 static void dnat_to(struct nft_chain *c, const struct nft_choice *ch, const char *tail,
 		    const struct nft_sel *key)
 {
-	const struct nft_service_transport *p = &nft_service_transports[ch->proto];
 	const struct nft_service_family *f = &nft_service_families[ch->family == AF_INET6];
 	struct nft_rule *r = nft_rule_add(c, NULL);
 	char map[NFT_SERVICE_NAME];
 
-	snprintf(map, sizeof(map), "%s%c_%s", p->name, f->digit, tail);
-	nft_match(r, S(META_L4PROTO), NFC_EQ, nft_u8(p->number));
+	nft_endpoints_name(map, ch->proto, f, tail);
+	nft_match(r, S(META_L4PROTO), NFC_EQ, nft_u8(nft_service_transports[ch->proto].number));
 	nft_nat_map(r, NFT_NAT_DNAT, f->nfproto, key, map, true);
 }
 
@@ -87,9 +86,8 @@ static void dnat_to(struct nft_chain *c, const struct nft_choice *ch, const char
 static void keep_client(struct nft_chain *c, const struct nft_choice *ch)
 {
 	const struct nft_service_family *f = &nft_service_families[ch->family == AF_INET6];
-	const struct nft_sel address =
-		f->digit == '6' ? NFT_RAW(NFT_PAYLOAD_NETWORK_HEADER, 36, 4) : NFT_SEL(f->daddr);
-	const struct nft_sel *flow = K(S(META_L4PROTO), address, S(TH_DPORT), NFT_SEL(f->saddr));
+	const struct nft_sel *flow =
+		K(S(META_L4PROTO), nft_affinity_address(f), S(TH_DPORT), NFT_SEL(f->saddr));
 	const char *map = NFT_FAMILY_NAME("affinity", f);
 	uint64_t ms = ch->affinity * 1000ULL;
 	struct nft_rule *r = nft_rule_add(c, NULL);

@@ -32,6 +32,19 @@ const char *nft_family_name(char out[NFT_SERVICE_NAME], const char *head,
 	return out;
 }
 
+const char *nft_endpoints_name(char out[NFT_SERVICE_NAME], unsigned proto,
+			       const struct nft_service_family *f, const char *tail)
+{
+	snprintf(out, NFT_SERVICE_NAME, "%s%c_%s", nft_service_transports[proto].name, f->digit,
+		 tail);
+	return out;
+}
+
+struct nft_sel nft_affinity_address(const struct nft_service_family *f)
+{
+	return f->digit == '6' ? NFT_RAW(NFT_PAYLOAD_NETWORK_HEADER, 36, 4) : NFT_SEL(f->daddr);
+}
+
 static struct nft_set *make_map(struct nft_table *t, const char *name, const struct nft_sel *key,
 				const struct nft_sel *data)
 {
@@ -123,23 +136,20 @@ static void make_endpoints(struct nft_table *t, const struct nft_service_family 
 		const struct nft_service_transport *p = &nft_service_transports[i];
 		char name[NFT_SERVICE_NAME];
 
-		snprintf(name, sizeof(name), "%s%c_endpoints", p->name, f->digit);
-		make_map(t, name,
+		make_map(t, nft_endpoints_name(name, i, f, "endpoints"),
 			 K(S(META_PRIORITY), NFT_NUMGEN(NFK_NUMGEN_RANDOM, NFT_SERVICE_SLOTS)),
 			 K(NFT_SEL(f->daddr), NFT_SEL(p->dport)));
-		snprintf(name, sizeof(name), "%s%c_kept", p->name, f->digit);
-		make_map(t, name, PRIORITY, K(NFT_SEL(f->daddr), NFT_SEL(p->dport)));
+		make_map(t, nft_endpoints_name(name, i, f, "kept"), PRIORITY,
+			 K(NFT_SEL(f->daddr), NFT_SEL(p->dport)));
 	}
 }
 
 /* Clients' own entries: the packets write them. */
 static void make_affinity(struct nft_table *t, const struct nft_service_family *f)
 {
-	const struct nft_sel address =
-		f->digit == '6' ? NFT_RAW(NFT_PAYLOAD_NETWORK_HEADER, 36, 4) : NFT_SEL(f->daddr);
-	struct nft_set *s =
-		nft_set_typeof(t, NFT_FAMILY_NAME("affinity", f), NFT_SET_EVAL | NFT_SET_TIMEOUT,
-			       K(S(META_L4PROTO), address, S(TH_DPORT), NFT_SEL(f->saddr)));
+	struct nft_set *s = nft_set_typeof(
+		t, NFT_FAMILY_NAME("affinity", f), NFT_SET_EVAL | NFT_SET_TIMEOUT,
+		K(S(META_L4PROTO), nft_affinity_address(f), S(TH_DPORT), NFT_SEL(f->saddr)));
 
 	nft_set_data_typeof(s, PRIORITY);
 	if (s)
@@ -206,12 +216,9 @@ bool nft_service_find_sets(const struct nft_table *t, struct nft_service_sets *o
 		for (unsigned p = PROTO_TCP; p <= PROTO_SCTP; p++) {
 			char name[NFT_SERVICE_NAME];
 
-			snprintf(name, sizeof(name), "%s%c_endpoints",
-				 nft_service_transports[p].name, f->digit);
-			s.endpoints[i][p] = nft_set_get(t, name);
-			snprintf(name, sizeof(name), "%s%c_kept", nft_service_transports[p].name,
-				 f->digit);
-			s.kept[i][p] = nft_set_get(t, name);
+			s.endpoints[i][p] =
+				nft_set_get(t, nft_endpoints_name(name, p, f, "endpoints"));
+			s.kept[i][p] = nft_set_get(t, nft_endpoints_name(name, p, f, "kept"));
 			all &= s.endpoints[i][p] && s.kept[i][p];
 		}
 	}

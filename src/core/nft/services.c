@@ -290,8 +290,6 @@ void nft_services_count(const struct nft_services *s, struct nft_services_stats 
 					    .endpoints = s->n_slots };
 	for (const struct nft_fact *f = s->facts; f; f = f->hh.next)
 		out->fronts += f->key.kind == NFT_FACT_FRONT || f->key.kind == NFT_FACT_NODE_PORT;
-	for (uint32_t i = NFT_CHOOSER + 1; i < s->n_numbers; i++)
-		out->choices += s->numbers[i].choice.count > 0;
 }
 
 /* ---- life */

@@ -37,7 +37,6 @@ void nft_services_render(const struct nft_services *s, struct nft_table *t);
 
 struct nft_services_stats {
 	uint32_t services, fronts, endpoints; /* endpoints: slots of all groups */
-	uint32_t choices;
 };
 
 void nft_services_count(const struct nft_services *s, struct nft_services_stats *out);
