@@ -203,6 +203,8 @@ def test_routed_neighbour_discovery(routed):
     wait_for(lambda: neighbours(node, "fla").get("fd00:10::77") == evil,
              what="without our tables the node believes it")
     load_routed(node)
+    # What the pods' kernels sent before their addresses were in the sets is counted too.
+    before = drops(node, "inet")
     node.sh(f"ip -6 neigh replace fd00:10::77 lladdr {A} dev fla nud stale")
     send(na(LL_A, "fd00:10::77", evil), na(A6, B6, evil))
     counted(node, "inet", "spoofed neighbour advertisement", 2)
@@ -216,14 +218,16 @@ def test_routed_neighbour_discovery(routed):
          base / IPv6(src="fe80::1", dst="ff02::1", hlim=255) / ICMPv6ND_NS(tgt=B6))
     counted(node, "inet", "router advertisement from a pod", 1)
     counted(node, "inet", "redirect from a pod", 1)
-    counted(node, "inet", "spoofed IPv6 source", 1)  # fe80::1 is the node's
+    # fe80::1 is the node's.
+    counted(node, "inet", "spoofed IPv6 source", before["spoofed IPv6 source"] + 1)
     # Duplicate address detection and multicast reports come from ::.
     send(base / IPv6(src="::", dst="ff02::1:ff00:2", hlim=255) / ICMPv6ND_NS(tgt=A6),
          base / IPv6(src="::", dst="ff02::1:ff00:a", hlim=255) / ICMPv6ND_NS(tgt=LL_A),
          base / IPv6(src="::", dst="ff02::16", hlim=1) / ICMPv6MLReport2())
     send(base / IPv6(src="::", dst="ff02::1:ff00:3", hlim=255) / ICMPv6ND_NS(tgt=B6),
          base / IPv6(src="::", dst="ff02::1", hlim=255) / UDP(sport=1, dport=1))
-    counted(node, "inet", "spoofed unspecified IPv6 source", 2)
+    comment = "spoofed unspecified IPv6 source"
+    counted(node, "inet", comment, before[comment] + 2)
 
 
 # ---- bridge ports
