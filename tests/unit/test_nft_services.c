@@ -427,6 +427,84 @@ static void test_random(void **state)
 	}
 }
 
+static bool leads_to(const struct svc_front *f, const struct svc_endpoint *ep)
+{
+	return (f->way != SVC_TO_LOCAL && ep->out[SVC_ALL] == SVC_IN) ||
+	       (f->way != SVC_TO_ALL && ep->out[SVC_LOCAL] == SVC_IN);
+}
+
+/* The front as it was found in the kernel leads to what it was planned to lead to. */
+static unsigned must_be_found(const struct svc_front *f, const struct svc_plan *found)
+{
+	uint32_t n = 0;
+
+	if (f->port->proto == PROTO_TCP)
+		return 0;
+	for (uint32_t i = 0; i < f->port->endpoints.n; i++)
+		n += leads_to(f, &f->port->endpoints.v[i]);
+	for (uint32_t k = 0; n && k < found->fronts.n; k++) {
+		const struct svc_front *g = &found->fronts.v[k];
+		const struct svc_endpoint *ep = f->port->endpoints.v;
+
+		if (g->port->proto != f->port->proto || g->number != f->number ||
+		    !addr_eq(&g->address, &f->address))
+			continue;
+		assert_int_equal(g->port->endpoints.n, n);
+		for (uint32_t i = 0; i < n; i++, ep++) {
+			while (!leads_to(f, ep))
+				ep++;
+			assert_true(addr_eq(&g->port->endpoints.v[i].ip, &ep->ip));
+			assert_int_equal(g->port->endpoints.v[i].port, ep->port);
+		}
+		return 1;
+	}
+	assert_int_equal(n, 0);
+	return 0;
+}
+
+/* Of one Service, whose plans put_random() made of this seed. */
+static unsigned found_of(uint64_t seed, unsigned service, const struct svc_plan *found, size_t n)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	struct arena a;
+	struct random r = { seed, &a, false };
+	unsigned fronts = 0;
+	char name[8];
+
+	arena_init(&a, 0);
+	snprintf(name, sizeof(name), "s%u", service);
+	for (unsigned i = upto(&r, 6) ? 0 : 2; i < 2; i++) {
+		static const struct svc_plan none;
+		const struct svc_plan *q = &none;
+		struct svc_plan p;
+
+		make_plan(&r, service, families[i], &p);
+		for (size_t k = 0; k < n; k++)
+			if (found[k].family == p.family && !strcmp(found[k].name, name))
+				q = &found[k];
+		for (uint32_t k = 0; k < p.fronts.n; k++)
+			fronts += must_be_found(&p.fronts.v[k], q);
+	}
+	arena_fini(&a);
+	return fronts;
+}
+
+static void check_found(const struct nft_services *s, const struct nft_table *t, uint64_t seed,
+			struct arena *a)
+{
+	unsigned fronts = 0;
+	struct svc_plan *found;
+	struct err e;
+	size_t n;
+
+	assert_int_equal(nft_services_found(s, t, a, &found, &n, &e), 0);
+	for (unsigned i = 0; i < SERVICES; i++)
+		fronts += found_of(seed + i, i, found, n);
+	for (size_t k = 0; k < n; k++)
+		fronts -= found[k].fronts.n;
+	assert_int_equal(fronts, 0);
+}
+
 /* Another process finds what the first left, in whatever order it hears of the Services. (Of a
  * Service whose fronts others hold nothing can be found: nobody reaches it.) */
 static void test_adopt(void **state)
@@ -434,6 +512,7 @@ static void test_adopt(void **state)
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 		struct nft_services *s, *again = nft_services_new(nft_sample_services());
 		struct kernel k = { 0 };
+		const struct nft_table *t;
 		struct nft_ruleset rs;
 		struct arena a;
 		struct err e;
@@ -445,7 +524,9 @@ static void test_adopt(void **state)
 		for (unsigned i = 0; i < SERVICES; i++)
 			put_and_run(s, &k, seed * 8000 + i, i, false);
 		arena_init(&a, 0);
-		assert_int_equal(nft_services_adopt(again, render(s, &rs, &a), &e), 0);
+		t = render(s, &rs, &a);
+		assert_int_equal(nft_services_adopt(again, t, &e), 0);
+		check_found(again, t, seed * 8000, &a);
 		for (unsigned i = SERVICES; i-- > 0;)
 			put_and_run(again, NULL, seed * 8000 + i, i, false);
 		for (unsigned i = 0; i < SERVICES; i++) /* who lost affinity to a later one */

@@ -21,6 +21,11 @@ void nft_services_free(struct nft_services *s); /* NULL is fine */
 /* Ids and slots of a table that an earlier run left in the kernel, so that Services that did not
  * change come out the same. Only before the first put. `observed` may go afterwards. */
 int nft_services_adopt(struct nft_services *s, const struct nft_table *observed, struct err *e);
+/* Between the two: what UDP and SCTP fronts lead to in it, as plans of which only names, family,
+ * fronts (address, number, port) and endpoints (ip, port) are filled; those of one Service, one
+ * for each family, stand together. Live in `a`. */
+int nft_services_found(const struct nft_services *s, const struct nft_table *observed,
+		       struct arena *a, struct svc_plan **out, size_t *n, struct err *e);
 /* What no put() asked for is forgotten: all Services are known now. */
 void nft_services_adopted(struct nft_services *s);
 

@@ -21,7 +21,7 @@ static uint16_t port16(const uint8_t *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
-static uint8_t proto_of(uint8_t number)
+uint8_t nft_adopted_proto(uint8_t number)
 {
 	for (uint8_t i = PROTO_TCP; i <= PROTO_SCTP; i++)
 		if (nft_service_transports[i].number == number)
@@ -165,7 +165,7 @@ static int adopt_fronts(struct nft_services *s, const struct nft_set *have, unsi
 			return -ENOMEM;
 		f->key.kind = at_node ? NFT_FACT_NODE_PORT : NFT_FACT_FRONT;
 		f->key.family = family ? AF_INET6 : AF_INET;
-		f->key.proto = proto_of(e->key[0]);
+		f->key.proto = nft_adopted_proto(e->key[0]);
 		if (!at_node)
 			memcpy(f->key.ip, e->key + 4, len);
 		f->key.port = port16(e->key + 4 + (at_node ? 0 : len));
@@ -223,7 +223,7 @@ static void adopt_ids(struct nft_services *s, const struct nft_set *sizes)
 	}
 }
 
-static const struct nft_set *named(const struct nft_table *t, const struct nft_set *like)
+const struct nft_set *nft_adopted_set(const struct nft_table *t, const struct nft_set *like)
 {
 	const struct nft_set *s = nft_set_get(t, like->name);
 
@@ -237,24 +237,25 @@ static int adopt_all(struct nft_services *s, const struct nft_table *t, struct a
 
 	for (unsigned f = 0; f < 2 && !rc; f++) {
 		for (uint8_t p = PROTO_TCP; p <= PROTO_SCTP && !rc; p++) {
-			rc = adopt_endpoints(s, named(t, s->sets.endpoints[f][p]), f, p);
+			rc = adopt_endpoints(s, nft_adopted_set(t, s->sets.endpoints[f][p]), f, p);
 			if (!rc)
-				rc = read_kept(s, named(t, s->sets.kept[f][p]), f, p, mem, &kept);
+				rc = read_kept(s, nft_adopted_set(t, s->sets.kept[f][p]), f, p, mem,
+					       &kept);
 		}
 		if (!rc)
-			rc = adopt_fronts(s, named(t, s->sets.vip[f]), f, false);
+			rc = adopt_fronts(s, nft_adopted_set(t, s->sets.vip[f]), f, false);
 		if (!rc)
-			rc = adopt_fronts(s, named(t, s->sets.nodeport[f]), f, true);
+			rc = adopt_fronts(s, nft_adopted_set(t, s->sets.nodeport[f]), f, true);
 	}
 	if (!rc)
-		rc = adopt_kept(s, named(t, s->sets.affinity_slots), kept);
+		rc = adopt_kept(s, nft_adopted_set(t, s->sets.affinity_slots), kept);
 	HASH_CLEAR(hh, kept);
 	if (!rc)
-		rc = adopt_ways(s, named(t, s->sets.to_all), SVC_ALL);
+		rc = adopt_ways(s, nft_adopted_set(t, s->sets.to_all), SVC_ALL);
 	if (!rc)
-		rc = adopt_ways(s, named(t, s->sets.to_local), SVC_LOCAL);
-	adopt_numbers(s, named(t, s->sets.choices));
-	adopt_ids(s, named(t, s->sets.sizes));
+		rc = adopt_ways(s, nft_adopted_set(t, s->sets.to_local), SVC_LOCAL);
+	adopt_numbers(s, nft_adopted_set(t, s->sets.choices));
+	adopt_ids(s, nft_adopted_set(t, s->sets.sizes));
 	return rc;
 }
 

@@ -221,3 +221,6 @@ void nft_number_elem(const struct nft_services *s, const struct nft_sink *to, ui
 void nft_adopt_port(struct nft_services *s, const struct nft_fact_key *front, bool chooser,
 		    unsigned group, struct nft_port *port);
 void nft_adopted_fini(struct nft_services *s);
+uint8_t nft_adopted_proto(uint8_t number); /* IPPROTO_* → enum protocol */
+/* The set of the frame as it was found; NULL: it is not there, or not of the same types. */
+const struct nft_set *nft_adopted_set(const struct nft_table *t, const struct nft_set *like);
