@@ -7,6 +7,7 @@
  * parses nothing but records. */
 #include "daemon/agent.h"
 #include "daemon/agent_cni.h"
+#include "daemon/agent_conntrack.h"
 #include "daemon/agent_ctl.h"
 #include "daemon/agent_gc.h"
 #include "daemon/agent_ipam.h"
@@ -74,9 +75,9 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open,   agent_kernel_open, agent_nft_open,
-		agent_service_open, agent_ipam_open,   agent_plan_open,
-		agent_reap_open,    agent_gc_open,     agent_report_open,
+		agent_store_open,   agent_kernel_open, agent_nft_open,  agent_conntrack_open,
+		agent_service_open, agent_ipam_open,   agent_plan_open, agent_reap_open,
+		agent_gc_open,      agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -129,6 +130,7 @@ static void stop(struct role *r)
 	agent_plan_close(a);
 	agent_ipam_close(a);
 	agent_service_close(a);
+	agent_conntrack_close(a);
 	agent_nft_close(a);
 	agent_kernel_close(a);
 }

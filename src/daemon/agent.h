@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's parts and how they know each other. One process, one loop, and one thread but for
- * the reaper's; each part is a file pair and owns its state, which only its own functions touch:
+ * the reaper's and one while the connection table is read; each part is a file pair and owns its state, which only its own functions touch:
  *
  *   store    the stream from watch: objects in, writes out
  *   plan     which object of the cluster wants what (core/route), dirty marks, pace
  *   kernel   what is wanted in the kernel, applied and audited (core/diff, sys/rtnl)
  *   nft      the rulesets, likewise (core/nft, sys/nfnl)
  *   service  which Services changed, planned (core/service) into elements of nft's
+ *   conntrack  entries of the connection table that lead where Services do not lead any more
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
  *   reap     links of pods that are gone
@@ -24,6 +25,7 @@ struct agent {
 	struct agent_kernel *kernel;
 	struct agent_nft *nft;
 	struct agent_service *service;
+	struct agent_conntrack *conntrack;
 	struct agent_ipam *ipam;
 	struct agent_cni *cni;
 	struct agent_reap *reap;

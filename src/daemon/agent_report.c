@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_report: see agent_report.h. */
 #include "daemon/agent_report.h"
+#include "daemon/agent_conntrack.h"
 #include "daemon/agent_gc.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
@@ -398,6 +399,19 @@ static void fill_services(struct report *m, struct agent *a)
 		     s.endpoints);
 }
 
+static void fill_conntrack(struct report *m, const struct agent *a)
+{
+	const struct agent_conntrack_stats *s = agent_conntrack_stats(a);
+
+	put(m, "fairlead_conntrack_looks_total", "looks through the connection table", NULL, NULL,
+	    s->looks);
+	put(m, "fairlead_conntrack_failures_total", "looks that failed", NULL, NULL, s->failures);
+	for (enum svc_fate f = SVC_STALE_UNTRANSLATED; f <= SVC_STALE_NO_FRONT; f++)
+		put(m, "fairlead_conntrack_deleted_total",
+		    "stale entries of UDP and SCTP taken out of the connection table", "because",
+		    name_of(&svc_fate_names, f), s->deleted[f]);
+}
+
 static void fill(struct report *m, void *arg)
 {
 	struct agent *a = arg;
@@ -407,6 +421,7 @@ static void fill(struct report *m, void *arg)
 	fill_ipam(m, a);
 	fill_gc(m, a);
 	fill_services(m, a);
+	fill_conntrack(m, a);
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,
 		     (uint64_t)agent_store_observed(a));

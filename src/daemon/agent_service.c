@@ -2,6 +2,7 @@
 /* agent_service: see agent_service.h. Kept is which EndpointSlices each Service has; a plan lives
  * no longer than its slice of the loop. */
 #include "daemon/agent_service.h"
+#include "daemon/agent_conntrack.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
@@ -16,6 +17,7 @@
 #include <uthash.h>
 
 #define COALESCE 0.002               /* seconds from the first mark to the plan */
+#define AGAIN    1.                  /* after a lack of memory */
 #define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
 
 struct entry {
@@ -34,6 +36,7 @@ struct agent_service {
 	struct entry *entries;
 	struct entry **dirty;
 	size_t first, n_dirty, cap_dirty;
+	bool found; /* entries of an earlier run may be of Services that are gone */
 	ev_timer timer;
 	agent_service_done_fn *done;
 };
@@ -94,6 +97,12 @@ static void mark(struct agent_service *s, struct entry *x)
 	s->dirty[s->n_dirty++] = x;
 	x->dirty = true;
 	wait_for(s, COALESCE);
+}
+
+static void mark_all(struct agent_service *s)
+{
+	for (struct entry *x = s->entries; x; x = x->hh.next)
+		mark(s, x);
 }
 
 /* ---- changes of the store */
@@ -185,16 +194,14 @@ void agent_service_changed(struct agent *a, const struct object *old, const stru
 		if (strcmp(any->meta->name, a->role->cfg.node) != 0 ||
 		    node_same(old ? old->body : NULL, now ? now->body : NULL))
 			return;
-		for (struct entry *x = s->entries; x; x = x->hh.next)
-			mark(s, x);
+		mark_all(s);
 		return;
 	}
 }
 
 /* ---- planning */
 
-/* This node as the planner sees it; lives in `ar`. */
-static int find_node(const struct agent *a, struct arena *ar, struct svc_node *out, struct err *e)
+int agent_service_node(const struct agent *a, struct arena *ar, struct svc_node *out, struct err *e)
 {
 	const struct config *cfg = &a->role->cfg;
 	const struct object *o = cluster_get(agent_store_cluster(a), KIND_NODE, NULL, cfg->node);
@@ -247,8 +254,10 @@ static void plan(struct agent_service *s, struct entry *x, const struct svc_node
 	for (size_t i = 0; o && i < 2 && !rc; i++)
 		rc = svc_plan(o->body, x->slices, x->n_slices, node, families[i], ops->arena,
 			      &plans[i], &e);
-	if (!rc)
+	if (!rc) {
+		agent_conntrack_put(s->agent, x->ns, x->name, plans, o ? 2 : 0);
 		rc = nft_services_put(s->rules, x->ns, x->name, plans, o ? 2 : 0, ops, &e);
+	}
 	say_problem(x, rc ? e.text : "");
 	x->dirty = false;
 }
@@ -263,8 +272,8 @@ static void forget(struct agent_service *s, struct entry *x)
 	free(x);
 }
 
-/* As many as fit into the slice, in one go to the kernel. */
-static void plan_some(struct agent_service *s, struct arena *ar)
+/* As many as fit into the slice, in one go to the kernel; false: not now. */
+static bool plan_some(struct agent_service *s, struct arena *ar)
 {
 	uint64_t until = clock_mono_ns() + SLICE_NS;
 	struct svc_node node;
@@ -272,9 +281,9 @@ static void plan_some(struct agent_service *s, struct arena *ar)
 	struct err e;
 
 	nft_ops_init(&ops, ar);
-	if (find_node(s->agent, ar, &node, &e)) {
+	if (agent_service_node(s->agent, ar, &node, &e)) {
 		log_error("Services: %s", e.text);
-		return;
+		return false;
 	}
 	while (s->first < s->n_dirty) {
 		struct entry *x = s->dirty[s->first++];
@@ -285,18 +294,20 @@ static void plan_some(struct agent_service *s, struct arena *ar)
 			break;
 	}
 	agent_nft_services(s->agent, &ops);
+	return true;
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct agent_service *s = w->data;
 	struct arena ar;
+	bool can;
 
 	arena_init(&ar, 0);
-	plan_some(s, &ar);
+	can = plan_some(s, &ar);
 	arena_fini(&ar);
 	if (s->first < s->n_dirty) {
-		wait_for(s, 0.);
+		wait_for(s, can ? 0. : AGAIN);
 		return;
 	}
 	s->first = s->n_dirty = 0;
@@ -310,15 +321,47 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 
 void agent_service_flush(struct agent *a, agent_service_done_fn *done)
 {
-	a->service->done = done;
-	wait_for(a->service, 0.);
+	struct agent_service *s = a->service;
+
+	if (s->found)
+		mark_all(s);
+	s->found = false;
+	s->done = done;
+	wait_for(s, 0.);
+}
+
+/* What its fronts of UDP and SCTP lead to: entries of the connection table may, too. */
+static int found_plans(struct agent_service *s, const struct nft_table *observed, struct arena *ar,
+		       struct err *e)
+{
+	struct svc_plan *v;
+	size_t n, k;
+	int rc = nft_services_found(s->rules, observed, ar, &v, &n, e);
+
+	for (size_t i = 0; !rc && i < n; i = k) {
+		k = i + 1;
+		if (k < n && !strcmp(v[i].name, v[k].name) && !strcmp(v[i].ns, v[k].ns))
+			k++;
+		agent_conntrack_put(s->agent, v[i].ns, v[i].name, &v[i], k - i);
+		s->found = true;
+		if (!entry_get(s, v[i].ns, v[i].name, true))
+			rc = err_set(e, -ENOMEM, "no memory");
+	}
+	return rc;
 }
 
 void agent_service_found(struct agent *a, const struct nft_table *observed)
 {
+	struct agent_service *s = a->service;
+	struct arena ar;
 	struct err e;
+	int rc = nft_services_adopt(s->rules, observed, &e);
 
-	if (nft_services_adopt(a->service->rules, observed, &e))
+	arena_init(&ar, 0);
+	if (!rc)
+		rc = found_plans(s, observed, &ar, &e);
+	arena_fini(&ar);
+	if (rc)
 		log_warn("Services: %s", e.text);
 }
 

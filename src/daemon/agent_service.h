@@ -21,5 +21,8 @@ typedef void agent_service_done_fn(struct agent *a);
 /* Once: when all marks are planned, and the kernel holds them if it may be touched by then. */
 void agent_service_flush(struct agent *a, agent_service_done_fn *done);
 
+/* This node as Services' plans see it; lives in `ar`. */
+int agent_service_node(const struct agent *a, struct arena *ar, struct svc_node *out,
+		       struct err *e);
 /* What every audit renders. */
 struct nft_services *agent_service_rules(const struct agent *a);

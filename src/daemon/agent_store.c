@@ -2,6 +2,7 @@
 /* agent_store: see agent_store.h. */
 #include "daemon/agent_store.h"
 #include "daemon/agent_cni.h"
+#include "daemon/agent_conntrack.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -130,6 +131,8 @@ static void in_kernel(struct agent *a)
 		agent_kernel_adopt(a);
 		agent_nft_adopt(a);
 	}
+	if (s->adopted)
+		agent_conntrack_look(a);
 	s->observed = s->revision;
 	agent_report_state(a);
 	agent_wake(a);

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+/* agent_conntrack: see agent_conntrack.h. The table is read by a thread of sys/ctnl.h; what it found is
+ * judged here, a bounded number at a time, and deleted over a socket of our own. */
+#include "daemon/agent_conntrack.h"
+#include "daemon/agent_service.h"
+#include "sys/clock.h"
+#include "sys/ctnl.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define SETTLE     0.01 /* seconds after the rules: packets that met the old ones are in the table */
+#define GAP        0.05 /* seconds between two looks, at least */
+#define SHARE      10.  /* and so many times what the last one took */
+#define RETRY      1.   /* seconds after the first failure; doubled, up to */
+#define RETRY_MOST 60.
+#define LOGGED     10 /* deletions of one look that are named one by one */
+
+struct agent_conntrack {
+	struct agent *agent;
+	struct svc_stale *stale;
+	struct nl *nl; /* for deleting; opened when it is first needed */
+	struct ctnl_dump *dump;
+	struct arena mem; /* of `node` */
+	struct svc_node node;
+	struct ct_entry found[CTNL_AT_ONCE];
+	enum svc_fate fates[CTNL_AT_ONCE];
+	size_t n_found;
+	uint64_t begun_ns, deleted; /* of this look */
+	ev_tstamp earliest, retry;
+	ev_io readable;
+	ev_timer timer;
+	struct agent_conntrack_stats stats;
+};
+
+/* ---- one look */
+
+static void on_entry(void *arg, const struct ct_entry *c)
+{
+	struct agent_conntrack *k = arg;
+	const char *service;
+	enum svc_fate fate = svc_stale_judge(k->stale, &k->node, c, &service);
+	char text[CT_TEXT];
+
+	if (!svc_is_stale(fate))
+		return;
+	if (k->deleted + k->n_found < LOGGED)
+		log_info("conntrack: %s, Service %s: %s: deleted", ct_str(c, text),
+			 service ? service : "?", name_of(&svc_fate_names, fate));
+	k->fates[k->n_found] = fate;
+	k->found[k->n_found++] = *c;
+}
+
+static int delete_found(struct agent_conntrack *k, struct err *e)
+{
+	size_t deleted = 0;
+	int rc = 0;
+
+	if (!k->n_found)
+		return 0;
+	if (!k->nl) {
+		k->nl = nl_open(NETLINK_NETFILTER, e);
+		rc = k->nl ? 0 : e->code;
+	}
+	if (!rc)
+		rc = ctnl_delete(k->nl, k->found, k->n_found, &deleted, e);
+	/* What the kernel had let go of by itself counts as well: we would have. */
+	for (size_t i = 0; i < k->n_found && !rc; i++)
+		k->stats.deleted[k->fates[i]]++;
+	k->deleted += k->n_found;
+	k->n_found = 0;
+	return rc;
+}
+
+static void end_look(struct agent_conntrack *k)
+{
+	ev_io_stop(k->agent->role->loop, &k->readable);
+	ctnl_dump_end(k->dump);
+	k->dump = NULL;
+	arena_fini(&k->mem);
+}
+
+static void look_at(struct agent_conntrack *k, ev_tstamp at)
+{
+	struct ev_loop *loop = k->agent->role->loop;
+	ev_tstamp now = ev_now(loop);
+
+	if (ev_is_active(&k->timer))
+		return;
+	ev_timer_set(&k->timer, at > now ? at - now : 0., 0.);
+	ev_timer_start(loop, &k->timer);
+}
+
+static void failed(struct agent_conntrack *k, const struct err *e)
+{
+	k->stats.failures++;
+	log_warn("conntrack: stale entries are not taken out, again in %.0f s: %s", k->retry,
+		 e->text);
+	look_at(k, ev_now(k->agent->role->loop) + k->retry);
+	k->retry = k->retry < RETRY_MOST / 2 ? 2 * k->retry : RETRY_MOST;
+}
+
+static void done(struct agent_conntrack *k)
+{
+	double gap;
+
+	svc_stale_done(k->stale);
+	k->retry = RETRY;
+	k->stats.looks++;
+	k->stats.seconds = (double)(clock_mono_ns() - k->begun_ns) / 1e9;
+	gap = SHARE * k->stats.seconds;
+	k->earliest = ev_now(k->agent->role->loop) + (gap > GAP ? gap : GAP);
+	if (k->deleted > LOGGED)
+		log_info("conntrack: %llu stale entries deleted", (unsigned long long)k->deleted);
+	agent_conntrack_look(k->agent);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int events)
+{
+	struct agent_conntrack *k = w->data;
+	struct err e;
+	int more = ctnl_dump_read(k->dump, on_entry, k, &e);
+	int rc = more < 0 ? more : delete_found(k, &e);
+
+	k->n_found = 0;
+	if (!rc && more)
+		return;
+	end_look(k);
+	if (rc)
+		failed(k, &e);
+	else
+		done(k);
+}
+
+static int begin(struct agent_conntrack *k, struct err *e)
+{
+	static const struct ctnl_which all[] = { { AF_INET, IPPROTO_UDP },
+						 { AF_INET6, IPPROTO_UDP },
+						 { AF_INET, IPPROTO_SCTP },
+						 { AF_INET6, IPPROTO_SCTP } };
+	int rc = agent_service_node(k->agent, &k->mem, &k->node, e);
+
+	if (rc)
+		return rc;
+	svc_stale_begin(k->stale);
+	k->begun_ns = clock_mono_ns();
+	k->deleted = 0;
+	k->dump = ctnl_dump_start(all, sizeof(all) / sizeof(all[0]), e);
+	return k->dump ? 0 : e->code;
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_conntrack *k = w->data;
+	struct err e;
+
+	if (k->dump || !svc_stale_due(k->stale))
+		return;
+	arena_init(&k->mem, 0);
+	if (begin(k, &e)) {
+		arena_fini(&k->mem);
+		failed(k, &e);
+		return;
+	}
+	ev_io_set(&k->readable, ctnl_dump_fd(k->dump), EV_READ);
+	ev_io_start(loop, &k->readable);
+}
+
+/* ---- what its callers do */
+
+void agent_conntrack_put(struct agent *a, const char *ns, const char *name,
+			 const struct svc_plan *plans, size_t n)
+{
+	struct err e;
+
+	if (svc_stale_put(a->conntrack->stale, ns, name, plans, n, &e))
+		log_error("conntrack: %s", e.text);
+}
+
+void agent_conntrack_look(struct agent *a)
+{
+	struct agent_conntrack *k = a->conntrack;
+
+	ev_tstamp settled = ev_now(a->role->loop) + SETTLE;
+
+	if (!k->dump && svc_stale_due(k->stale))
+		look_at(k, k->earliest > settled ? k->earliest : settled);
+}
+
+const struct agent_conntrack_stats *agent_conntrack_stats(const struct agent *a)
+{
+	return &a->conntrack->stats;
+}
+
+int agent_conntrack_open(struct agent *a, struct err *e)
+{
+	struct agent_conntrack *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return err_set(e, -ENOMEM, "no memory");
+	a->conntrack = k;
+	k->agent = a;
+	k->retry = RETRY;
+	ev_init(&k->readable, on_readable);
+	ev_init(&k->timer, on_timer);
+	k->readable.data = k->timer.data = k;
+	k->stale = svc_stale_new();
+	return k->stale ? 0 : err_set(e, -ENOMEM, "no memory");
+}
+
+void agent_conntrack_close(struct agent *a)
+{
+	struct agent_conntrack *k = a->conntrack;
+
+	if (!k)
+		return;
+	ev_timer_stop(a->role->loop, &k->timer);
+	if (k->dump)
+		end_look(k);
+	nl_close(k->nl);
+	svc_stale_free(k->stale);
+	free(k);
+	a->conntrack = NULL;
+}

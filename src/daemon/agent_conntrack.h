@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Entries of the connection table that lead where Services do not lead any more are taken out:
+ * those of UDP and SCTP, just those (core/service/stale.h judges), and never all of them.
+ *
+ * A change that can leave some behind is followed by a look through the table, once the rules say
+ * what is new; one look for all changes that came meanwhile, and the more it costs the rarer they
+ * are. At start what an earlier run's rules led to is compared with the store's state: what went
+ * while nobody looked is found, and what still holds stays, so that a restart cuts nothing off.
+ * A look that fails is repeated. */
+#pragma once
+#include "core/service/service.h"
+#include "core/service/stale.h"
+#include "daemon/agent.h"
+
+int agent_conntrack_open(struct agent *a, struct err *e);
+void agent_conntrack_close(struct agent *a);
+
+/* What a Service's fronts lead to now, in plans of both families; n 0: it is gone. Nothing is
+ * looked for before agent_conntrack_look(). */
+void agent_conntrack_put(struct agent *a, const char *ns, const char *name,
+			 const struct svc_plan *plans, size_t n);
+/* The kernel's rules are up to what was put: looks through the table if something can be stale. */
+void agent_conntrack_look(struct agent *a);
+
+struct agent_conntrack_stats {
+	uint64_t looks, failures;
+	double seconds;                           /* of the last look that came to its end */
+	uint64_t deleted[SVC_STALE_NO_FRONT + 1]; /* by enum svc_fate */
+};
+const struct agent_conntrack_stats *agent_conntrack_stats(const struct agent *a);
