@@ -95,9 +95,9 @@ static int start(struct role *r, struct err *e)
 	agent_ipam_note_boot(a);
 	agent_pod_restore(a);
 	agent_plan_start(a);
+	rc = agent_nft_start(a, e); /* first: it brings conntrack, one of whose sysctls is wanted */
 	agent_kernel_start(a);
 	agent_gc_start(a);
-	rc = agent_nft_start(a, e);
 	if (!rc)
 		rc = agent_cni_open(a, e);
 	return rc ? rc : agent_ctl_open(a, e);

@@ -28,7 +28,7 @@ static bool is_nodes(struct agent *a, const struct ksysctl *s)
 		if (!strcmp(s->path, path))
 			return true;
 	}
-	return !strcmp(s->path, "net/ipv4/ip_forward") ||
+	return !strcmp(s->path, "net/ipv4/ip_forward") || !strcmp(s->path, ROUTE_TCP_BE_LIBERAL) ||
 	       !strcmp(s->path, "net/ipv6/conf/all/forwarding");
 }
 

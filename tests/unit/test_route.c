@@ -324,11 +324,12 @@ static void test_self(void **state)
 	strcpy(self.ra[self.n_ra++], "eth0");
 	strcpy(self.ra[self.n_ra++], "mgmt0");
 	route_plan_self(&self, &out);
-	assert_int_equal(out.n, 11);
-	assert_int_equal(out.v[5].link.vni, 4096);
-	assert_int_equal(out.v[5].link.vxlan_port, 4789);
-	assert_true(addr_eq(&out.v[5].link.vxlan_local, &self.node.ip[ROUTE_V4]));
+	assert_int_equal(out.n, 12);
+	assert_int_equal(out.v[6].link.vni, 4096);
+	assert_int_equal(out.v[6].link.vxlan_port, 4789);
+	assert_true(addr_eq(&out.v[6].link.vxlan_local, &self.node.ip[ROUTE_V4]));
 	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
+	     "sysctl net/netfilter/nf_conntrack_tcp_be_liberal=1",
 	     "sysctl net/ipv6/conf/eth0/accept_ra=2", "sysctl net/ipv6/conf/mgmt0/accept_ra=2",
 	     "addr 169.254.1.1/32 dev lo scope 253", link,
 	     "sysctl net/ipv4/conf/vxlan0/rp_filter=2", "sysctl net/ipv6/conf/vxlan0/accept_ra=0",
@@ -339,13 +340,14 @@ static void test_self(void **state)
 	self.node.ip[ROUTE_V4] = (struct ipaddr){ 0 };
 	self.n_ra = 0;
 	route_plan_self(&self, &out);
-	assert_int_equal(out.v[3].link.mtu, 1430);
-	assert_true(addr_eq(&out.v[3].link.vxlan_local, &self.node.ip[ROUTE_V6]));
+	assert_int_equal(out.v[4].link.mtu, 1430);
+	assert_true(addr_eq(&out.v[4].link.vxlan_local, &self.node.ip[ROUTE_V6]));
 	route_out_fini(&out);
 
 	self.vxlan = false;
 	route_plan_self(&self, &out);
 	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
+	     "sysctl net/netfilter/nf_conntrack_tcp_be_liberal=1",
 	     "addr 169.254.1.1/32 dev lo scope 253");
 }
 
@@ -394,7 +396,9 @@ static void test_without_ipv6(void **state)
 	strcpy(self.ra[self.n_ra++], "eth0");
 	self.vxlan = false;
 	route_plan_self(&self, &out);
-	WANT(&out, "sysctl net/ipv4/ip_forward=1", "addr 169.254.1.1/32 dev lo scope 253");
+	WANT(&out, "sysctl net/ipv4/ip_forward=1",
+	     "sysctl net/netfilter/nf_conntrack_tcp_be_liberal=1",
+	     "addr 169.254.1.1/32 dev lo scope 253");
 
 	out.no_ipv6 = true;
 	route_plan_endpoint(&ep, &out);

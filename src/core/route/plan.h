@@ -29,11 +29,12 @@
 #include "model/cluster.h"
 #include "model/kernel.h"
 
-#define ROUTE_VXLAN_DEV  "vxlan0"
-#define ROUTE_VXLAN_VNI  4096
-#define ROUTE_VXLAN_PORT 4789
-#define ROUTE_GATEWAY4   "169.254.1.1" /* what a routed pod's default route names */
-#define ROUTE_GATEWAY6   "fe80::1"     /* on every host link and bridge */
+#define ROUTE_VXLAN_DEV      "vxlan0"
+#define ROUTE_VXLAN_VNI      4096
+#define ROUTE_VXLAN_PORT     4789
+#define ROUTE_TCP_BE_LIBERAL "net/netfilter/nf_conntrack_tcp_be_liberal"
+#define ROUTE_GATEWAY4       "169.254.1.1" /* what a routed pod's default route names */
+#define ROUTE_GATEWAY6       "fe80::1"     /* on every host link and bridge */
 
 #define ROUTE_SUBNETS 16
 #define ROUTE_RA      8
