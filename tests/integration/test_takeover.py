@@ -296,6 +296,8 @@ def test_end_as_the_new_one_is_done(netns, keeper, store, scratch, start):
             kind, got, fds = hear()
             pid = got[2] if kind == TAKEOVER else pid
         os.kill(pid, signal.SIGSTOP)
+        while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "T":
+            pass
         tell(DONE)
         os.kill(pid, signal.SIGTERM)
         os.kill(pid, signal.SIGCONT)
