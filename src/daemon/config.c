@@ -24,7 +24,7 @@ static const struct bind_rule default_binds[] = {
 	{ .proto = "tcp", .port = 53, .port_end = 53 },
 	{ .proto = "tcp", .port = 80, .port_end = 80 },
 	{ .proto = "tcp", .port = 443, .port_end = 443 },
-	{ .proto = "tcp", .port = 30000, .port_end = 32767 },
+	{ .proto = "tcp" }, /* node-port-range */
 };
 
 int config_nomem(struct err *e)
@@ -204,6 +204,8 @@ static int finish_binds(struct config *c, struct err *e)
 	if (!c->binds.v)
 		return config_nomem(e);
 	c->binds.n = sizeof(default_binds) / sizeof(default_binds[0]);
+	c->binds.v[c->binds.n - 1].port = c->node_port_first;
+	c->binds.v[c->binds.n - 1].port_end = c->node_port_last;
 	return 0;
 }
 

@@ -15,11 +15,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SETTLE_MS 5000
+#define SETTLE_MS   5000
+#define DESCRIPTORS (4 * KEEPER_SOCKS)
 
 int64_t keeper_now_ms(void)
 {
@@ -279,10 +281,22 @@ static void loop(struct keeper *k)
 	}
 }
 
+/* Each socket of a role is open here too, in a takeover twice. Where it may not rise, fewer do. */
+static void raise_descriptors(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur >= DESCRIPTORS)
+		return;
+	l.rlim_cur = l.rlim_max < DESCRIPTORS ? l.rlim_max : DESCRIPTORS;
+	setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static int start(struct keeper *k, struct err *e)
 {
 	int rc;
 
+	raise_descriptors();
 	rc = libexec_dir(k, e);
 	/* Until everything is handed on, a signal may simply end this process. */
 	if (!rc && !k->takeover)

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 #define KEEPER_ROLES 8
-#define KEEPER_SOCKS 64
+#define KEEPER_SOCKS 1024
 #define KEEPER_FLAGS 64
 #define KEEPER_POLL  (2 + KEEPER_GIVE_POLL + 2 * KEEPER_ROLES)
 
@@ -25,6 +25,7 @@ struct keeper_sock {
 	struct ipaddr addr;
 	uint16_t port;
 	char path[108]; /* unix: where its file lies; else "" */
+	bool asked;     /* inet: for by its role, since that started */
 };
 
 enum role_state {
@@ -122,6 +123,10 @@ bool keeper_roles_serve(const struct keeper *k); /* all said REC_READY */
 /* The socket for that request of that role, bound now or kept from before; it stays the
  * keeper's. -EACCES where the configuration does not list it. */
 int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want, struct err *e);
+/* Closes it, or where `want` has no protocol what the role did not ask for since
+ * keeper_bind_started(). */
+void keeper_unbind(struct keeper *k, const char *role, const struct rec_bind *want);
+void keeper_bind_started(struct keeper *k, const char *role);
 /* The request in the form that is kept, whoever asks; -EINVAL where it is none. */
 int keeper_bind_named(const struct keeper *k, const struct rec_bind *want, struct keeper_sock *s,
 		      struct err *e);

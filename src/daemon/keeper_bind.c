@@ -3,7 +3,8 @@
  *
  * Binding happens here and not in the roles because ports below 1024 and files in the run
  * directory need root, and because a socket that the keeper holds outlives the role: whoever
- * connects while it restarts waits in the queue instead of being refused. */
+ * connects while it restarts waits in the queue instead of being refused. A role gives up
+ * what it needs no longer, and after a start what an earlier process of it had (role_unbind()). */
 #include "daemon/keeper.h"
 
 #include <errno.h>
@@ -101,9 +102,12 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
 	rc = judge(k, role, want, &s, e);
 	if (rc)
 		return rc;
+	s.asked = true;
 	for (size_t i = 0; i < k->n_socks; i++)
-		if (same(&k->socks[i], &s))
+		if (same(&k->socks[i], &s)) {
+			k->socks[i].asked = true;
 			return k->socks[i].fd;
+		}
 	/* The next keeper would find it taken, or take its file from us. */
 	if (keeper_giving(k))
 		return err_set(e, -EBUSY, "bind: another fairleadd takes over");
@@ -137,6 +141,37 @@ static void drop(struct keeper_sock *s)
 	close(s->fd);
 	if (s->path[0])
 		unlink(s->path);
+}
+
+void keeper_bind_started(struct keeper *k, const char *role)
+{
+	static const struct rec_bind inet = { .proto = "tcp" };
+
+	for (size_t i = 0; i < k->n_socks && role_may(role, &inet); i++)
+		k->socks[i].asked = false;
+}
+
+/* While another keeper has them already, its own roles give them up. */
+void keeper_unbind(struct keeper *k, const char *role, const struct rec_bind *want)
+{
+	const struct rec_bind inet = { .proto = want->proto ? want->proto : "tcp" };
+	struct keeper_sock which;
+	size_t kept = 0;
+	struct err e;
+
+	if (keeper_giving(k) || !role_may(role, &inet))
+		return;
+	if (want->proto && keeper_bind_named(k, want, &which, &e))
+		return;
+	for (size_t i = 0; i < k->n_socks; i++) {
+		struct keeper_sock *s = &k->socks[i];
+
+		if (!s->path[0] && (want->proto ? same(s, &which) : !s->asked))
+			drop(s);
+		else
+			k->socks[kept++] = *s;
+	}
+	k->n_socks = kept;
 }
 
 void keeper_bind_recheck(struct keeper *k)

@@ -171,6 +171,7 @@ static void start(struct keeper *k, struct keeper_role *r)
 
 	r->started_ms = keeper_now_ms();
 	r->ready = false;
+	keeper_bind_started(k, r->name);
 	if (spawn(k, r, &e)) {
 		log_error("role %s: %s", r->name, e.text);
 		plan_restart(r);
@@ -247,8 +248,8 @@ static void on_bind(struct keeper *k, struct keeper_role *r, const struct rec_bi
 	int fd;
 
 	fd = keeper_bind(k, r->name, want, &e);
-	if (fd < 0) {
-		log_error("role %s: %s", r->name, e.text);
+	if (fd < 0) { /* the role says what that means, and may try again often */
+		log_debug("role %s: %s", r->name, e.text);
 		answer.code = fd;
 		answer.text = e.text;
 	}
@@ -266,12 +267,15 @@ static int on_frame(struct keeper *k, struct keeper_role *r, struct rframe *f, s
 
 	if (f->fd >= 0)
 		close(f->fd);
-	if (f->type != REC_READY && f->type != REC_BIND && f->type != REC_JOIN)
+	if (f->type != REC_READY && f->type != REC_BIND && f->type != REC_UNBIND &&
+	    f->type != REC_JOIN)
 		return 0;
 	arena_init(&a, RECORD_MAX);
 	rc = record_decode(&f->body, record_schema(f->type), &body, &a, e);
 	if (!rc && f->type == REC_BIND)
 		on_bind(k, r, &body.bind);
+	if (!rc && f->type == REC_UNBIND)
+		keeper_unbind(k, r->name, &body.bind);
 	if (!rc && f->type == REC_JOIN && body.join.role)
 		join(k, r, body.join.role);
 	if (!rc && f->type == REC_READY && !r->ready) {

@@ -63,6 +63,13 @@ int role_bind(struct role *r, const struct rec_bind *want, role_bound_fn *fn, vo
 	return 0;
 }
 
+int role_unbind(struct role *r, const struct rec_bind *want, struct err *e)
+{
+	static const struct rec_bind rest = { 0 };
+
+	return tell_keeper(r, REC_UNBIND, want ? want : &rest, e);
+}
+
 static void name_to_keeper(struct role *r, unsigned type, const char *name)
 {
 	struct rec_join body = { .role = name };

@@ -61,6 +61,10 @@ int role_main(const struct role_ops *ops, void *state, int argc, char **argv);
  * name of a socket in the run directory ("cni.sock"). want->id is ignored. */
 int role_bind(struct role *r, const struct rec_bind *want, role_bound_fn *fn, void *arg,
 	      struct err *e);
+/* A socket that role_bind() brought and that is closed here is closed at the keeper too, so that
+ * others can have the port; `want` NULL: all that this process did not ask for, which an
+ * earlier one may have. */
+int role_unbind(struct role *r, const struct rec_bind *want, struct err *e);
 /* Asks the keeper for a new stream to `peer`, whose last one ended though the peer may live;
  * comes through ops->join. */
 void role_rejoin(struct role *r, const char *peer);

@@ -93,6 +93,21 @@ static const struct field metric_fields[] = {
 };
 static const SCHEMA(metric_schema, "Metric", struct rec_metric, metric_fields);
 
+static const SCHEMA(unbind_schema, "Unbind", struct rec_bind, bind_fields);
+
+static const struct field health_port_fields[] = {
+	FIELD_KEY(struct rec_health_port, ns, "namespace", 1, F_STR),
+	FIELD(struct rec_health_port, name, 2, F_STR),
+	FIELD(struct rec_health_port, port, 3, F_I64),
+	FIELD(struct rec_health_port, endpoints, 4, F_I64),
+};
+static const SCHEMA(health_port_schema, "HealthPort", struct rec_health_port, health_port_fields);
+
+static const struct field proxy_fields[] = {
+	FIELD(struct rec_proxy, listed, 1, F_BOOL),
+};
+static const SCHEMA(proxy_schema, "Proxy", struct rec_proxy, proxy_fields);
+
 static const struct field takeover_fields[] = {
 	FIELD(struct rec_takeover, version, 1, F_STR),
 	FIELD(struct rec_takeover, pid, 2, F_I64),
@@ -125,6 +140,9 @@ const struct schema *record_schema(unsigned type)
 		[REC_TAKEOVER_YOURS] = &takeover_schema,
 		[REC_TAKEOVER_DONE] = &takeover_schema,
 		[REC_TAKEOVER_NO] = &takeover_schema,
+		[REC_UNBIND] = &unbind_schema,
+		[REC_HEALTH_PORT] = &health_port_schema,
+		[REC_PROXY] = &proxy_schema,
 	};
 
 	return type < REC_TYPE_COUNT ? schemas[type] : NULL;

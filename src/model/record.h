@@ -51,6 +51,12 @@ enum record_type {
 	REC_TAKEOVER_YOURS,  /* running → next: that was all, and my roles have ended */
 	REC_TAKEOVER_DONE,   /* next → running: my roles serve, go */
 	REC_TAKEOVER_NO,     /* running → next, at any time: why not, or not any more */
+	/* role → keeper, descriptor 3: struct rec_bind of a socket that is not needed any more;
+	 * without a protocol all that the role did not ask for since it started */
+	REC_UNBIND,
+	/* agent → health */
+	REC_HEALTH_PORT, /* struct rec_health_port */
+	REC_PROXY,       /* struct rec_proxy, every few seconds: the sign of life */
 	REC_TYPE_COUNT
 };
 
@@ -130,6 +136,17 @@ struct rec_metric {
 	const char *name, *help, *type; /* Prometheus' names; type "counter" or "gauge" */
 	struct strmap labels;
 	const char *value; /* decimal text: no float on the wire */
+};
+
+/* What a Service's healthCheckNodePort answers. */
+struct rec_health_port {
+	const char *ns, *name;
+	int64_t port;      /* 0: none any more */
+	int64_t endpoints; /* ready ones on this node */
+};
+
+struct rec_proxy {
+	uint8_t listed; /* 1: all health ports were told since the last such record */
 };
 
 struct rec_takeover {

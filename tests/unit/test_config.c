@@ -78,6 +78,11 @@ static void test_defaults(void **state)
 	assert_false(config_allows_bind(&c, "tcp", &v4, 22));
 	assert_false(config_allows_bind(&c, "udp", &v4, 80));
 	config_fini(&c);
+	/* those of the range that is configured */
+	parse_finish(&c, "store dir:/s\nnode-port-range 20000-20100\n");
+	assert_true(config_allows_bind(&c, "tcp", &any, 20100));
+	assert_false(config_allows_bind(&c, "tcp", &v4, 30000));
+	config_fini(&c);
 }
 
 static void test_every_key(void **state)
