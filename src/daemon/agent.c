@@ -10,6 +10,7 @@
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_ctl.h"
 #include "daemon/agent_gc.h"
+#include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -75,9 +76,9 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open,   agent_kernel_open, agent_nft_open,  agent_conntrack_open,
-		agent_service_open, agent_ipam_open,   agent_plan_open, agent_reap_open,
-		agent_gc_open,      agent_report_open,
+		agent_store_open,  agent_kernel_open,  agent_nft_open,    agent_conntrack_open,
+		agent_health_open, agent_service_open, agent_ipam_open,   agent_plan_open,
+		agent_reap_open,   agent_gc_open,      agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -131,6 +132,7 @@ static void stop(struct role *r)
 	agent_ipam_close(a);
 	agent_service_close(a);
 	agent_conntrack_close(a);
+	agent_health_close(a);
 	agent_nft_close(a);
 	agent_kernel_close(a);
 }

@@ -8,6 +8,7 @@
  *   nft      the rulesets, likewise (core/nft, sys/nfnl)
  *   service  which Services changed, planned (core/service) into elements of nft's
  *   conntrack  entries of the connection table that lead where Services do not lead any more
+ *   health   what role health is told of Services
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
  *   reap     links of pods that are gone
@@ -26,6 +27,7 @@ struct agent {
 	struct agent_nft *nft;
 	struct agent_service *service;
 	struct agent_conntrack *conntrack;
+	struct agent_health *health;
 	struct agent_ipam *ipam;
 	struct agent_cni *cni;
 	struct agent_reap *reap;

@@ -3,6 +3,7 @@
 #include "daemon/agent_report.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_gc.h"
+#include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -425,6 +426,7 @@ static void fill(struct report *m, void *arg)
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,
 		     (uint64_t)agent_store_observed(a));
+	agent_health_fill(a, m);
 }
 
 void agent_report_cni(struct agent *a, enum cni_verb verb, enum cni_code code, double seconds)
@@ -444,6 +446,11 @@ void agent_report_cni(struct agent *a, enum cni_verb verb, enum cni_code code, d
 void agent_report_join(struct agent *a, int fd)
 {
 	report_join(&a->report->metrics, fd);
+}
+
+struct report *agent_report_to_health(struct agent *a)
+{
+	return &a->report->metrics;
 }
 
 int agent_report_open(struct agent *a, struct err *e)

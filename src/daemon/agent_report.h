@@ -11,6 +11,8 @@ int agent_report_open(struct agent *a, struct err *e);
 void agent_report_close(struct agent *a);
 void agent_report_join(struct agent *a, int fd); /* health; takes the descriptor */
 
+struct report *agent_report_to_health(struct agent *a);
+
 /* Publishes NodeState where it differs from what was published, and what could not be written
  * before. */
 void agent_report_state(struct agent *a);

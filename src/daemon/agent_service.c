@@ -3,6 +3,7 @@
  * no longer than its slice of the loop. */
 #include "daemon/agent_service.h"
 #include "daemon/agent_conntrack.h"
+#include "daemon/agent_health.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
@@ -258,6 +259,8 @@ static void plan(struct agent_service *s, struct entry *x, const struct svc_node
 		agent_conntrack_put(s->agent, x->ns, x->name, plans, o ? 2 : 0);
 		rc = nft_services_put(s->rules, x->ns, x->name, plans, o ? 2 : 0, ops, &e);
 	}
+	if (!rc)
+		agent_health_planned(s->agent, x->ns, x->name, plans, o ? 2 : 0);
 	say_problem(x, rc ? e.text : "");
 	x->dirty = false;
 }
@@ -294,6 +297,7 @@ static bool plan_some(struct agent_service *s, struct arena *ar)
 			break;
 	}
 	agent_nft_services(s->agent, &ops);
+	agent_health_sent(s->agent);
 	return true;
 }
 

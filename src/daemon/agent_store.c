@@ -3,6 +3,7 @@
 #include "daemon/agent_store.h"
 #include "daemon/agent_cni.h"
 #include "daemon/agent_conntrack.h"
+#include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
@@ -131,8 +132,10 @@ static void in_kernel(struct agent *a)
 		agent_kernel_adopt(a);
 		agent_nft_adopt(a);
 	}
-	if (s->adopted)
+	if (s->adopted) {
 		agent_conntrack_look(a);
+		agent_health_whole(a);
+	}
 	s->observed = s->revision;
 	agent_report_state(a);
 	agent_wake(a);

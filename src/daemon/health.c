@@ -6,16 +6,25 @@
  *   /readyz   200 when every configured role said that it serves
  *   /metrics  Prometheus' text format
  * A page that is not 200 is 503 and names the roles. What is known comes as REC_METRIC: from the
- * keeper on descriptor 3 (which roles run), from the other roles on their streams. */
+ * keeper on descriptor 3 (which roles run), from the other roles on their streams. Services'
+ * health checks have ports of their own (health_ports.h).
+ *
+ * The agent is believed to work while it says something (REC_PROXY, every two seconds): one that
+ * hangs, or does not come back, counts as failed after AGENT_S. */
+#include "daemon/health_ports.h"
 #include "daemon/httpd.h"
 #include "daemon/metrics.h"
 #include "daemon/role.h"
 #include "daemon/stream.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define CONNECTIONS 64
+#define AGENT_S     10. /* between two words of the agent */
 
 /* Whose series; the index of a peer is its source. */
 enum source { SRC_AGENT, SRC_WATCH, SRC_CONTROLLER, SRC_PEERS, SRC_KEEPER = SRC_PEERS, SRC_SELF };
@@ -28,22 +37,53 @@ struct health {
 	struct role *role;
 	struct httpd httpd;
 	struct metrics metrics;
+	struct health_ports *ports;
+	ev_tstamp heard; /* the agent, of all Services; 0: never */
 	struct stream *peers[SRC_PEERS];
 	unsigned asked, answered; /* sockets */
 };
 
-/* ---- metrics in */
+/* ---- records in */
 
-static void take_metric(struct health *h, unsigned source, struct wire *body)
+/* False: nobody knows how Services fare, or it is too long ago. */
+static bool proxy_is_healthy(void *arg)
 {
-	struct rec_metric m = { 0 };
-	struct arena a;
-	struct err e;
+	const struct health *h = arg;
 
+	return h->heard > 0. && ev_now(h->role->loop) - h->heard < AGENT_S;
+}
+
+static void take_proxy(struct health *h, const struct rec_proxy *p)
+{
+	/* An agent that begins has its predecessor's credit. */
+	if (p->listed || h->heard > 0.)
+		h->heard = ev_now(h->role->loop);
+	if (p->listed)
+		health_ports_listed(h->ports);
+}
+
+static void take_record(struct health *h, unsigned source, unsigned type, struct wire *body)
+{
+	union {
+		struct rec_metric metric;
+		struct rec_health_port port;
+		struct rec_proxy proxy;
+	} u = { 0 };
+	bool known = type == REC_METRIC ||
+		     (source == SRC_AGENT && (type == REC_HEALTH_PORT || type == REC_PROXY));
+	struct arena a;
+	struct err e = { 0 };
+
+	if (!known)
+		return;
 	arena_init(&a, RECORD_MAX);
-	if (record_decode(body, record_schema(REC_METRIC), &m, &a, &e) ||
-	    metrics_put(&h->metrics, source, &m, &e))
+	if (record_decode(body, record_schema(type), &u, &a, &e) ||
+	    (type == REC_METRIC && metrics_put(&h->metrics, source, &u.metric, &e)))
 		log_warn("%s: %s", source < SRC_PEERS ? peer_names[source] : "keeper", e.text);
+	else if (type == REC_HEALTH_PORT)
+		health_ports_put(h->ports, &u.port);
+	else if (type == REC_PROXY)
+		take_proxy(h, &u.proxy);
 	arena_fini(&a);
 }
 
@@ -61,8 +101,7 @@ static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
 
 	if (fd >= 0)
 		close(fd);
-	if (type == REC_METRIC)
-		take_metric(h, source_of(h, s), body);
+	take_record(h, source_of(h, s), type, body);
 }
 
 static void on_closed(struct stream *s, const struct err *e)
@@ -89,6 +128,8 @@ static void on_join(struct role *r, const char *peer, int fd)
 			continue;
 		stream_free(h->peers[i]);
 		metrics_drop(&h->metrics, i);
+		if (i == SRC_AGENT)
+			health_ports_anew(h->ports);
 		h->peers[i] = stream_new(r->loop, fd, &peer_ops, h, &e);
 		if (!h->peers[i])
 			log_error("%s: %s", peer, e.text);
@@ -99,8 +140,7 @@ static void on_join(struct role *r, const char *peer, int fd)
 
 static void on_keeper_frame(struct role *r, unsigned type, struct wire *body)
 {
-	if (type == REC_METRIC)
-		take_metric(r->state, SRC_KEEPER, body);
+	take_record(r->state, SRC_KEEPER, type, body);
 }
 
 /* ---- pages out */
@@ -124,25 +164,52 @@ static int roles_page(const struct health *h, const char *name, const char * not
 	return status;
 }
 
-static int page(void *arg, const char *path, struct buf *body, const char **type)
+static void put_self(struct health *h, const char *name, const char *help, const char *value,
+		     unsigned n)
+{
+	struct strmap_entry label = { .key = "state", .value = value };
+	char text[16];
+	struct rec_metric m = { .name = name,
+				.help = help,
+				.type = "gauge",
+				.labels = { .v = &label, .n = 1 },
+				.value = text };
+	struct err e;
+
+	snprintf(text, sizeof(text), "%u", n);
+	if (metrics_put(&h->metrics, SRC_SELF, &m, &e))
+		log_warn("%s", e.text);
+}
+
+static void metrics_page(struct health *h, struct http_answer *a)
+{
+	static const char name[] = "fairlead_health_check_ports";
+	static const char help[] = "Services' health check ports.";
+	struct health_ports_count n = health_ports_count(h->ports);
+
+	put_self(h, name, help, "served", n.served);
+	put_self(h, name, help, "waiting", n.waiting);
+	a->type = "text/plain; version=0.0.4; charset=utf-8";
+	metrics_print(&h->metrics, &a->body);
+}
+
+static void page(void *arg, const char *path, struct http_answer *a)
 {
 	struct health *h = arg;
 
+	a->status = 200;
 	if (strcmp(path, "/livez") == 0) {
-		buf_puts(body, "ok\n");
-		return 200;
+		buf_puts(&a->body, "ok\n");
+	} else if (strcmp(path, "/healthz") == 0) {
+		a->status = roles_page(h, "fairlead_role_up", "does not run", &a->body);
+	} else if (strcmp(path, "/readyz") == 0) {
+		a->status = roles_page(h, "fairlead_role_ready", "is not ready", &a->body);
+	} else if (strcmp(path, "/metrics") == 0) {
+		metrics_page(h, a);
+	} else {
+		buf_puts(&a->body, "known are /healthz, /livez, /readyz, /metrics\n");
+		a->status = 404;
 	}
-	if (strcmp(path, "/healthz") == 0)
-		return roles_page(h, "fairlead_role_up", "does not run", body);
-	if (strcmp(path, "/readyz") == 0)
-		return roles_page(h, "fairlead_role_ready", "is not ready", body);
-	if (strcmp(path, "/metrics") == 0) {
-		*type = "text/plain; version=0.0.4; charset=utf-8";
-		metrics_print(&h->metrics, body);
-		return 200;
-	}
-	buf_puts(body, "known are /healthz, /livez, /readyz, /metrics\n");
-	return 404;
 }
 
 /* ---- start and end */
@@ -176,6 +243,7 @@ static int ask(struct health *h, struct ipaddr addr, struct err *e)
 
 static int start(struct role *r, struct err *e)
 {
+	static const struct httpd_ops pages = { .page = page };
 	const struct config *c = &r->cfg;
 	struct health *h = r->state;
 	struct strmap_entry label = { .key = "version", .value = FAIRLEAD_VERSION };
@@ -187,7 +255,10 @@ static int start(struct role *r, struct err *e)
 	int rc;
 
 	h->role = r;
-	httpd_init(&h->httpd, r->loop, page, h);
+	httpd_init(&h->httpd, r->loop, &pages, h, CONNECTIONS);
+	h->ports = health_ports_new(r, proxy_is_healthy, h);
+	if (!h->ports)
+		return err_set(e, -ENOMEM, "no memory");
 	rc = metrics_put(&h->metrics, SRC_SELF, &build, e);
 	if (rc)
 		return rc;
@@ -208,6 +279,7 @@ static void stop(struct role *r)
 	for (unsigned i = 0; i < SRC_PEERS; i++)
 		stream_free(h->peers[i]);
 	httpd_fini(&h->httpd);
+	health_ports_free(h->ports);
 	metrics_fini(&h->metrics);
 }
 

@@ -192,7 +192,7 @@ int http_parse(const char *p, size_t n, struct http_request *out)
 	return n >= HTTP_REQUEST_MAX ? 431 : -EAGAIN;
 }
 
-void http_response(struct buf *out, int status, const char *type, const char *body, size_t length)
+void http_response(struct buf *out, const struct http_answer *a, bool with_body)
 {
 	buf_printf(out,
 		   "HTTP/1.1 %d %s\r\n"
@@ -200,11 +200,12 @@ void http_response(struct buf *out, int status, const char *type, const char *bo
 		   "Content-Length: %zu\r\n"
 		   "Cache-Control: no-store\r\n"
 		   "X-Content-Type-Options: nosniff\r\n"
-		   "%s"
+		   "%s%s"
 		   "Connection: close\r\n"
 		   "\r\n",
-		   status, http_reason(status), type, length,
-		   status == 405 ? "Allow: GET, HEAD\r\n" : "");
-	if (body)
-		buf_put(out, body, length);
+		   a->status, http_reason(a->status), a->type, a->body.n,
+		   a->status == 405 ? "Allow: GET, HEAD\r\n" : "", a->extra);
+	if (with_body)
+		buf_put(out, a->body.v, a->body.n);
+	out->failed |= a->body.failed;
 }

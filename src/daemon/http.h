@@ -22,7 +22,13 @@ struct http_request {
  * come; else the status (400…) that answers it. */
 int http_parse(const char *p, size_t n, struct http_request *out);
 
-/* A whole response that ends the connection; `body` NULL: none is sent (HEAD), though its
- * length is told. */
-void http_response(struct buf *out, int status, const char *type, const char *body, size_t length);
+struct http_answer {
+	int status;
+	const char *type; /* of `body` */
+	char extra[64];   /* one more header field with its line end, or "" */
+	struct buf body;
+};
+
+/* A whole response that ends the connection; without the body (HEAD) its length is told. */
+void http_response(struct buf *out, const struct http_answer *a, bool with_body);
 const char *http_reason(int status);

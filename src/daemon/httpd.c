@@ -2,15 +2,19 @@
 /* httpd: see httpd.h. A connection reads its request, writes its response, says that it wrote
  * all, and waits for the other side to close: closing first, with bytes unread, would make the
  * kernel throw away the response at the other side (RFC 9112, section 9.6). One timer bounds
- * each of these phases. */
+ * each of these phases. Out of descriptors or memory nothing is accepted for a moment: the
+ * listeners stay readable then. */
 #include "daemon/httpd.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define LINGER_S 1.
+#define REST_S   0.1
 
 enum phase { READING, WRITING, LINGERING };
 
@@ -48,7 +52,8 @@ static void conn_free(struct httpd_conn *c)
 		c->next->prev = c->prev;
 	free(c);
 	h->n_conns--;
-	set_accepting(h, true);
+	if (!ev_is_active(&h->rest))
+		set_accepting(h, true);
 }
 
 static void enter(struct httpd_conn *c, enum phase phase, int events, double seconds)
@@ -64,17 +69,14 @@ static void enter(struct httpd_conn *c, enum phase phase, int events, double sec
 
 static void answer(struct httpd_conn *c, int status, const struct http_request *r)
 {
-	const char *type = "text/plain; charset=utf-8";
-	struct buf body = { 0 };
+	struct http_answer a = { .status = status, .type = "text/plain; charset=utf-8" };
 
-	buf_puts(&body, "");
 	if (!status)
-		status = c->h->page(c->h->arg, r->path, &body, &type);
+		c->h->ops->page(c->h->arg, r->path, &a);
 	else
-		buf_printf(&body, "%s\n", http_reason(status));
-	http_response(&c->out, status, type, r->method == HTTP_HEAD ? NULL : body.v, body.n);
-	c->out.failed |= body.failed;
-	buf_fini(&body);
+		buf_printf(&a.body, "%s\n", http_reason(status));
+	http_response(&c->out, &a, r->method != HTTP_HEAD);
+	buf_fini(&a.body);
 	enter(c, WRITING, EV_WRITE, HTTPD_RESPONSE_S);
 }
 
@@ -138,19 +140,61 @@ static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
 	conn_free(w->data);
 }
 
+/* ---- accepting */
+
+static void on_rest(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct httpd *h = w->data;
+
+	(void)loop;
+	(void)events;
+	if (h->n_conns < h->most)
+		set_accepting(h, true);
+}
+
+static bool is_served(const struct httpd *h, int fd)
+{
+	struct sockaddr_storage at = { 0 };
+	socklen_t n = sizeof(at);
+	struct ipaddr to = { 0 };
+
+	if (!h->ops->serves)
+		return true;
+	if (getsockname(fd, (struct sockaddr *)&at, &n) < 0)
+		return false;
+	to.family = (uint8_t)at.ss_family;
+	if (at.ss_family == AF_INET)
+		memcpy(to.b, &((struct sockaddr_in *)&at)->sin_addr, 4);
+	else
+		memcpy(to.b, &((struct sockaddr_in6 *)&at)->sin6_addr, 16);
+	return h->ops->serves(h->arg, &to);
+}
+
+static void reset(int fd)
+{
+	struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(fd);
+}
+
 static void on_accept(struct ev_loop *loop, ev_io *w, int events)
 {
 	struct httpd *h = w->data;
 	struct httpd_conn *c;
 	int fd = accept4(w->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	(void)loop;
 	(void)events;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+		set_accepting(h, false);
+		ev_timer_set(&h->rest, REST_S, 0.);
+		ev_timer_start(loop, &h->rest);
+	}
 	if (fd < 0)
 		return;
-	c = calloc(1, sizeof(*c));
+	c = is_served(h, fd) ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
-		close(fd);
+		reset(fd);
 		return;
 	}
 	c->h = h;
@@ -163,13 +207,16 @@ static void on_accept(struct ev_loop *loop, ev_io *w, int events)
 	ev_init(&c->limit, on_limit);
 	c->io.data = c->limit.data = c;
 	enter(c, READING, EV_READ, HTTPD_REQUEST_S);
-	if (++h->n_conns == HTTPD_CONNECTIONS)
+	if (++h->n_conns == h->most)
 		set_accepting(h, false);
 }
 
-void httpd_init(struct httpd *h, struct ev_loop *loop, httpd_page_fn *page, void *arg)
+void httpd_init(struct httpd *h, struct ev_loop *loop, const struct httpd_ops *ops, void *arg,
+		size_t most)
 {
-	*h = (struct httpd){ .loop = loop, .page = page, .arg = arg };
+	*h = (struct httpd){ .loop = loop, .ops = ops, .arg = arg, .most = most };
+	ev_init(&h->rest, on_rest);
+	h->rest.data = h;
 }
 
 void httpd_listen(struct httpd *h, int fd)
@@ -190,6 +237,7 @@ void httpd_fini(struct httpd *h)
 {
 	while (h->conns)
 		conn_free(h->conns);
+	ev_timer_stop(h->loop, &h->rest);
 	set_accepting(h, false);
 	for (size_t i = 0; i < h->n_listeners; i++)
 		close(h->listeners[i].fd);

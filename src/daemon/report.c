@@ -68,6 +68,14 @@ void report_fini(struct report *r)
 	r->stream = NULL;
 }
 
+void report_send(struct report *r, unsigned type, const void *body)
+{
+	struct err e;
+
+	if (r->stream && stream_send(r->stream, type, NULL, body, -1, &e))
+		log_debug("health: %s", e.text);
+}
+
 void report_series(struct report *r, const struct report_series *s)
 {
 	struct strmap_entry entry = { .key = s->label, .value = s->label_value };
@@ -77,11 +85,7 @@ void report_series(struct report *r, const struct report_series *s)
 				.type = s->type,
 				.labels = { .v = &entry, .n = s->label != NULL },
 				.value = text };
-	struct err e;
 
-	if (!r->stream)
-		return;
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)s->value);
-	if (stream_send(r->stream, REC_METRIC, NULL, &m, -1, &e))
-		log_debug("health: %s", e.text);
+	report_send(r, REC_METRIC, &m);
 }

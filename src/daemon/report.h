@@ -18,6 +18,9 @@ void report_init(struct report *r, struct role *role, void (*fill)(struct report
 void report_join(struct report *r, int fd); /* of ops->join for peer "health" */
 void report_fini(struct report *r);
 
+/* Another record on the same stream; nothing while health is away. */
+void report_send(struct report *r, unsigned type, const void *body);
+
 /* Name, type and help as Prometheus has them; `label` NULL: none. */
 struct report_series {
 	const char *name, *type, *help, *label, *label_value;

@@ -12,11 +12,14 @@
 /* A status that a parser gives has a reason, and its answer is one. */
 static void answer(int status)
 {
+	struct http_answer a = { .status = status, .type = "text/plain" };
 	struct buf out = { 0 };
 
-	http_response(&out, status, "text/plain", "x\n", 2);
+	buf_puts(&a.body, "x\n");
+	http_response(&out, &a, true);
 	assert(out.failed || (out.n > 2 && strstr(out.v, "\r\n\r\nx\n")));
 	assert(strcmp(http_reason(status), http_reason(0)) != 0);
+	buf_fini(&a.body);
 	buf_fini(&out);
 }
 

@@ -92,9 +92,11 @@ static void test_limits(void **state)
 
 static void test_response(void **state)
 {
+	struct http_answer a = { .status = 503, .type = "text/plain" };
 	struct buf out = { 0 };
 
-	http_response(&out, 503, "text/plain", "no\n", 3);
+	buf_puts(&a.body, "no\n");
+	http_response(&out, &a, true);
 	assert_string_equal(out.v, "HTTP/1.1 503 Service Unavailable\r\n"
 				   "Content-Type: text/plain\r\n"
 				   "Content-Length: 3\r\n"
@@ -104,10 +106,14 @@ static void test_response(void **state)
 				   "\r\n"
 				   "no\n");
 	buf_clear(&out);
-	http_response(&out, 405, "text/plain", NULL, 7);
-	assert_non_null(strstr(out.v, "\r\nAllow: GET, HEAD\r\n"));
-	assert_non_null(strstr(out.v, "\r\nContent-Length: 7\r\n"));
+	a = (struct http_answer){
+		.status = 405, .type = "a/b", .extra = "X-Y: z\r\n", .body = a.body
+	};
+	http_response(&out, &a, false);
+	assert_non_null(strstr(out.v, "\r\nAllow: GET, HEAD\r\nX-Y: z\r\nConnection: close\r\n"));
+	assert_non_null(strstr(out.v, "\r\nContent-Length: 3\r\n"));
 	assert_string_equal(strstr(out.v, "\r\n\r\n"), "\r\n\r\n");
+	buf_fini(&a.body);
 	buf_fini(&out);
 }
 

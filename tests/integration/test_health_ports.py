@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""healthCheckNodePort as a load balancer meets it: curl asks one node's ports over its addresses, while
+Services, endpoints, processes and foreign listeners come and go. What kube-proxy answers is written
+here by hand."""
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harness import built, needs, veth, wait_for
+from roles import metric
+
+pytestmark = needs("curl")
+
+HERE4, HERE6, MORE4 = "192.0.2.1", "2001:db8::1", "198.51.100.7"
+PORT = 30100
+RESET = (7, 56)  # curl could not connect, or nothing came
+
+
+def service(name="web", port=PORT, number=1, **spec):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "x"},
+            "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": port,
+                     "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv4", "IPv6"],
+                     "clusterIP": f"10.96.0.{number}", "clusterIPs": [f"10.96.0.{number}", f"fd00:96::{number}"],
+                     "selector": {"app": name},
+                     "ports": [{"port": 80, "targetPort": 8080, "nodePort": 30200 + number}], **spec}}
+
+
+def endpoints(*nodes, name="web", ready=True):
+    """An endpoint on each of the nodes, in a slice of each family."""
+    def one(family, i, node):
+        return {"addresses": [f"10.244.0.{i + 2}" if family == 4 else f"fd00:244::{i + 2}"],
+                "nodeName": node, "conditions": {"ready": ready, "serving": ready, "terminating": False}}
+    return [{"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+             "metadata": {"name": f"{name}-{family}", "namespace": "x", "labels": {"kubernetes.io/service-name": name}},
+             "addressType": f"IPv{family}", "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+             "endpoints": [one(family, i, n) for i, n in enumerate(nodes)]} for family in (4, 6)]
+
+
+class Node:
+    def __init__(self, netns, keeper, store, **conf):
+        self.ns, self.peer, self.store = netns("node"), netns("lb"), store
+        veth(self.ns, "eth0", self.peer, "eth0", [f"{HERE4}/24", f"{HERE6}/64", f"{MORE4}/24"],
+             ["192.0.2.9/24", "2001:db8::9/64", "198.51.100.9/24"])
+        store.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}},
+                    {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n2"}},
+                    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}})
+        self.keeper = keeper(self.ns, "n1", store, roles="agent watch health", uplink="eth0", **conf)
+
+    def ask(self, port=PORT, host=HERE4, *more, ns=None):
+        """(status, body, headers) as a load balancer sees them, or curl's exit code."""
+        url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+        r = (ns or self.peer).run("curl", "-gsi", "--max-time", "5", url, *more, check=False)
+        if r.returncode:
+            return r.returncode
+        head, _, body = r.stdout.replace("\r\n", "\n").partition("\n\n")
+        lines = head.splitlines()
+        return int(lines[0].split()[1]), body, dict(x.lower().split(": ", 1) for x in lines[1:])
+
+    def wait(self, status, count, port=PORT, name="web", host=HERE4, healthy=True, timeout=15):
+        def is_so():
+            got = self.ask(port, host)
+            return not isinstance(got, int) and got[0] == status and json.loads(got[1]) == {
+                "service": {"namespace": "x", "name": name}, "localEndpoints": count,
+                "serviceProxyHealthy": healthy} and got[2]["x-load-balancing-endpoint-weight"] == str(count)
+        wait_for(is_so, timeout, f"port {port} answers {status} with {count} endpoints: {self.ask(port, host)}")
+
+    def wait_closed(self, port=PORT, host=HERE4):
+        wait_for(lambda: self.ask(port, host) == 7, what=f"port {port} is closed")  # 7: could not connect
+
+    def listeners(self, port=PORT):
+        return self.ns.run("ss", "-Hltn", f"sport = :{port}").stdout.split("\n")[:-1]
+
+
+@pytest.fixture
+def node(netns, keeper, store):
+    return Node(netns, keeper, store)
+
+
+def test_answers_as_kube_proxy_does(node):
+    node.store.apply(service(), *endpoints("n1", "n1", "n2"))
+    for host in (HERE4, HERE6, MORE4):
+        node.wait(200, 2, host=host)
+    got = node.ask()
+    assert got[2]["content-type"] == "application/json" and got[2]["x-content-type-options"] == "nosniff"
+    assert node.ask(PORT, HERE4, "-X", "POST")[0] == 405
+    assert metric(node.ns, "fairlead_health_check_ports", 'state="served"') == 1
+    node.store.apply(*endpoints("n2"))
+    node.wait(503, 0)
+    node.store.apply(*endpoints("n1"))
+    node.wait(200, 1)
+    node.store.apply(*endpoints("n1", ready=False))
+    node.wait(503, 0)
+
+
+def test_ports_follow_services(node):
+    """Another number, another policy, gone, and back; a second Service beside it."""
+    node.store.apply(service(), *endpoints("n1"), service("two", 30101, 2))
+    node.wait(200, 1)
+    node.wait(503, 0, 30101, "two")
+    node.store.apply(service(port=30102))
+    node.wait(200, 1, 30102)
+    node.wait_closed()
+    assert not node.listeners()
+    cluster = service()
+    del cluster["spec"]["externalTrafficPolicy"], cluster["spec"]["healthCheckNodePort"]
+    node.store.apply(cluster)
+    node.wait_closed(30102)
+    node.store.apply(service())
+    node.wait(200, 1)
+    node.store.delete(service())
+    node.wait_closed()
+    node.wait(503, 0, 30101, "two")
+
+
+def test_only_on_node_port_addresses(netns, keeper, store):
+    node = Node(netns, keeper, store, node_port_addresses=["192.0.2.0/24", "2001:db8::/64"])
+    node.store.apply(service(), *endpoints("n1"))
+    node.wait(200, 1)
+    node.wait(200, 1, host=HERE6)
+    assert node.ask(PORT, MORE4) in RESET
+    assert node.ask(PORT, "127.0.0.1", ns=node.ns) in RESET
+    assert node.ask(PORT, HERE4, ns=node.ns)[0] == 200
+
+
+def test_port_is_taken(node, start):
+    """Said once, and tried again until the other one is gone."""
+    other = start(["/usr/bin/python3", "-m", "http.server", "-b", HERE4, str(PORT)], ns=node.ns)
+    wait_for(node.listeners)
+    node.store.apply(service(), *endpoints("n1"))
+    said = f"Service x/web: health check port {PORT}: bind tcp 0.0.0.0 port {PORT}: Address already in use"
+    node.keeper.program.wait_log(said)
+    node.wait(200, 1, host=HERE6)  # that half of it is free
+    assert metric(node.ns, "fairlead_health_check_ports", 'state="waiting"') == 1
+    tried = node.keeper.program.log().count("bind tcp")
+    other.stop()
+    node.wait(200, 1)
+    node.keeper.program.wait_log(f"Service x/web: health check port {PORT} answers now")
+    assert tried == 1 == node.keeper.program.log().count("bind tcp")
+    assert metric(node.ns, "fairlead_health_check_ports", 'state="served"') == 1
+
+
+def test_two_services_want_one_port(node):
+    node.store.apply(service(), *endpoints("n1"))
+    node.wait(200, 1)
+    node.store.apply(service("two", PORT, 2))
+    node.keeper.program.wait_log(f"Service x/two: health check port {PORT}: it is that of Service x/web")
+    node.wait(200, 1)
+    node.store.delete(service())
+    node.wait(503, 0, name="two")
+
+
+def test_port_outside_of_the_list(node):
+    node.store.apply(service(port=31), service("two", 30101, 2))
+    node.keeper.program.wait_log("Service x/web: health check port 31: bind: tcp 0.0.0.0 port 31 is not listed")
+    node.wait(503, 0, 30101, "two")
+    node.wait_closed(31)
+
+
+@pytest.mark.parametrize("role", ["health", "agent", "watch"])
+def test_survives_the_role(node, role):
+    """What asks while a role restarts is answered, with what holds; nothing of a Service that went
+    meanwhile stays open."""
+    node.store.apply(service(), *endpoints("n1", "n1"), service("two", 30101, 2))
+    node.wait(200, 2)
+    node.wait(503, 0, 30101, "two")
+    old = node.keeper.pid(role)
+    os.kill(old, signal.SIGSTOP)
+    node.store.delete(service("two", 30101, 2))
+    os.kill(old, signal.SIGKILL)
+    while node.keeper.pid(role) in (None, old) or metric(node.ns, "fairlead_role_ready", f'role="{role}"') != 1:
+        got = node.ask()
+        assert got[0] == 200 and json.loads(got[1])["localEndpoints"] == 2
+    node.wait_closed(30101)
+    node.wait(200, 2)
+    assert len(node.listeners()) == 2 and not node.listeners(30101)
+
+
+def test_takeover_keeps_them(node):
+    node.store.apply(service(), *endpoints("n1"))
+    node.wait(200, 1)
+    argv = node.ns.argv(built("bin/fairleadd"), "--config", node.keeper.conf, "--takeover")
+    log = open(node.keeper.run_dir.parent / "takeover.log", "a+b")
+    p = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        while p.poll() is None:
+            got = node.ask()
+            assert got[0] == 200, got
+        assert p.returncode == 0
+        node.wait(200, 1)
+        node.store.delete(service())
+        node.wait_closed()
+    finally:
+        pid = int((node.keeper.run_dir / "fairleadd.pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not os.path.exists(f"/proc/{pid}"), 10)
+
+
+def test_agent_that_hangs(node):
+    """Ten seconds without a word of the agent, and nobody knows that Services work."""
+    node.store.apply(service(), *endpoints("n1"))
+    node.wait(200, 1)
+    pid = node.keeper.pid("agent")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert node.ask()[0] == 200
+        node.wait(503, 1, healthy=False, timeout=20)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    node.wait(200, 1)
