@@ -13,15 +13,16 @@ import pytest
 from agent_world import pod_object, pools, world  # noqa: F401 (a fixture)
 from callers import Calls, Server
 from harness import wait_for
+from test_survival import ROLES
 
 RANGES = ["10.96.0.0/16", "fd00:10:96::/112"]
 PORT, NODE_PORT = 8000, 30080
 TERMINATING = {"ready": False, "serving": True, "terminating": True}
 
 
-def service(**spec):
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
-            "spec": {"type": "NodePort", "selector": {"app": "web"}, "ipFamilyPolicy": "RequireDualStack",
+def service(name, **spec):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": "default"},
+            "spec": {"type": "NodePort", "selector": {"app": name}, "ipFamilyPolicy": "RequireDualStack",
                      "ports": [{"port": 80, "targetPort": PORT, "nodePort": NODE_PORT}], **spec}}
 
 
@@ -30,16 +31,17 @@ def at(ip, port):
 
 
 class Replica:
-    """A pod of the Service: attached, listening, then ready."""
+    """A pod of the Service: attached, listening, then ready. Of another app it is somebody else who
+    listens."""
 
-    def __init__(self, world, node, name):
-        self.world, self.node, self.name = world, node, name
+    def __init__(self, world, node, name, app="web"):
+        self.world, self.node, self.name, self.app = world, node, name, app
         self.pod = world.pod(node, name)
-        self.server = Server(world.start, self.pod.ns, name, PORT)
+        self.server = Server(world.start, self.pod.ns, name, PORT) if app == "web" else None
         self.say()
 
     def say(self, **meta):
-        o = pod_object(self.name, self.node.name, labels={"app": "web"}, **meta)
+        o = pod_object(self.name, self.node.name, labels={"app": self.app}, **meta)
         o["status"] = {"phase": "Running", "podIP": self.pod.ips[0], "podIPs": [{"ip": i} for i in self.pod.ips],
                        "conditions": [{"type": "Ready", "status": "True"}]}
         self.world.store.apply(o)
@@ -77,17 +79,17 @@ class Replica:
 @pytest.fixture
 def shop(world):  # noqa: F811
     """Three nodes in two racks, a Service, and a client pod on two of them."""
-    nodes = world.up(10, 10, 11, roles="agent watch controller", service_cidr=RANGES)
+    nodes = world.up(10, 10, 11, roles=" ".join(ROLES), service_cidr=RANGES)
     clients = [world.pod(n, f"client-{n.name}") for n in (nodes[0], nodes[2])]
 
-    def serve(**spec):
-        world.store.apply(service(**spec))
+    def serve(name="web", **spec):
+        world.store.apply(service(name, **spec))
 
         def addresses():
-            return world.store.get("services")[0]["spec"]["clusterIPs"]
-        ips = wait_for(lambda: len(addresses()) == 2 and addresses())
+            return next(s for s in world.store.get("services") if s["metadata"]["name"] == name)["spec"]["clusterIPs"]
+        ips = wait_for(lambda: len(addresses()) == 2 and addresses(), what=f"{name} has its addresses")
         assert [ipaddress.ip_address(i).version for i in ips] == [4, 6]
-        return [at(ip, 80) for ip in ips]
+        return ips
     return SimpleNamespace(world=world, nodes=nodes, clients=clients, serve=serve)
 
 
@@ -109,7 +111,7 @@ def judge(callers, names, farewells):
 def test_every_endpoint(shop):
     """One more than wanted, six times."""
     w, (n1, n2, n3) = shop.world, shop.nodes
-    web = shop.serve()
+    web = [at(ip, 80) for ip in shop.serve()]
     old = [Replica(w, shop.nodes[i % 3], f"old{i}") for i in range(6)]
     for r in old:
         wait_for(lambda: all(r.serves_on(n) for n in shop.nodes), 20)
@@ -127,7 +129,7 @@ def test_only_endpoint(shop):
     """There is never more than one that is ready, and for a while none: what is to go serves until
     its successor does. Local in both ways, so that the other nodes' rules are asked too."""
     w, n1 = shop.world, shop.nodes[0]
-    web = shop.serve(externalTrafficPolicy="Local", internalTrafficPolicy="Local")
+    web = [at(ip, 80) for ip in shop.serve(externalTrafficPolicy="Local", internalTrafficPolicy="Local")]
     r = Replica(w, n1, "first")
     wait_for(lambda: r.serves_on(n1), 20)
     callers = [Calls(w.start, shop.clients[0].ns, web), Calls(w.start, n1.ns, web),
