@@ -114,3 +114,32 @@ def make_netns(names):
     subprocess.run(["ip", "-batch", "-"], input="".join(f"netns add {n}\n" for n in names),
                    text=True, check=True)
     return [f"/run/netns/{n}" for n in names]
+
+
+def pss(pid):
+    """kB: proportional, and what is the process's alone."""
+    pairs = [line.split(":") for line in open(f"/proc/{pid}/smaps_rollup") if "kB" in line]
+    v = {k: int(n.split()[0]) for k, n in pairs}
+    return v["Pss"], v["Private_Dirty"] + v["Private_Clean"]
+
+
+# ---- request and response
+
+def serve_rr(b, pod, port, cpu):
+    b.start(["taskset", "-c", cpu, helper("rr"), "serve", port], ns=pod.ns).wait_log("ready")
+
+
+def rr(client, address, kind, count, port, cpu):
+    """Microseconds: the median of them."""
+    r = client.ns.run("taskset", "-c", cpu, helper("rr"), kind, address, port, count)
+    return int(r.stdout.split()[0]) / 1e3
+
+
+def take_turns(players, rounds, measure):
+    """{competitor: a figure per round}; who begins changes."""
+    out = {name: [] for name in players}
+    names = list(players)
+    for i in range(rounds):
+        for name in names[i % len(names):] + names[:i % len(names)]:
+            out[name].append(measure(players[name]))
+    return out

@@ -12,10 +12,14 @@ SMALLEST = {
     "path": (["--rounds", 1, "--requests", 100, "--streams", 0],
              ["ratio.same.tcp.bridge", "ratio.direct.udp.hand", "ratio.vxlan.connect.bare"]),
     "memory": (["--objects", "50"], ["pods_30.all.pss", "pods_30.objects_50.agent.pss"]),
+    "services": (["--shared", "5x3", "--alone", "20x3", "--changes", 2, "--rounds", 1, "--requests", 100,
+                  "--services", "1,20"],
+                 ["ratio.5x3.load.iptables", "ratio.5x3.change.nft", "20x3.add.agent.p99",
+                  "ratio.20x3.cni_add.p99", "20x3.pss.agent", "ratio.connect.flat"]),
 }
 
 
-@needs("iperf3", "/usr/lib/cni/bridge")
+@needs("iperf3", "iptables-restore", "/usr/lib/cni/bridge")
 @pytest.mark.slow("each builds worlds of its own, for figures that nobody reads")
 @pytest.mark.parametrize("name", SMALLEST)
 def test_figures(name):
