@@ -4,6 +4,7 @@
 #include "store/change.h"
 
 #include "store/json.h"
+#include "store/keep.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -130,34 +131,6 @@ static int set_server_fields(const struct change *c, json_t *j, const json_t *ol
 	return rc ? no_memory(e) : 0;
 }
 
-/* What a manifest leaves to the daemons: fields with FF_KEEP that it does not set, and what
- * the stored status has beside the manifest's. */
-static int keep_daemons_fields(const struct schema *s, json_t *j, const json_t *old)
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; i < s->n; i++) {
-		const struct field *f = &s->fields[i];
-		json_t *was = json_object_get(old, f->key), *now = json_object_get(j, f->key);
-
-		if (!was || f->type != F_OBJ || f->flags & FF_LIST)
-			continue;
-		if (f->flags & FF_STATUS) {
-			rc |= json_is_object(now) ? json_object_update_missing(now, was)
-						  : json_object_set(j, f->key, was);
-			continue;
-		}
-		for (uint32_t k = 0; json_is_object(now) && k < f->sub->n; k++) {
-			const struct field *sub = &f->sub->fields[k];
-			json_t *kept = json_object_get(was, sub->key);
-
-			if (sub->flags & FF_KEEP && kept && !json_object_get(now, sub->key))
-				rc |= json_object_set(now, sub->key, kept);
-		}
-	}
-	return rc ? -ENOMEM : 0;
-}
-
 /* STATUS by JSON: the status of `c->json`, the rest of `old`. */
 static json_t *with_status(const struct change *c, const json_t *old)
 {
@@ -181,7 +154,7 @@ static int wanted(const struct change *c, const json_t *old, json_t **out, struc
 	if (c->json) {
 		j = c->op == STORE_OP_STATUS ? with_status(c, old) : json_deep_copy(c->json);
 		if (j && c->op == STORE_OP_APPLY && old)
-			rc = keep_daemons_fields(c->key.k->schema, j, old);
+			rc = keep_daemons_fields(c->key.k, j, old);
 	} else if (old && c->op != STORE_OP_CREATE) {
 		j = json_deep_copy(old);
 		if (j)

@@ -62,7 +62,7 @@ enum store_op {
 	STORE_OP_UPDATE, /* -ENOENT when it is not; -ESTALE when it is at another revision */
 	STORE_OP_STATUS, /* only fields marked FF_STATUS; -ENOENT when it is not there */
 	STORE_OP_APPLY,  /* create, or replace as a person means it: a status that the store has
-			  * stays where the manifest says nothing of it */
+			  * stays where the manifest says nothing of it, and more: store/keep.h */
 };
 
 /* A write by JSON (what a person wrote) or by struct (what a daemon holds: known fields are

@@ -363,6 +363,30 @@ def test_services_get_addresses_and_ports(cluster, store):
     assert k.program.log().count("is the cluster IP of") == 1
 
 
+def test_types_and_families_change(cluster, store):
+    """What a Service has no use for is free again, what it goes on to use stays."""
+    store.apply(node("n1"), service("web", type="NodePort", ipFamilyPolicy="RequireDualStack"))
+    cluster.add("n1", service_cidr=["10.96.0.0/29", "fd00:96::/125"])  # 5 and 6 addresses
+    wait_for(lambda: len(services(store)["web"].get("clusterIPs", ())) == 2)
+    four, six = services(store)["web"]["clusterIPs"]
+    port = services(store)["web"]["ports"][0]["nodePort"]
+
+    store.apply(service("web", type="NodePort", ipFamilyPolicy="SingleStack"))
+    got = services(store)["web"]
+    assert (got["clusterIPs"], got["ipFamilies"], got["ports"][0]["nodePort"]) == ([four], ["IPv4"], port)
+    store.apply(*[service(f"a{i}", ipFamilies=["IPv6"]) for i in range(6)])
+    wait_for(lambda: all("clusterIP" in s for s in services(store).values()))
+    assert six in {s["clusterIP"] for s in services(store).values()}, "somebody else's now"
+
+    store.apply(service("web", ports=[{"port": 80}]))
+    assert "nodePort" not in services(store)["web"]["ports"][0]
+    store.apply({**service("web"), "spec": {"type": "ExternalName", "externalName": "example.org"}})
+    assert set(services(store)["web"]) == {"type", "externalName"}
+    store.apply(*[service(f"b{i}") for i in range(5)])
+    wait_for(lambda: all("clusterIP" in services(store)[f"b{i}"] for i in range(5)))
+    assert four in {services(store)[f"b{i}"]["clusterIP"] for i in range(5)}
+
+
 def test_new_leader_gives_nothing_twice(cluster, store):
     store.apply(node("n1"), node("n2"))
     small = {"service_cidr": "10.96.0.0/27"}  # 29 addresses to give

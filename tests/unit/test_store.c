@@ -343,6 +343,85 @@ static void test_apply_keeps_daemons_fields(void **state)
 	object_free(o);
 }
 
+/* Applies Service ns/s with this spec, and returns it as it is stored. */
+static struct object *apply_service(struct box *b, const char *spec)
+{
+	char text[1024];
+	struct object *o;
+	struct err e = { .text = "" };
+
+	snprintf(text, sizeof(text),
+		 "{\"apiVersion\": \"v1\", \"kind\": \"Service\", \"metadata\": {\"name\": \"s\", "
+		 "\"namespace\": \"ns\"}, \"spec\": {%s}}",
+		 spec);
+	if (put(b, STORE_OP_APPLY, text, 0, NULL, &e))
+		fail_msg("%s", e.text);
+	assert_int_equal(store_get(b->s, &(struct store_key){ kind_by_id(KIND_SERVICE), "ns", "s" },
+				   &o, NULL, NULL),
+			 0);
+	return o;
+}
+
+static void expect_ports(const struct service *s, int64_t a, int64_t b, int64_t health)
+{
+	assert_int_equal(s->spec.ports.n, 2);
+	assert_int_equal(s->spec.ports.v[0].nodePort, a);
+	assert_int_equal(s->spec.ports.v[1].nodePort, b);
+	assert_int_equal(s->spec.healthCheckNodePort, health);
+}
+
+#define SVC_PORTS(one, two)                                                                        \
+	"\"ports\": [{\"name\": \"a\", \"port\": 53, \"protocol\": \"UDP\"" one                    \
+	"}, {\"name\": \"b\", \"port\": 53" two "}]"
+
+static void test_apply_keeps_what_a_service_was_given(void **state)
+{
+	struct box *b = *state;
+	struct object *o;
+	const struct service *s;
+
+	o = apply_service(b, "\"type\": \"LoadBalancer\", \"externalTrafficPolicy\": \"Local\", "
+			     "\"healthCheckNodePort\": 30009, \"clusterIP\": \"10.96.0.9\", "
+			     "\"clusterIPs\": [\"10.96.0.9\", \"fd00::9\"], "
+			     "\"ipFamilies\": [\"IPv4\", \"IPv6\"], "
+			     "\"ipFamilyPolicy\": \"RequireDualStack\", " SVC_PORTS(
+				     ", \"nodePort\": 30001", ", \"nodePort\": 30002"));
+	object_free(o);
+	o = apply_service(
+		b, "\"type\": \"LoadBalancer\", \"externalTrafficPolicy\": \"Local\", " SVC_PORTS(
+			   "", ", \"protocol\": \"TCP\""));
+	s = o->body;
+	expect_ports(s, 30001, 30002, 30009);
+	assert_string_equal(s->spec.clusterIP, "10.96.0.9");
+	assert_int_equal(s->spec.clusterIPs.n, 2);
+	object_free(o);
+	/* What the manifest says counts, and takes what another port had. */
+	o = apply_service(b, "\"type\": \"NodePort\", " SVC_PORTS(", \"nodePort\": 30005", ""));
+	expect_ports(o->body, 30005, 30002, 0);
+	object_free(o);
+	o = apply_service(b, "\"type\": \"NodePort\", \"ports\": [{\"name\": \"b\", \"port\": "
+			     "53}, {\"name\": \"c\", \"port\": 54, \"nodePort\": 30002}]");
+	expect_ports(o->body, 0, 30002, 0);
+	object_free(o);
+	/* One family is enough now; the first one stays. */
+	o = apply_service(b, "\"ipFamilyPolicy\": \"SingleStack\", " SVC_PORTS("", ""));
+	s = o->body;
+	expect_ports(s, 0, 0, 0);
+	assert_int_equal(s->spec.clusterIPs.n, 1);
+	assert_string_equal(s->spec.clusterIPs.v[0], "10.96.0.9");
+	assert_int_equal(s->spec.ipFamilies.n, 1);
+	assert_int_equal(s->spec.ipFamilies.v[0], IP_FAMILY_4);
+	object_free(o);
+	/* Another type, and back: nothing of before. */
+	o = apply_service(b, "\"type\": \"ExternalName\", \"externalName\": \"example.org\"");
+	object_free(o);
+	o = apply_service(b, SVC_PORTS("", ""));
+	s = o->body;
+	assert_null(s->spec.clusterIP);
+	assert_int_equal(s->spec.clusterIPs.n + s->spec.ipFamilies.n + s->spec.ipFamilyPolicy, 0);
+	object_free(o);
+}
+
 static void test_record_writes(void **state)
 {
 	struct box *b = *state;
@@ -938,6 +1017,7 @@ int main(void)
 		TEST(test_open),
 		TEST(test_create_update_delete),
 		TEST(test_rules),
+		TEST(test_apply_keeps_what_a_service_was_given),
 		TEST(test_apply_keeps_daemons_fields),
 		TEST(test_record_writes),
 		TEST(test_watch),

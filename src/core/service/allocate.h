@@ -16,8 +16,8 @@
  *
  * The search begins where a hash of namespace and name says: the same Services get the same
  * numbers, in whatever order they come, as long as no two want the same; and a Service that is made
- * anew, or whose manifest is applied without its node ports, gets those that it had. It ends at
- * the first that is free: about one look in a range that is not full, one per number in a full one.
+ * anew gets those that it had. It ends at the first that is free: about one look in a range that is
+ * not full, one per number in a full one.
  *
  * Limits: of a range only the first 2^20 addresses are given out. */
 #pragma once
