@@ -666,6 +666,65 @@ static void test_cost_of_a_change(void **state)
 	free(eps);
 }
 
+static uint32_t count_chains(const struct nft_ops *ops)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < ops->n; i++)
+		n += ops->v[i].verb == NFTV_ADD_CHAIN || ops->v[i].verb == NFTV_DEL_CHAIN;
+	return n;
+}
+
+/* Where there are many endpoints a chain is dear: one more or less must not need any, nor one that
+ * was there before. */
+static void test_chains_ahead(void **state)
+{
+	static const struct {
+		uint32_t n, chains;
+	} steps[] = { { 50, 3 }, { 20000, 3 }, { 49, 0 }, { 50, 0 }, { 51, 0 }, { 50, 0 },
+		      { 53, 1 }, { 50, 0 },    { 53, 0 }, { 0, 0 },  { 1, 1 } };
+	struct svc_endpoint *eps = calloc(20000, sizeof(*eps));
+	struct nft_services *s;
+	struct kernel k = { 0 };
+	struct svc_plan p;
+	struct svc_port q;
+	struct svc_front f;
+	struct err e;
+
+	assert_non_null(eps);
+	start(&s, &k);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		bool big = steps[i].n == 20000;
+		struct nft_ops ops;
+		struct arena a;
+
+		arena_init(&a, 0);
+		nft_ops_init(&ops, &a);
+		plan_of(&p, &q, &f, eps, steps[i].n);
+		if (big)
+			f.address = ip_of(AF_INET, 96, 2);
+		f.refuse = steps[i].n ? SVC_SERVED : SVC_REJECTED;
+		assert_int_equal(nft_services_put(s, "ns", big ? "big" : "s", &p, 1, &ops, &e), 0);
+		assert_int_equal(count_chains(&ops), steps[i].chains);
+		arena_fini(&a);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		struct nft_ops ops;
+		struct arena a;
+
+		arena_init(&a, 0);
+		nft_ops_init(&ops, &a);
+		assert_int_equal(nft_services_put(s, "ns", i ? "big" : "s", NULL, 0, &ops, &e), 0);
+		/* with the last endpoint all go */
+		assert_int_equal(count_chains(&ops), i ? 8 : 0);
+		arena_fini(&a);
+	}
+	must_equal(s, &k, "nothing is left");
+	nft_services_free(s);
+	kernel_fini(&k);
+	free(eps);
+}
+
 static void test_limits_and_words(void **state)
 {
 	static const char ns[] =
@@ -752,7 +811,7 @@ int main(void)
 		cmocka_unit_test(test_random),           cmocka_unit_test(test_adopt),
 		cmocka_unit_test(test_adopt_nonsense),   cmocka_unit_test(test_cost_of_a_change),
 		cmocka_unit_test(test_limits_and_words), cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_choice_names),
+		cmocka_unit_test(test_choice_names),     cmocka_unit_test(test_chains_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -264,6 +264,7 @@ int nft_services_adopt(struct nft_services *s, const struct nft_table *observed,
 	struct arena mem;
 	int rc;
 
+	s->adopting = true;
 	arena_init(&mem, 0);
 	rc = adopt_all(s, observed, &mem);
 	arena_fini(&mem);
@@ -340,9 +341,7 @@ void nft_adopted_fini(struct nft_services *s)
 void nft_services_adopted(struct nft_services *s)
 {
 	nft_adopted_fini(s);
-	for (uint32_t i = NFT_CHOOSER + 1; i < s->n_numbers; i++) {
+	s->adopting = false;
+	for (uint32_t i = NFT_CHOOSER + 1; i < s->n_numbers; i++)
 		s->numbers[i].adopted = false;
-		if (!s->numbers[i].users)
-			s->numbers[i].choice.count = 0;
-	}
 }

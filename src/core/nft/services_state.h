@@ -126,6 +126,7 @@ struct nft_services {
 	uint32_t next_kept, next_id;
 	uint32_t n_slots;
 	uint8_t used[(NFT_SERVICE_ID_MASK + 1) / 8]; /* ids */
+	bool adopting; /* from nft_services_adopt() to nft_services_adopted() */
 	struct nft_adopted adopted;
 };
 
@@ -209,7 +210,7 @@ void nft_group_fini(struct nft_group *g);
 uint32_t nft_id_take(struct nft_services *s);
 void nft_id_use(struct nft_services *s, uint32_t id);
 void nft_id_drop(struct nft_services *s, uint32_t id);
-/* Choices without users lose their chains. */
+/* Choices without users lose their chains where they are many, or no endpoint is left. */
 void nft_numbers_sweep(struct nft_services *s, struct nft_ops *ops);
 /* A choice's chain and its element in `choices`. */
 void nft_number_elem(const struct nft_services *s, const struct nft_sink *to, uint32_t number,
