@@ -1,45 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 /* health_ports: see health_ports.h.
  *
- * Each Service has the port that it wants and the one that it holds: asked the keeper for, or
- * bound. step() leads from one to the other and does nothing while an answer is due, so that no
- * socket comes for a Service that is gone. A port is held by one Service at a time; another that
- * wants it waits, as it would for a foreign process. */
+ * Each Service has the port that it wants and the one that it holds. step() leads from one to the
+ * other and does nothing while the keeper's answer is due, so that no socket comes for a Service
+ * that is gone. A port is held by one Service at a time; another that wants it waits for that. */
 #include "daemon/health_ports.h"
 #include "daemon/httpd.h"
+#include "daemon/port.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#define AGAIN_S     5.
 #define CONNECTIONS 16 /* of one port at once */
 
-struct check;
-
-struct port_socket {
-	struct check *of;
-	uint8_t family;
-	bool bound, absent; /* absent: the kernel has not the family */
-};
-
-/* One Service's. */
+/* One Service's; what it holds is port.number. */
 struct check {
 	struct health_ports *all;
 	char *ns, *name; /* both in `key` */
-	uint16_t wants, holds;
+	uint16_t wants;
 	uint64_t endpoints;
-	bool named;   /* in the list that the agent is telling */
-	bool said;    /* that its port is not there */
-	unsigned due; /* answers of the keeper */
-	struct port_socket sockets[2];
+	bool named; /* in the list that the agent is telling */
+	bool said;  /* that another Service has the port */
 	struct httpd httpd;
-	char problem[ERR_TEXT];
+	struct port port;
 	UT_hash_handle hh;
 	char key[]; /* namespace/name */
 };
@@ -49,8 +36,8 @@ struct health_ports {
 	bool (*healthy)(void *arg);
 	void *arg;
 	struct check *checks;
-	ev_timer again;
-	bool swept; /* what an earlier process had bound was given up */
+	ev_timer freed; /* a port: somebody may wait for it */
+	bool swept;     /* what an earlier process had bound was given up */
 };
 
 /* ---- answers */
@@ -87,20 +74,11 @@ static bool serves(void *arg, const struct ipaddr *address)
 
 static const struct httpd_ops httpd_ops = { .page = page, .serves = serves };
 
-/* ---- sockets */
+/* ---- ports */
 
 static void step(struct check *s);
 
-static void try_again(struct health_ports *hp, double seconds)
-{
-	if (ev_is_active(&hp->again) && seconds > 0.)
-		return;
-	ev_timer_stop(hp->role->loop, &hp->again);
-	ev_timer_set(&hp->again, seconds, 0.);
-	ev_timer_start(hp->role->loop, &hp->again);
-}
-
-static void on_again(struct ev_loop *loop, ev_timer *w, int events)
+static void on_freed(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct health_ports *hp = w->data;
 	struct check *s, *next;
@@ -111,100 +89,26 @@ static void on_again(struct ev_loop *loop, ev_timer *w, int events)
 	step(s);
 }
 
-static struct rec_bind socket_of(const struct check *s, const struct port_socket *which)
-{
-	return (struct rec_bind){ .proto = "tcp",
-				  .addr = { .family = which->family },
-				  .port = s->holds };
-}
-
-static bool is_whole(const struct check *s)
-{
-	bool any = false, all = true;
-
-	for (size_t i = 0; i < 2; i++) {
-		any |= s->sockets[i].bound;
-		all &= s->sockets[i].bound || s->sockets[i].absent;
-	}
-	return any && all;
-}
-
-static void say(struct check *s)
-{
-	if (s->wants && !is_whole(s)) {
-		if (!s->said)
-			log_warn("Service %s: health check port %u: %s", s->key, s->wants,
-				 s->problem);
-		s->said = true;
-		try_again(s->all, AGAIN_S);
-	} else if (s->said) {
-		if (s->wants)
-			log_info("Service %s: health check port %u answers now", s->key, s->wants);
-		s->said = false;
-	}
-}
-
-static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
-{
-	struct port_socket *which = arg;
-	struct check *s = which->of;
-
-	(void)r;
-	which->bound = fd >= 0;
-	which->absent = e && e->code == -EAFNOSUPPORT;
-	if (fd >= 0)
-		httpd_listen(&s->httpd, fd);
-	else if (!s->problem[0])
-		snprintf(s->problem, sizeof(s->problem), "%s", e->text);
-	if (--s->due)
-		return;
-	if (s->wants == s->holds)
-		say(s);
-	else
-		step(s);
-}
-
-static void ask(struct check *s)
-{
-	s->problem[0] = '\0';
-	for (size_t i = 0; i < 2; i++) {
-		struct port_socket *which = &s->sockets[i];
-		struct rec_bind want = socket_of(s, which);
-		struct err e;
-
-		if (which->bound || which->absent)
-			continue;
-		if (role_bind(s->all->role, &want, on_bound, which, &e))
-			snprintf(s->problem, sizeof(s->problem), "%s", e.text);
-		else
-			s->due++;
-	}
-	if (!s->due)
-		say(s);
-}
-
-static void let_go(struct check *s)
-{
-	struct err e;
-
-	httpd_fini(&s->httpd);
-	for (size_t i = 0; i < 2; i++) {
-		struct rec_bind want = socket_of(s, &s->sockets[i]);
-
-		if (s->sockets[i].bound && role_unbind(s->all->role, &want, &e))
-			log_warn("Service %s: health check port %u: %s", s->key, s->holds, e.text);
-		s->sockets[i].bound = s->sockets[i].absent = false;
-	}
-	s->holds = 0;
-	try_again(s->all, 0.); /* somebody may wait for it */
-}
-
 static const struct check *holder(const struct health_ports *hp, uint16_t port)
 {
 	for (const struct check *s = hp->checks; s; s = s->hh.next)
-		if (s->holds == port)
+		if (s->port.number == port)
 			return s;
 	return NULL;
+}
+
+static void take(struct check *s)
+{
+	const struct check *other = holder(s->all, s->wants);
+	const struct ipaddr every = { 0 };
+	char name[384];
+
+	snprintf(name, sizeof(name), "Service %.340s: health check port %u", s->key, s->wants);
+	if (!other)
+		port_open(&s->port, &every, s->wants, name);
+	else if (!s->said)
+		log_warn("%s: it is that of Service %s", name, other->key);
+	s->said = other;
 }
 
 static void forget(struct check *s)
@@ -216,25 +120,24 @@ static void forget(struct check *s)
 /* One step on the way from what it holds to what it wants; forgets it where that is nothing. */
 static void step(struct check *s)
 {
-	const struct check *other;
-
-	if (s->due || (s->holds == s->wants && is_whole(s)))
+	if (port_is_asked(&s->port))
 		return;
-	if (s->holds && s->holds != s->wants)
-		let_go(s);
-	if (!s->wants) {
+	if (s->port.number && s->port.number != s->wants) {
+		port_close(&s->port);
+		ev_timer_start(s->all->role->loop, &s->all->freed);
+	}
+	if (!s->wants)
 		forget(s);
-		return;
-	}
-	other = s->holds ? NULL : holder(s->all, s->wants);
-	if (other) {
-		snprintf(s->problem, sizeof(s->problem), "it is that of Service %.300s",
-			 other->key);
-		say(s);
-		return;
-	}
-	s->holds = s->wants;
-	ask(s);
+	else if (!s->port.number)
+		take(s);
+}
+
+static void on_settled(void *arg)
+{
+	struct check *s = arg;
+
+	if (s->wants != s->port.number)
+		ev_timer_start(s->all->role->loop, &s->all->freed);
 }
 
 /* ---- what the agent says */
@@ -257,9 +160,10 @@ static struct check *get(struct health_ports *hp, const char *ns, const char *na
 	s->name = s->key + n + 1;
 	s->ns = s->key + len;
 	memcpy(s->ns, ns, n + 1);
-	s->sockets[0] = (struct port_socket){ .of = s, .family = AF_INET };
-	s->sockets[1] = (struct port_socket){ .of = s, .family = AF_INET6 };
 	httpd_init(&s->httpd, hp->role->loop, &httpd_ops, s, CONNECTIONS);
+	port_init(&s->port, hp->role, &s->httpd);
+	s->port.settled = on_settled;
+	s->port.arg = s;
 	HASH_ADD_KEYPTR(hh, hp->checks, s->key, len - 1, s);
 	if (s->hh.tbl)
 		return s;
@@ -282,8 +186,7 @@ void health_ports_put(struct health_ports *hp, const struct rec_health_port *p)
 	s->said &= s->wants == p->port;
 	s->wants = (uint16_t)p->port;
 	s->endpoints = (uint64_t)p->endpoints;
-	if (!s->wants || s->wants != s->holds)
-		step(s);
+	step(s);
 }
 
 void health_ports_listed(struct health_ports *hp)
@@ -315,7 +218,7 @@ struct health_ports_count health_ports_count(const struct health_ports *hp)
 	struct health_ports_count n = { 0 };
 
 	for (const struct check *s = hp->checks; s; s = s->hh.next) {
-		if (s->wants && s->wants == s->holds && is_whole(s))
+		if (s->wants && s->wants == s->port.number && port_is_open(&s->port))
 			n.served++;
 		else
 			n.waiting++;
@@ -332,8 +235,8 @@ struct health_ports *health_ports_new(struct role *r, bool (*healthy)(void *arg)
 	if (!hp)
 		return NULL;
 	*hp = (struct health_ports){ .role = r, .healthy = healthy, .arg = arg };
-	ev_init(&hp->again, on_again);
-	hp->again.data = hp;
+	ev_timer_init(&hp->freed, on_freed, 0., 0.);
+	hp->freed.data = hp;
 	return hp;
 }
 
@@ -343,10 +246,10 @@ void health_ports_free(struct health_ports *hp)
 
 	if (!hp)
 		return;
-	ev_timer_stop(hp->role->loop, &hp->again);
+	ev_timer_stop(hp->role->loop, &hp->freed);
 	HASH_ITER(hh, hp->checks, s, next)
 	{
-		httpd_fini(&s->httpd);
+		port_fini(&s->port);
 		forget(s);
 	}
 	free(hp);
