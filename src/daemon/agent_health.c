@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_health: see agent_health.h. */
 #include "daemon/agent_health.h"
+#include "daemon/agent_nft.h"
 #include "daemon/agent_report.h"
+#include "daemon/agent_store.h"
+#include "sys/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -11,7 +14,11 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* A Service with a health check port. */
+#define TAINT_AUTOSCALER "ToBeDeletedByClusterAutoscaler"
+
+/* ---- health check ports */
+
+/* A Service with one. */
 struct check {
 	char *ns, *name; /* both in `key` */
 	uint16_t port;   /* 0: none any more, to be told */
@@ -23,8 +30,12 @@ struct check {
 
 struct agent_health {
 	struct check *checks;
-	bool changed; /* one of them */
-	bool whole;   /* the kernel did all once */
+	bool changed;            /* one of them */
+	bool started;            /* the kernel did all once */
+	bool listed;             /* and the store was heard then */
+	bool planned;            /* nothing is to be planned */
+	bool leaving;            /* the Node is, as told last */
+	int64_t updated, queued; /* see struct rec_proxy */
 };
 
 static struct check *get(struct agent_health *h, const char *ns, const char *name, bool make)
@@ -101,28 +112,98 @@ static void tell(struct agent *a, struct report *m, bool all)
 	h->changed = false;
 }
 
-void agent_health_sent(struct agent *a)
+/* ---- does the kernel do what it should? */
+
+static int64_t now_ms(void)
 {
-	if (a->health->whole && a->health->changed)
-		tell(a, agent_report_to_health(a), false);
+	return (int64_t)(clock_mono_ns() / 1000000);
 }
 
-void agent_health_whole(struct agent *a)
+void agent_health_queued(struct agent *a)
 {
-	if (a->health->whole)
+	struct agent_health *h = a->health;
+
+	h->planned = false;
+	if (!h->queued)
+		h->queued = now_ms();
+}
+
+/* An audit may have brought right what a batch did not. */
+static void look(struct agent *a)
+{
+	struct agent_health *h = a->health;
+
+	if (!h->started || !h->planned || agent_nft_behind(a))
 		return;
-	a->health->whole = true;
-	agent_health_fill(a, agent_report_to_health(a));
+	if (h->queued || !h->updated)
+		h->updated = now_ms();
+	h->queued = 0;
+}
+
+/* As kube-proxy judges it: being deleted, or about to be by the cluster autoscaler. */
+static bool is_leaving(const struct agent *a)
+{
+	const struct object *o =
+		cluster_get(agent_store_cluster(a), KIND_NODE, NULL, a->role->cfg.node);
+	const struct node *n = o ? o->body : NULL;
+
+	if (!n || n->meta.deletionTimestamp)
+		return n != NULL;
+	for (uint32_t i = 0; i < n->spec.taints.n; i++)
+		if (!strcmp(n->spec.taints.v[i].key, TAINT_AUTOSCALER))
+			return true;
+	return false;
+}
+
+static void tell_proxy(struct agent *a, struct report *m, bool listed)
+{
+	struct agent_health *h = a->health;
+	struct rec_proxy p = { .listed = listed };
+
+	h->leaving = is_leaving(a);
+	p.leaving = h->leaving;
+	if (h->started) {
+		p.updated = h->updated;
+		p.queued = h->queued;
+	}
+	report_send(m, REC_PROXY, &p);
+}
+
+/* ---- when */
+
+void agent_health_sent(struct agent *a, bool all)
+{
+	struct agent_health *h = a->health;
+
+	h->planned |= all;
+	if (h->started && h->changed)
+		tell(a, agent_report_to_health(a), false);
+	look(a);
+}
+
+void agent_health_in_kernel(struct agent *a, bool live)
+{
+	struct agent_health *h = a->health;
+	bool first = !h->started || (live && !h->listed);
+
+	h->started = h->planned = true;
+	h->listed |= live;
+	look(a);
+	if (first)
+		agent_health_fill(a, agent_report_to_health(a));
+	else if (is_leaving(a) != h->leaving)
+		tell_proxy(a, agent_report_to_health(a), false);
 }
 
 void agent_health_fill(struct agent *a, struct report *m)
 {
-	struct rec_proxy p = { .listed = a->health->whole };
-
-	if (a->health->whole)
+	if (a->health->started)
 		tell(a, m, true);
-	report_send(m, REC_PROXY, &p);
+	look(a);
+	tell_proxy(a, m, a->health->listed);
 }
+
+/* ---- life */
 
 int agent_health_open(struct agent *a, struct err *e)
 {

@@ -35,6 +35,7 @@ struct agent_nft {
 	struct nft_pool *pools; /* as the kernel has them */
 	uint32_t n_pools;
 	bool adopted;
+	bool behind; /* the kernel refused a batch, and no audit brought it right yet */
 	ev_io notices;
 	struct pace pace;
 	struct agent_nft_stats stats;
@@ -267,6 +268,7 @@ void agent_nft_services(struct agent *a, const struct nft_ops *ops)
 		return;
 	if (nfnl_commit(a->nft->nl, ops, NULL, &e)) {
 		log_warn("nftables, Services: %s", e.text);
+		a->nft->behind = true;
 		agent_nft_audit(a);
 	}
 }
@@ -318,7 +320,8 @@ static void run_audit(struct agent *a, bool quiet)
 	pace_begin(&k->pace);
 	k->stats.audits++;
 	arena_init(&ar, 0);
-	if (repair(a, &ar, quiet, &e)) {
+	k->behind = repair(a, &ar, quiet, &e) != 0;
+	if (k->behind) {
 		k->stats.failures++;
 		log_error("audit: nftables: %s", e.text);
 		pace_within(&k->pace, 1.0);
@@ -335,6 +338,11 @@ void agent_nft_audit(struct agent *a)
 {
 	if (a->nft->adopted)
 		run_audit(a, false);
+}
+
+bool agent_nft_behind(const struct agent *a)
+{
+	return a->nft->behind;
 }
 
 int agent_nft_check(struct agent *a, struct err *e)

@@ -29,6 +29,8 @@ void agent_nft_services(struct agent *a, const struct nft_ops *ops);
 /* Does the kernel hold exactly our rulesets? -EBADE with the first difference. Changes nothing. */
 int agent_nft_check(struct agent *a, struct err *e);
 void agent_nft_audit(struct agent *a);
+/* The kernel refused something, and no audit brought it right yet. */
+bool agent_nft_behind(const struct agent *a);
 
 struct agent_nft_stats {
 	uint64_t audits, missing, changed, unwanted, failures;

@@ -97,6 +97,7 @@ static void mark(struct agent_service *s, struct entry *x)
 	}
 	s->dirty[s->n_dirty++] = x;
 	x->dirty = true;
+	agent_health_queued(s->agent);
 	wait_for(s, COALESCE);
 }
 
@@ -297,7 +298,7 @@ static bool plan_some(struct agent_service *s, struct arena *ar)
 			break;
 	}
 	agent_nft_services(s->agent, &ops);
-	agent_health_sent(s->agent);
+	agent_health_sent(s->agent, s->first == s->n_dirty);
 	return true;
 }
 

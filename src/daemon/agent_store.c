@@ -132,10 +132,9 @@ static void in_kernel(struct agent *a)
 		agent_kernel_adopt(a);
 		agent_nft_adopt(a);
 	}
-	if (s->adopted) {
+	if (s->adopted)
 		agent_conntrack_look(a);
-		agent_health_whole(a);
-	}
+	agent_health_in_kernel(a, s->adopted);
 	s->observed = s->revision;
 	agent_report_state(a);
 	agent_wake(a);

@@ -67,13 +67,13 @@ int config_set(struct config *c, const char *where, const char *key, const char 
 static int set_defaults(struct config *c, struct err *e)
 {
 	*c = (struct config){ .log_level = LOG_INFO,
-			      .health_port = 9099,
+			      .health = { addr_v4(0x7f000001), 9099 },
+			      .proxy_health = { .port = 10256 },
 			      .leak_grace = 60,
 			      .reclaim_grace = 300,
 			      .node_port_first = 30000,
 			      .node_port_last = 32767 };
 	arena_init(&c->arena, 8u * CONFIG_MAX);
-	c->health_addr = addr_v4(0x7f000001);
 	c->run_dir = arena_strdup(&c->arena, "/run/fairlead");
 	c->state_dir = arena_strdup(&c->arena, "/var/lib/fairlead");
 	c->cluster_domain = arena_strdup(&c->arena, "cluster.local");
@@ -243,11 +243,16 @@ bool config_has_role(const struct config *c, const char *role)
 	return false;
 }
 
+static bool is_at(const struct listen *l, const struct ipaddr *addr, uint16_t port)
+{
+	return l->port && l->port == port && (!l->addr.family || addr_eq(addr, &l->addr));
+}
+
 bool config_allows_bind(const struct config *c, const char *proto, const struct ipaddr *addr,
 			uint16_t port)
 {
-	if (c->health_port && strcmp(proto, "tcp") == 0 && port == c->health_port &&
-	    (!c->health_addr.family || addr_eq(addr, &c->health_addr)))
+	if (strcmp(proto, "tcp") == 0 &&
+	    (is_at(&c->health, addr, port) || is_at(&c->proxy_health, addr, port)))
 		return true;
 	for (uint32_t i = 0; i < c->binds.n; i++) {
 		const struct bind_rule *b = &c->binds.v[i];

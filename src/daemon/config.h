@@ -23,6 +23,11 @@ struct bind_rule {
 	uint16_t port, port_end; /* host order, inclusive range */
 };
 
+struct listen {
+	struct ipaddr addr; /* family 0: any */
+	uint16_t port;      /* host order; 0: off */
+};
+
 struct config {
 	struct arena arena;  /* owns all pointers below */
 	const char *node;    /* name of this Node; NULL: the host's name, see config_finish() */
@@ -40,8 +45,7 @@ struct config {
 	LIST(struct prefix) node_port_addresses;  /* none: all of the node's */
 	bool localhost_node_ports, masquerade_all;
 	LIST(struct bind_rule) binds;
-	struct ipaddr health_addr; /* family 0: any */
-	uint16_t health_port;      /* host order; 0: off */
+	struct listen health, proxy_health;
 	enum log_level log_level;
 	/* Seconds between two looks that must not find a thing before it is given up: a container of
 	 * this node; a Node. */

@@ -309,7 +309,7 @@ static int add_bind(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
-static int set_health_address(struct config *c, const char *text, struct err *e)
+static int set_listen(struct listen *l, const char *text, struct err *e)
 {
 	const char *colon = strrchr(text, ':');
 	char host[ADDR_TEXT + 2];
@@ -318,8 +318,7 @@ static int set_health_address(struct config *c, const char *text, struct err *e)
 	size_t n;
 
 	if (strcmp(text, "off") == 0) {
-		c->health_addr = a;
-		c->health_port = 0;
+		*l = (struct listen){ 0 };
 		return 0;
 	}
 	n = colon ? (size_t)(colon - text) : 0;
@@ -335,9 +334,18 @@ static int set_health_address(struct config *c, const char *text, struct err *e)
 	} else if (strcmp(host, "*") != 0 && (addr_parse(host, &a) || addr_bits(&a) != 32)) {
 		return err_set(e, -EINVAL, "\"%s\" is no IPv4 address, [IPv6 address] nor *", host);
 	}
-	c->health_addr = a;
-	c->health_port = port;
+	*l = (struct listen){ a, port };
 	return 0;
+}
+
+static int set_health_address(struct config *c, const char *text, struct err *e)
+{
+	return set_listen(&c->health, text, e);
+}
+
+static int set_proxy_health_address(struct config *c, const char *text, struct err *e)
+{
+	return set_listen(&c->proxy_health, text, e);
 }
 
 static int set_log_level(struct config *c, const char *text, struct err *e)
@@ -408,19 +416,17 @@ static void print_binds(const struct config *c, struct buf *out)
 	}
 }
 
-static void print_health(const struct config *c, struct buf *out)
+static void print_listen(const char *key, const struct listen *l, struct buf *out)
 {
 	char text[ADDR_TEXT];
 
-	if (!c->health_port)
-		buf_puts(out, "health-address off\n");
-	else if (!c->health_addr.family)
-		buf_printf(out, "health-address *:%u\n", c->health_port);
+	if (!l->port)
+		buf_printf(out, "%s off\n", key);
+	else if (!l->addr.family)
+		buf_printf(out, "%s *:%u\n", key, l->port);
 	else
-		buf_printf(out,
-			   addr_bits(&c->health_addr) == 128 ? "health-address [%s]:%u\n"
-							     : "health-address %s:%u\n",
-			   addr_str(&c->health_addr, text), c->health_port);
+		buf_printf(out, addr_bits(&l->addr) == 128 ? "%s [%s]:%u\n" : "%s %s:%u\n", key,
+			   addr_str(&l->addr, text), l->port);
 }
 
 void config_print(const struct config *c, struct buf *out)
@@ -451,7 +457,8 @@ void config_print(const struct config *c, struct buf *out)
 	if (c->masquerade_all)
 		print_str(out, "masquerade-all", "yes");
 	print_binds(c, out);
-	print_health(c, out);
+	print_listen("health-address", &c->health, out);
+	print_listen("proxy-health-address", &c->proxy_health, out);
 }
 
 /* ---- keys */
@@ -477,4 +484,5 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "masquerade-all", set_masquerade_all, false },
 	{ "bind", add_bind, true },
 	{ "health-address", set_health_address, false },
+	{ "proxy-health-address", set_proxy_health_address, false },
 };

@@ -7,15 +7,16 @@
  *   /metrics  Prometheus' text format
  * A page that is not 200 is 503 and names the roles. What is known comes as REC_METRIC: from the
  * keeper on descriptor 3 (which roles run), from the other roles on their streams. Services'
- * health checks have ports of their own (health_ports.h).
- *
- * The agent is believed to work while it says something (REC_PROXY, every two seconds): one that
- * hangs, or does not come back, counts as failed after AGENT_S. */
+ * health checks have ports of their own (health_ports.h), and so has, where there is an agent,
+ * the question whether Services work (proxy_health.h). */
 #include "daemon/health_ports.h"
 #include "daemon/httpd.h"
 #include "daemon/metrics.h"
+#include "daemon/port.h"
+#include "daemon/proxy_health.h"
 #include "daemon/role.h"
 #include "daemon/stream.h"
+#include "sys/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +25,6 @@
 #include <unistd.h>
 
 #define CONNECTIONS 64
-#define AGENT_S     10. /* between two words of the agent */
 
 /* Whose series; the index of a peer is its source. */
 enum source { SRC_AGENT, SRC_WATCH, SRC_CONTROLLER, SRC_PEERS, SRC_KEEPER = SRC_PEERS, SRC_SELF };
@@ -38,26 +38,30 @@ struct health {
 	struct httpd httpd;
 	struct metrics metrics;
 	struct health_ports *ports;
-	ev_tstamp heard; /* the agent, of all Services; 0: never */
+	struct proxy_health proxy;
+	struct httpd proxy_httpd;
+	struct port proxy_port;
 	struct stream *peers[SRC_PEERS];
 	unsigned asked, answered; /* sockets */
 };
 
 /* ---- records in */
 
-/* False: nobody knows how Services fare, or it is too long ago. */
-static bool proxy_is_healthy(void *arg)
+static int64_t now_ms(void)
+{
+	return (int64_t)(clock_mono_ns() / 1000000);
+}
+
+static bool services_work(void *arg)
 {
 	const struct health *h = arg;
 
-	return h->heard > 0. && ev_now(h->role->loop) - h->heard < AGENT_S;
+	return proxy_is_healthy(&h->proxy, now_ms());
 }
 
 static void take_proxy(struct health *h, const struct rec_proxy *p)
 {
-	/* An agent that begins has its predecessor's credit. */
-	if (p->listed || h->heard > 0.)
-		h->heard = ev_now(h->role->loop);
+	proxy_hear(&h->proxy, p, now_ms());
 	if (p->listed)
 		health_ports_listed(h->ports);
 }
@@ -212,6 +216,13 @@ static void page(void *arg, const char *path, struct http_answer *a)
 	}
 }
 
+static void on_proxy_page(void *arg, const char *path, struct http_answer *a)
+{
+	const struct health *h = arg;
+
+	proxy_page(&h->proxy, now_ms(), (int64_t)(ev_time() * 1000.), path, a);
+}
+
 /* ---- start and end */
 
 static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
@@ -235,7 +246,7 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 
 static int ask(struct health *h, struct ipaddr addr, struct err *e)
 {
-	struct rec_bind want = { .proto = "tcp", .addr = addr, .port = h->role->cfg.health_port };
+	struct rec_bind want = { .proto = "tcp", .addr = addr, .port = h->role->cfg.health.port };
 
 	h->asked++;
 	return role_bind(h->role, &want, on_bound, NULL, e);
@@ -244,6 +255,7 @@ static int ask(struct health *h, struct ipaddr addr, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static const struct httpd_ops pages = { .page = page };
+	static const struct httpd_ops proxy_pages = { .page = on_proxy_page };
 	const struct config *c = &r->cfg;
 	struct health *h = r->state;
 	struct strmap_entry label = { .key = "version", .value = FAIRLEAD_VERSION };
@@ -256,18 +268,23 @@ static int start(struct role *r, struct err *e)
 
 	h->role = r;
 	httpd_init(&h->httpd, r->loop, &pages, h, CONNECTIONS);
-	h->ports = health_ports_new(r, proxy_is_healthy, h);
+	httpd_init(&h->proxy_httpd, r->loop, &proxy_pages, h, CONNECTIONS);
+	port_init(&h->proxy_port, r, &h->proxy_httpd);
+	h->ports = health_ports_new(r, services_work, h);
 	if (!h->ports)
 		return err_set(e, -ENOMEM, "no memory");
 	rc = metrics_put(&h->metrics, SRC_SELF, &build, e);
 	if (rc)
 		return rc;
-	if (!c->health_port) {
+	if (c->proxy_health.port && config_has_role(c, "agent"))
+		port_open(&h->proxy_port, &c->proxy_health.addr, c->proxy_health.port,
+			  "proxy-health-address");
+	if (!c->health.port) {
 		role_ready(r);
 		return 0;
 	}
-	if (c->health_addr.family)
-		return ask(h, c->health_addr, e);
+	if (c->health.addr.family)
+		return ask(h, c->health.addr, e);
 	rc = ask(h, addr_v4(0), e);
 	return rc ? rc : ask(h, (struct ipaddr){ .family = AF_INET6 }, e);
 }
@@ -279,6 +296,7 @@ static void stop(struct role *r)
 	for (unsigned i = 0; i < SRC_PEERS; i++)
 		stream_free(h->peers[i]);
 	httpd_fini(&h->httpd);
+	port_fini(&h->proxy_port);
 	health_ports_free(h->ports);
 	metrics_fini(&h->metrics);
 }

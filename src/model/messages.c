@@ -105,6 +105,9 @@ static const SCHEMA(health_port_schema, "HealthPort", struct rec_health_port, he
 
 static const struct field proxy_fields[] = {
 	FIELD(struct rec_proxy, listed, 1, F_BOOL),
+	FIELD(struct rec_proxy, updated, 2, F_I64),
+	FIELD(struct rec_proxy, queued, 3, F_I64),
+	FIELD(struct rec_proxy, leaving, 4, F_BOOL),
 };
 static const SCHEMA(proxy_schema, "Proxy", struct rec_proxy, proxy_fields);
 

@@ -147,6 +147,10 @@ struct rec_health_port {
 
 struct rec_proxy {
 	uint8_t listed; /* 1: all health ports were told since the last such record */
+	/* CLOCK_MONOTONIC, ms: when the kernel did last all that Services want; since when it does
+	 * not, 0: it does. Both are 0 until it did once. */
+	int64_t updated, queued;
+	uint8_t leaving; /* 1: the Node is being deleted, or about to be */
 };
 
 struct rec_takeover {

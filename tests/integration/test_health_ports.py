@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""healthCheckNodePort as a load balancer meets it: curl asks one node's ports over its addresses, while
-Services, endpoints, processes and foreign listeners come and go. What kube-proxy answers is written
-here by hand."""
+"""healthCheckNodePort and the proxy's health port as a load balancer meets them: curl asks one node's ports
+over its addresses, while Services, endpoints, processes and foreign listeners come and go. What kube-proxy
+answers is written here by hand."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -210,3 +211,127 @@ def test_agent_that_hangs(node):
     finally:
         os.kill(pid, signal.SIGCONT)
     node.wait(200, 1)
+
+
+# ---- the proxy's health
+
+def pages(node, **kw):
+    """Status and object of /healthz and /livez; curl's exit code and nothing where there is no answer."""
+    got = {name: node.ask(f"10256/{name}?", **kw) for name in ("healthz", "livez")}
+    return {name: (r, {}) if isinstance(r, int) else (r[0], json.loads(r[1])) for name, r in got.items()}
+
+
+def wait_pages(node, healthz, livez, eligible=True, timeout=20):
+    def are_so():
+        got = pages(node)
+        return (got["healthz"][0], got["livez"][0], got["healthz"][1].get("nodeEligible")) == (healthz, livez, eligible)
+    wait_for(are_so, timeout, f"healthz {healthz}, livez {livez}")
+    return pages(node)
+
+
+def node_object(**more):
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1", **more.pop("metadata", {})}, **more}
+
+
+def test_proxy_health(node):
+    got = wait_pages(node, 200, 200)
+    assert set(got["healthz"][1]) == {"lastUpdated", "currentTime", "nodeEligible"}
+    assert set(got["livez"][1]) == {"lastUpdated", "currentTime"}
+    stamp = r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \+0000 UTC"
+    assert re.fullmatch(stamp, got["livez"][1]["currentTime"])
+    assert got["livez"][1]["currentTime"] == got["livez"][1]["lastUpdated"]
+    assert pages(node, host=HERE6)["healthz"][0] == 200
+    assert node.ask(10256)[0] == 404
+
+
+def test_node_that_leaves_takes_no_new_connections(node):
+    """A taint of the autoscaler, another one, and the Node's deletion."""
+    def tainted(key):
+        return node_object(spec={"taints": [{"key": key, "value": "1", "effect": "NoSchedule"}]})
+    wait_pages(node, 200, 200)
+    node.store.apply(tainted("ToBeDeletedByClusterAutoscaler"))
+    wait_pages(node, 503, 200, eligible=False, timeout=1.5)  # at once, and not with the next report
+    node.store.apply(tainted("example.test/busy"))
+    wait_pages(node, 200, 200)
+    node.store.apply(node_object(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"}))
+    wait_pages(node, 503, 200, eligible=False)
+
+
+def test_proxy_health_follows_the_agent(node):
+    """A hung agent is known after ten seconds, one that dies and comes back is not noticed."""
+    wait_pages(node, 200, 200)
+    pid = node.keeper.pid("agent")
+    os.kill(pid, signal.SIGKILL)
+    while node.keeper.pid("agent") in (None, pid):
+        assert pages(node)["healthz"][0] == 200
+    pid = node.keeper.pid("agent")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        got = wait_pages(node, 503, 503)
+        assert got["livez"][1]["lastUpdated"] < got["livez"][1]["currentTime"]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_pages(node, 200, 200)
+
+
+def test_proxy_health_before_the_store_was_heard(netns, keeper, store, scratch):
+    """The agent runs, and the kernel does nothing of what Services want yet."""
+    libexec = scratch / "libexec"
+    libexec.mkdir()
+    for role in ("agent", "health"):
+        (libexec / role).symlink_to(built(f"libexec/fairlead/{role}"))
+    node = Node(netns, keeper, store, libexec_dir=libexec)
+    node.keeper.wait_role("agent")
+    got = wait_for(lambda: (p := pages(node))["healthz"][0] != 7 and p)
+    assert got["healthz"][0] == got["livez"][0] == 503
+    assert got["livez"][1]["lastUpdated"].startswith("0001-01-01 ")
+    (libexec / "watch").symlink_to(built("libexec/fairlead/watch"))
+    wait_pages(node, 200, 200)
+
+
+@pytest.mark.all_only("waits for more than a minute")
+@needs("nft")
+def test_kernel_that_does_not_follow(node, start):
+    """Somebody else owns a table of our name, so that the kernel refuses what the agent sends: after a
+    minute that is known, and over when the table is given back."""
+    node.store.apply(service(), *endpoints("n1"))
+    wait_pages(node, 200, 200)
+    owner = subprocess.Popen(node.ns.argv("nft", "-i"), stdin=subprocess.PIPE, text=True)
+    try:
+        owner.stdin.write("delete table inet fairlead; add table inet fairlead { flags owner; }\n")
+        owner.stdin.flush()
+        node.keeper.program.wait_log("Operation not permitted")
+        node.store.apply(*endpoints("n1", "n1"))
+        assert pages(node)["healthz"][0] == 200
+        wait_pages(node, 503, 503, timeout=90)
+        node.wait(503, 2, healthy=False)
+    finally:
+        owner.stdin.close()
+        owner.wait(10)
+    wait_pages(node, 200, 200)
+    node.wait(200, 2)
+
+
+def test_another_address(netns, keeper, store):
+    node = Node(netns, keeper, store, proxy_health_address=f"{MORE4}:10257")
+    wait_for(lambda: (got := node.ask("10257/livez?", MORE4)) != 7 and got[0] == 200)
+    assert node.ask("10257/livez?", HERE4) == 7 and pages(node)["livez"][0] == 7
+
+
+def test_proxy_health_off(netns, keeper, store):
+    node = Node(netns, keeper, store, proxy_health_address="off")
+    wait_for(lambda: metric(node.ns, "fairlead_role_ready", 'role="agent"') == 1)
+    assert pages(node)["livez"][0] == 7
+
+
+def test_proxy_health_port_is_taken(node, start):
+    """By a kube-proxy that still runs: the rest of health serves, and the port is taken when that ends."""
+    wait_pages(node, 200, 200)
+    node.keeper.stop()
+    other = start(["/usr/bin/python3", "-m", "http.server", "-b", "0.0.0.0", "10256"], ns=node.ns)
+    wait_for(lambda: node.listeners(10256))
+    node.keeper.program = start([built("bin/fairleadd"), "--config", node.keeper.conf], ns=node.ns)
+    node.keeper.program.wait_log("proxy-health-address: bind tcp 0.0.0.0 port 10256: Address already in use")
+    wait_for(lambda: metric(node.ns, "fairlead_role_ready", 'role="health"') == 1)
+    other.stop()
+    wait_pages(node, 200, 200)

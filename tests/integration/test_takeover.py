@@ -92,6 +92,7 @@ def sockets(ns, run_dir):
 
 
 ROLES = ("agent", "watch", "controller", "health")
+ALWAYS = "0.0.0.0:10256", "[::]:10256", "cni.sock", "ctl.sock", "takeover.sock"
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_there_and_back(whole, build, takeover):
     """To a second build, and to the first again: other processes, the same sockets."""
     k, other = whole, build()
     before = sockets(k.ns, k.run_dir)
-    assert set(before) == {"127.0.0.1:9099", "cni.sock", "ctl.sock", "takeover.sock"}
+    assert set(before) == {"127.0.0.1:9099", *ALWAYS}
     old = {r: k.pid(r) for r in ROLES}
     for step, path in enumerate((other, OUT, other)):
         pid, last = takeover(k, path), k.program.pid if step == 0 else pid
@@ -149,7 +150,7 @@ def test_configuration_changes_with_it(whole, takeover):
     k.conf.write_text(text + "health-address 127.0.0.1:9100\n")
     takeover(k)
     wait_for(lambda: get(k.ns, "/readyz", port=9100) == (200, "ok\n"))
-    assert set(sockets(k.ns, k.run_dir)) == {"127.0.0.1:9100", "cni.sock", "ctl.sock", "takeover.sock"}
+    assert set(sockets(k.ns, k.run_dir)) == {"127.0.0.1:9100", *ALWAYS}
 
 
 def test_nobody_there(scratch, store):
@@ -437,7 +438,8 @@ def test_to_a_newer_version(whole, scratch, start):
     assert notes[0] == ["lock", k.program.pid, str(k.run_dir / "fairleadd.lock")]
     got = [n[1:] for n in notes if n[0] == "socket"]
     assert sorted(got) == sorted([["unix", n, str(k.run_dir / n)] for n in ("cni.sock", "ctl.sock", "takeover.sock")]
-                                 + [["tcp", "", ["127.0.0.1", 9099]]])
+                                 + [["tcp", "", ["127.0.0.1", 9099]], ["tcp", "", ["0.0.0.0", 10256]],
+                                    ["tcp", "", ["::", 10256, 0, 0]]])
     assert notes[-2:] == [["yours", False], ["end", None]]
     assert sockets(k.ns, k.run_dir) == before
     assert (k.run_dir / "fairleadd.conf").exists()

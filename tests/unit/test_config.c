@@ -62,7 +62,9 @@ static void test_defaults(void **state)
 	assert_string_equal(c.cluster_domain, "cluster.local");
 	assert_int_equal(c.roles.n, 4);
 	assert_string_equal(c.roles.v[0], "watch");
-	assert_int_equal(c.health_port, 9099);
+	assert_int_equal(c.health.port, 9099);
+	assert_int_equal(c.proxy_health.port, 10256);
+	assert_int_equal(c.proxy_health.addr.family, 0);
 	assert_int_equal(c.log_level, LOG_INFO);
 	/* BGP 179, BFD 3784, DNS 53, ingress 80 and 443, node ports for health checks */
 	assert_true(config_allows_bind(&c, "tcp", &any, 179));
@@ -104,6 +106,7 @@ static void test_every_key(void **state)
 			 "service-cidr 10.96.0.0/12\n"
 			 "service-cidr fd00::/112\n"
 			 "health-address [::1]:80\n"
+			 "proxy-health-address off\n"
 			 "log-level debug\n"
 			 "roles health agent,health"); /* no newline at the end */
 	assert_string_equal(c.node, "worker-1.rack");
@@ -120,8 +123,9 @@ static void test_every_key(void **state)
 					      { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } }));
 	assert_int_equal(c.service_cidrs.n, 2);
 	assert_int_equal(c.service_cidrs.v[0].len, 12);
-	assert_int_equal(c.health_port, 80);
-	assert_int_equal(addr_bits(&c.health_addr), 128);
+	assert_int_equal(c.health.port, 80);
+	assert_int_equal(addr_bits(&c.health.addr), 128);
+	assert_int_equal(c.proxy_health.port, 0);
 	assert_int_equal(c.log_level, LOG_DEBUG);
 	/* agent brings watch; the order is that of starting */
 	assert_int_equal(c.roles.n, 3);
@@ -151,7 +155,7 @@ static void test_binds(void **state)
 
 	parse_finish(&c, "roles health\nbind none\nhealth-address off\n");
 	assert_false(config_allows_bind(&c, "tcp", &v4, 179));
-	assert_int_equal(c.health_port, 0);
+	assert_int_equal(c.health.port, 0);
 	assert_false(config_allows_bind(&c, "tcp", &any, 0));
 	config_fini(&c);
 }
@@ -248,12 +252,14 @@ static void test_print(void **state)
 				   "node-port-range 1000-2000\n"
 				   "bind tcp * 80\n"
 				   "bind udp fe80::1 1000-2000\n"
-				   "health-address [::1]:1\n";
+				   "health-address [::1]:1\n"
+				   "proxy-health-address 192.0.2.1:2\n";
 	struct buf text = { 0 };
 	struct config c;
 
 	parse_finish(
-		&c, "health-address [::1]:1\nbind tcp * 80\nbind udp fe80::1 1000-2000\n"
+		&c, "health-address [::1]:1\nproxy-health-address 192.0.2.1:2\nbind tcp * 80\nbind "
+		    "udp fe80::1 1000-2000\n"
 		    "roles agent\nservice-cidr fd00::/112\nnode-ip 192.0.2.1\nlog-level warn\n"
 		    "node-port-range 1000-2000\nleak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
 	config_print(&c, &text);

@@ -3,6 +3,7 @@
  * text format 0.0.4, both written by hand. */
 #include "daemon/http.h"
 #include "daemon/metrics.h"
+#include "daemon/proxy_health.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -117,6 +118,79 @@ static void test_response(void **state)
 	buf_fini(&out);
 }
 
+/* ---- the proxy's health */
+
+static void test_proxy_verdict(void **state)
+{
+	struct proxy_health p = { 0 };
+	struct rec_proxy said = { 0 };
+
+	assert_false(proxy_is_healthy(&p, 1000)); /* nobody said anything */
+	proxy_hear(&p, &said, 1000);
+	assert_false(proxy_is_healthy(&p, 1000)); /* it lives, and has done nothing yet */
+	said.updated = 900;
+	proxy_hear(&p, &said, 1000);
+	assert_true(proxy_is_healthy(&p, 1000));
+	assert_true(proxy_is_healthy(&p, 10999));
+	assert_false(proxy_is_healthy(&p, 11000)); /* silent for too long */
+
+	said.queued = 2000; /* a change waits: for a minute that is in order */
+	proxy_hear(&p, &said, 61000);
+	assert_true(proxy_is_healthy(&p, 61999));
+	proxy_hear(&p, &said, 62000);
+	assert_false(proxy_is_healthy(&p, 62000));
+
+	said = (struct rec_proxy){ .updated = 63000, .leaving = true };
+	proxy_hear(&p, &said, 64000);
+	assert_true(proxy_is_healthy(&p, 64000));
+	said = (struct rec_proxy){ 0 }; /* a new agent, with the credit of the one before */
+	proxy_hear(&p, &said, 70000);
+	assert_true(proxy_is_healthy(&p, 70000));
+	assert_int_equal(p.updated, 63000);
+	assert_true(p.leaving);
+	said.queued = 69000; /* what it brings does not get into the kernel */
+	proxy_hear(&p, &said, 129000);
+	assert_false(proxy_is_healthy(&p, 129000));
+}
+
+#define TIME(s) "\"2024-10-27 03:33:" s " +0000 UTC\""
+
+static void assert_page(const struct proxy_health *p, int64_t now, const char *path, int status,
+			const char *body)
+{
+	struct http_answer a = { 0 };
+
+	proxy_page(p, now, 1730000000000 + now, path, &a);
+	assert_int_equal(a.status, status);
+	assert_string_equal(a.body.v, body);
+	buf_fini(&a.body);
+}
+
+/* What kube-proxy 1.34 prints, which has Go print the times. */
+static void test_proxy_pages(void **state)
+{
+	struct proxy_health p = { 0 };
+
+	assert_page(&p, 5007, "/healthz", 503,
+		    "{\"lastUpdated\": \"0001-01-01 00:00:00 +0000 UTC\","
+		    "\"currentTime\": " TIME("25.007") ", \"nodeEligible\": true}");
+	p = (struct proxy_health){ .heard = 5000, .updated = 2000, .leaving = true };
+	assert_page(&p, 5007, "/livez", 200,
+		    "{\"lastUpdated\": " TIME("25.007") ",\"currentTime\": " TIME("25.007") "}");
+	assert_page(&p, 5007, "/healthz", 503,
+		    "{\"lastUpdated\": " TIME("22.000") ",\"currentTime\": " TIME(
+			    "25.007") ", \"nodeEligible\": false}");
+	p.leaving = false;
+	assert_page(&p, 5000, "/healthz", 200,
+		    "{\"lastUpdated\": " TIME("25.000") ",\"currentTime\": " TIME(
+			    "25.000") ", \"nodeEligible\": true}");
+	assert_page(&p, 20000, "/livez", 503,
+		    "{\"lastUpdated\": " TIME("22.000") ",\"currentTime\": " TIME("40.000") "}");
+	assert_page(&p, 5000, "/", 404, "known are /healthz, /livez\n");
+}
+
+/* ---- metrics */
+
 static int put(struct metrics *m, unsigned source, const char *name, const char *type,
 	       const char *value, const char *key, const char *label)
 {
@@ -198,9 +272,10 @@ static void test_too_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests), cmocka_unit_test(test_bad_requests),
-		cmocka_unit_test(test_limits),   cmocka_unit_test(test_response),
-		cmocka_unit_test(test_metrics),  cmocka_unit_test(test_bad_metrics),
+		cmocka_unit_test(test_requests),      cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_limits),        cmocka_unit_test(test_response),
+		cmocka_unit_test(test_proxy_verdict), cmocka_unit_test(test_proxy_pages),
+		cmocka_unit_test(test_metrics),       cmocka_unit_test(test_bad_metrics),
 		cmocka_unit_test(test_too_many),
 	};
 
