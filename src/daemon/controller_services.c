@@ -4,12 +4,14 @@
  *
  * Every controller keeps the ledger, only the leader gives: a window of writes at a time, by
  * compare-and-swap. What is in flight is held in the ledger already; where a write was
- * refused, the Service is what the mirror says. Where nobody knows whether it was done (watch went
+ * refused, the Service is what the mirror says. A refusal stands in the Service's status until
+ * it is over. Where nobody knows whether it was done (watch went
  * away), the whole ledger is made again once the mirror is in sync: until then nothing is given.
  *
  * Limits: somebody who lost the lease between his last look and his write may give what the next
  * leader gives to another Service; both then say so. Without a service-cidr nothing is done. */
 #include "core/service/allocate.h"
+#include "core/service/condition.h"
 #include "daemon/controller.h"
 
 #include <errno.h>
@@ -62,6 +64,7 @@ void services_wake(struct controller *c)
 struct asked {
 	struct services *v;
 	const char *ns, *name;
+	uint8_t op;
 	struct arena mem;
 };
 
@@ -81,7 +84,7 @@ static void on_written(void *arg, const struct rec_written *w)
 	bool raced = w->code == -ESTALE || w->code == -ENOENT;
 
 	v->in_flight--;
-	v->n_ok += !w->code;
+	v->n_ok += !w->code && q->op == WRITE_UPDATE;
 	if (raced && o) {
 		set(v, o->body);
 	} else if (w->code && !raced) {
@@ -98,17 +101,17 @@ static void on_written(void *arg, const struct rec_written *w)
 		services_wake(v->c);
 }
 
-static void write_one(struct asked *q, const struct object *o, const struct service *filled)
+static void write_one(struct asked *q, const struct object *o, const struct service *s)
 {
 	struct services *v = q->v;
 	struct rec_write w = { .kind = KIND_SERVICE,
-			       .op = WRITE_UPDATE,
+			       .op = q->op,
 			       .expect = (int64_t)o->rev,
 			       .ns = q->ns,
 			       .name = q->name };
 	struct err e;
 
-	if (mirror_write(v->c->mirror, &w, filled, on_written, q, &e)) {
+	if (mirror_write(v->c->mirror, &w, s, on_written, q, &e)) {
 		log_warn("service %s/%s: %s", q->ns, q->name, e.text);
 		v->doubt = true;
 		end_asked(q);
@@ -116,7 +119,7 @@ static void write_one(struct asked *q, const struct object *o, const struct serv
 	}
 	v->in_flight++;
 	log_debug("service %s/%s: cluster IP %s", q->ns, q->name,
-		  filled->spec.clusterIP ? filled->spec.clusterIP : "none");
+		  s->spec.clusterIP ? s->spec.clusterIP : "none");
 }
 
 static void refuse(struct services *v, const struct service *s, const struct err *e)
@@ -127,33 +130,48 @@ static void refuse(struct services *v, const struct service *s, const struct err
 	log_warn("service %s/%s: %s", s->meta.namespace, s->meta.name, e->text);
 }
 
-static void give(struct services *v, const struct object *o)
+/* What is to be written: WRITE_UPDATE, WRITE_STATUS, or WRITE_NONE. What was filled in comes back
+ * to be looked at again; the status can wait until then. */
+static int judge(struct services *v, const struct service *s, struct arena *mem,
+		 struct service *out, uint8_t *op, struct err *e)
+{
+	struct err why;
+	bool changed = false;
+	int refused = svc_alloc_fill(v->alloc, s, mem, out, &changed, &why), rc;
+
+	*op = changed ? WRITE_UPDATE : WRITE_NONE;
+	if (refused == -ENOMEM)
+		return err_set(e, refused, "%s", why.text);
+	if (changed)
+		return 0;
+	if (refused)
+		refuse(v, s, &why);
+	rc = svc_condition(s, refused ? &why : NULL, mem, out, &changed, e);
+	if (!rc && changed)
+		*op = WRITE_STATUS;
+	return rc;
+}
+
+static int give(struct services *v, const struct object *o, struct err *e)
 {
 	struct arena mem;
-	struct service filled;
+	struct service s;
 	struct asked *q;
-	bool changed;
-	struct err e;
+	int rc;
 
 	arena_init(&mem, 0);
 	q = arena_alloc(&mem, sizeof(*q));
-	if (!q) {
-		log_error("service %s/%s: no memory", o->meta->namespace, o->meta->name);
-		v->doubt = true;
-		return;
-	}
-	if (svc_alloc_fill(v->alloc, o->body, &mem, &filled, &changed, &e)) {
-		refuse(v, o->body, &e);
+	rc = q ? judge(v, o->body, &mem, &s, &q->op, e) : err_set(e, -ENOMEM, "no memory");
+	if (rc || q->op == WRITE_NONE) {
 		arena_fini(&mem);
-	} else if (!changed) {
-		arena_fini(&mem);
-	} else {
-		q->v = v;
-		q->ns = arena_strdup(&mem, o->meta->namespace);
-		q->name = arena_strdup(&mem, o->meta->name);
-		q->mem = mem;
-		write_one(q, o, &filled);
+		return rc;
 	}
+	q->v = v;
+	q->ns = arena_strdup(&mem, o->meta->namespace);
+	q->name = arena_strdup(&mem, o->meta->name);
+	q->mem = mem;
+	write_one(q, o, &s);
+	return 0;
 }
 
 /* ---- looks */
@@ -184,9 +202,12 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 		count_again(v);
 	while (!v->doubt && v->in_flight < WINDOW && svc_alloc_next(v->alloc, &ns, &name)) {
 		const struct object *o = cluster_get(cl, KIND_SERVICE, ns, name);
+		struct err e;
 
-		if (o)
-			give(v, o);
+		if (o && give(v, o, &e)) {
+			log_error("service %s/%s: %s", ns, name, e.text);
+			v->doubt = true;
+		}
 	}
 	if (v->doubt)
 		controller_look_in(v->c, &v->timer, RETRY_S);

@@ -255,6 +255,7 @@ struct service {
 	} spec;
 	struct {
 		struct lb_status loadBalancer;
+		LIST(struct pod_condition) conditions;
 	} status;
 };
 

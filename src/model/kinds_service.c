@@ -89,6 +89,7 @@ static const SCHEMA(lb_status_schema, "LoadBalancerStatus", struct lb_status, lb
 typedef TYPE_OF(struct service, status) service_status;
 static const struct field service_status_fields[] = {
 	FIELD(service_status, loadBalancer, 1, F_OBJ, .sub = &lb_status_schema),
+	FIELD(service_status, conditions, 2, F_OBJ, .flags = FF_LIST, .sub = &condition_schema),
 };
 static const SCHEMA(service_status_schema, "ServiceStatus", service_status, service_status_fields);
 

@@ -354,12 +354,17 @@ def test_services_get_addresses_and_ports(cluster, store):
     assert services(store)["two"]["clusterIPs"] == got["two"]["clusterIPs"]
     assert services(store)["two"]["sessionAffinity"] == "ClientIP"
 
-    # Who wants what somebody has gets nothing, until that one goes.
+    # Who wants what somebody has gets nothing and is told why, until that one goes.
     store.apply(service("thief", clusterIP=str(first), type="NodePort"))
     wait_for(lambda: k.program.log().count(f"{first} is the cluster IP of shop/web") == 1)
     assert "nodePort" not in services(store)["thief"]["ports"][0]
+    conditions = lambda: store.get("service", "thief", "-n", "shop").get("status", {}).get("conditions")  # noqa: E731
+    wait_for(conditions)
+    assert conditions() == [{"type": "fairlead.io/Allocated", "status": "False", "reason": "Taken",
+                             "message": f"{first} is the cluster IP of shop/web"}]
     store.delete(service("web"))
     wait_for(lambda: services(store)["thief"]["ports"][0].get("nodePort"))
+    wait_for(lambda: not conditions())
     assert k.program.log().count("is the cluster IP of") == 1
 
 

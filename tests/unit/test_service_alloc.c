@@ -2,6 +2,7 @@
 /* core/service/allocate: what Services get. Expectations from Kubernetes' documents on Services,
  * dual stack (KEP-563) and the low ends of ranges (KEP-3070, KEP-3668). */
 #include "core/service/allocate.h"
+#include "core/service/condition.h"
 #include "store/manifest.h"
 
 #include <errno.h>
@@ -294,6 +295,53 @@ static void test_no_port(void **state)
 	close_world(&w);
 }
 
+static void expect_conditions(const struct service *s, uint32_t n, const char *reason)
+{
+	const struct pod_condition *c;
+
+	assert_int_equal(s->status.conditions.n, n);
+	c = &s->status.conditions.v[n - 1];
+	assert_string_equal(c->type, reason ? CONDITION_ALLOCATED : "example.org/Mine");
+	assert_string_equal(c->status, reason ? "False" : "True");
+	if (reason)
+		assert_string_equal(c->reason, reason);
+}
+
+/* It comes with the first refusal, says why, and goes; that of somebody else stays. */
+static void test_condition(void **state)
+{
+	struct pod_condition mine = { .type = "example.org/Mine", .status = "True" };
+	struct service s = { .meta = { .name = "s" } }, out;
+	struct err e, why;
+	struct arena mem;
+	bool changed;
+
+	arena_init(&mem, 0);
+	s.status.conditions.v = &mine;
+	s.status.conditions.n = 1;
+	assert_int_equal(svc_condition(&s, NULL, &mem, &out, &changed, &e), 0);
+	assert_false(changed);
+	err_set(&why, -EEXIST, "10.96.0.9 is the cluster IP of a/b");
+	assert_int_equal(svc_condition(&s, &why, &mem, &out, &changed, &e), 0);
+	assert_true(changed);
+	expect_conditions(&out, 2, "Taken");
+	assert_string_equal(out.status.conditions.v[1].message, why.text);
+	s = out;
+	assert_int_equal(svc_condition(&s, &why, &mem, &out, &changed, &e), 0);
+	assert_false(changed);
+	err_set(&why, -ENOSPC, "no port of node-port-range is free");
+	assert_int_equal(svc_condition(&s, &why, &mem, &out, &changed, &e), 0);
+	assert_true(changed);
+	expect_conditions(&out, 2, "Exhausted");
+	err_set(&why, -EINVAL, "no service-cidr of IPv6 is configured");
+	assert_int_equal(svc_condition(&s, &why, &mem, &out, &changed, &e), 0);
+	expect_conditions(&out, 2, "NoRange");
+	assert_int_equal(svc_condition(&s, NULL, &mem, &out, &changed, &e), 0);
+	assert_true(changed);
+	expect_conditions(&out, 1, NULL);
+	arena_fini(&mem);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -304,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_node_ports),
 		cmocka_unit_test(test_no_port),
+		cmocka_unit_test(test_condition),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
