@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+/* nft_trace: see trace.h. The bytes are not trusted: what is short counts as absent, what is long is
+ * cut. */
+#include "core/nft/trace.h"
+
+#include "core/nft/attr.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <string.h>
+
+#define HEADERS (MNL_NLMSG_HDRLEN + MNL_ALIGN(sizeof(struct nfgenmsg)))
+
+/* Since Linux 6.16; Debian 12's headers are older. */
+enum { TRACE_CT_ID = 18, TRACE_CT_DIRECTION, TRACE_CT_STATUS, TRACE_CT_STATE };
+
+#define BEFORE_CONNTRACK (-399) /* behind defragmentation, so that there are ports */
+#define BEHIND_NAT       400    /* and behind helpers */
+
+/* ---- what the kernel tells */
+
+static void get_name(char *out, const struct nlattr *a)
+{
+	size_t n = a ? strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : 0;
+
+	if (n > NFT_TRACE_NAME - 1)
+		n = NFT_TRACE_NAME - 1;
+	if (n)
+		memcpy(out, mnl_attr_get_payload(a), n);
+	out[n] = 0;
+}
+
+static uint8_t get_bytes(uint8_t *out, size_t size, const struct nlattr *a)
+{
+	size_t n = a ? mnl_attr_get_payload_len(a) : 0;
+
+	if (n > size)
+		n = size;
+	if (n)
+		memcpy(out, mnl_attr_get_payload(a), n);
+	return (uint8_t)n;
+}
+
+static void get_verdict(const struct nlattr *a, struct nft_trace *x)
+{
+	struct attrs v;
+
+	attrs_nest(&v, a);
+	x->verdict = (int32_t)attr_be32(v.v[NFTA_VERDICT_CODE]);
+	if (x->verdict == NFT_JUMP || x->verdict == NFT_GOTO)
+		get_name(x->to, v.v[NFTA_VERDICT_CHAIN]);
+}
+
+static void get_ct(const struct attrs *t, struct nft_trace *x)
+{
+	x->has_ct = t->v[TRACE_CT_STATE] != NULL;
+	x->ct_id = attr_be32(t->v[TRACE_CT_ID]);
+	x->ct_reply = attr_u8(t->v[TRACE_CT_DIRECTION]);
+	x->ct_status = attr_be32(t->v[TRACE_CT_STATUS]);
+	x->ct_state = attr_be32(t->v[TRACE_CT_STATE]);
+}
+
+int nft_trace_decode(const struct nlmsghdr *nlh, struct nft_trace *out, struct err *e)
+{
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(nlh);
+	struct nft_trace x = { 0 };
+	struct attrs t;
+
+	if (nlh->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE) ||
+	    nlh->nlmsg_len < HEADERS)
+		return err_set(e, -EBADMSG, "not a trace of nftables");
+	attrs_parse(&t, (const char *)nlh + HEADERS, nlh->nlmsg_len - HEADERS);
+	x.type = (uint8_t)attr_be32(t.v[NFTA_TRACE_TYPE]);
+	if (x.type != NFT_TRACETYPE_RULE && x.type != NFT_TRACETYPE_RETURN &&
+	    x.type != NFT_TRACETYPE_POLICY)
+		return err_set(e, -EBADMSG, "a trace of nftables of an unknown type");
+	x.id = attr_be32(t.v[NFTA_TRACE_ID]);
+	x.family = g->nfgen_family;
+	x.nfproto = (uint8_t)attr_be32(t.v[NFTA_TRACE_NFPROTO]);
+	get_name(x.table, t.v[NFTA_TRACE_TABLE]);
+	get_name(x.chain, t.v[NFTA_TRACE_CHAIN]);
+	if (x.type == NFT_TRACETYPE_RULE)
+		x.rule = attr_be64(t.v[NFTA_TRACE_RULE_HANDLE]);
+	if (x.type == NFT_TRACETYPE_RULE && !x.rule) /* a chain's end, as Linux 6 says it */
+		x.type = NFT_TRACETYPE_RETURN;
+	if (x.type == NFT_TRACETYPE_POLICY)
+		x.policy = attr_be32(t.v[NFTA_TRACE_POLICY]);
+	else
+		get_verdict(t.v[NFTA_TRACE_VERDICT], &x);
+	x.mark = attr_be32(t.v[NFTA_TRACE_MARK]);
+	x.iif = attr_be32(t.v[NFTA_TRACE_IIF]);
+	x.oif = attr_be32(t.v[NFTA_TRACE_OIF]);
+	x.iiftype = attr_be16(t.v[NFTA_TRACE_IIFTYPE]);
+	x.oiftype = attr_be16(t.v[NFTA_TRACE_OIFTYPE]);
+	x.n_link = get_bytes(x.link, sizeof(x.link), t.v[NFTA_TRACE_LL_HEADER]);
+	x.n_network = get_bytes(x.network, sizeof(x.network), t.v[NFTA_TRACE_NETWORK_HEADER]);
+	x.n_transport =
+		get_bytes(x.transport, sizeof(x.transport), t.v[NFTA_TRACE_TRANSPORT_HEADER]);
+	get_ct(&t, &x);
+	*out = x;
+	return 0;
+}
+
+/* ---- packets */
+
+static bool has_ports(uint8_t proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP ||
+	       proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
+}
+
+bool nft_trace_packet(const struct nft_trace *t, struct nft_trace_flow *out)
+{
+	/* Of the network header: its length, where the protocol stands, and the addresses. */
+	static const struct {
+		uint8_t nfproto, family, len, proto, src, n;
+	} layouts[] = { { NFPROTO_IPV4, AF_INET, 20, 9, 12, 4 },
+			{ NFPROTO_IPV6, AF_INET6, 40, 6, 8, 16 } };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct nft_trace_flow x = { .src.family = layouts[i].family,
+					    .dst.family = layouts[i].family };
+
+		if (t->nfproto != layouts[i].nfproto || t->n_network < layouts[i].len)
+			continue;
+		x.proto = t->network[layouts[i].proto];
+		memcpy(x.src.b, t->network + layouts[i].src, layouts[i].n);
+		memcpy(x.dst.b, t->network + layouts[i].src + layouts[i].n, layouts[i].n);
+		if (has_ports(x.proto) && t->n_transport >= 4) {
+			x.sport = (uint16_t)(t->transport[0] << 8 | t->transport[1]);
+			x.dport = (uint16_t)(t->transport[2] << 8 | t->transport[3]);
+		}
+		*out = x;
+		return true;
+	}
+	return false;
+}
+
+static bool addr_matches(const struct ipaddr *wanted, const struct ipaddr *a)
+{
+	return !wanted->family || addr_eq(wanted, a);
+}
+
+bool nft_trace_matches(const struct nft_trace_flow *wanted, const struct nft_trace_flow *packet)
+{
+	return addr_matches(&wanted->src, &packet->src) &&
+	       addr_matches(&wanted->dst, &packet->dst) &&
+	       (!wanted->proto || wanted->proto == packet->proto) &&
+	       (!wanted->sport || wanted->sport == packet->sport) &&
+	       (!wanted->dport || wanted->dport == packet->dport);
+}
+
+/* ---- rules that were met */
+
+const struct nft_chain *nft_trace_chain(const struct nft_ruleset *rs, const struct nft_trace *t)
+{
+	const struct nft_table *table = nft_table_get(rs, t->family, t->table);
+
+	return table ? nft_chain_get(table, t->chain) : NULL;
+}
+
+const struct nft_rule *nft_trace_rule(const struct nft_ruleset *rs, const struct nft_trace *t)
+{
+	const struct nft_chain *c = nft_trace_chain(rs, t);
+
+	for (uint32_t i = 0; c && t->rule && i < c->n; i++)
+		if (c->rules[i]->handle == t->rule)
+			return c->rules[i];
+	return NULL;
+}
+
+/* ---- the rules that make the kernel tell */
+
+/* A port by its protocol's own name implies the protocol. */
+static void trace_ports(struct nft_rule *r, const struct nft_trace_flow *f)
+{
+	static const struct {
+		uint8_t proto, sport, dport;
+	} names[] = { { IPPROTO_TCP, NFK_TCP_SPORT, NFK_TCP_DPORT },
+		      { IPPROTO_UDP, NFK_UDP_SPORT, NFK_UDP_DPORT },
+		      { IPPROTO_SCTP, NFK_SCTP_SPORT, NFK_SCTP_DPORT },
+		      { 0, NFK_TH_SPORT, NFK_TH_DPORT } };
+	unsigned i = 0;
+
+	while (names[i].proto && names[i].proto != f->proto)
+		i++;
+	if (f->proto && (!names[i].proto || (!f->sport && !f->dport)))
+		nft_match(r, NFT_SEL(NFK_META_L4PROTO), NFC_EQ, nft_u8(f->proto));
+	if (f->sport)
+		nft_match(r, NFT_SEL(names[i].sport), NFC_EQ, nft_be16(f->sport));
+	if (f->dport)
+		nft_match(r, NFT_SEL(names[i].dport), NFC_EQ, nft_be16(f->dport));
+}
+
+static void trace_flow(struct nft_chain *c, const struct nft_trace_flow *f)
+{
+	struct nft_rule *r = nft_rule_add(c, NULL);
+
+	if (f->src.family)
+		nft_match(r, NFT_SEL(f->src.family == AF_INET ? NFK_IP_SADDR : NFK_IP6_SADDR),
+			  NFC_EQ, nft_addr(&f->src));
+	if (f->dst.family)
+		nft_match(r, NFT_SEL(f->dst.family == AF_INET ? NFK_IP_DADDR : NFK_IP6_DADDR),
+			  NFC_EQ, nft_addr(&f->dst));
+	trace_ports(r, f);
+	nft_set_imm(r, NFTT_NFTRACE, 1);
+}
+
+struct nft_table *nft_trace_table(struct nft_ruleset *rs, const char *name,
+				  const struct nft_trace_flow *v, size_t n)
+{
+	static const struct {
+		const char *name;
+		uint32_t hook;
+		int32_t priority;
+		bool begins; /* tracing does */
+	} chains[] = {
+		{ NFT_TRACE_PREROUTING, NF_INET_PRE_ROUTING, BEFORE_CONNTRACK, true },
+		{ NFT_TRACE_TRANSLATED, NF_INET_PRE_ROUTING, BEHIND_NAT, false },
+		{ NFT_TRACE_INPUT, NF_INET_LOCAL_IN, BEFORE_CONNTRACK, false },
+		{ NFT_TRACE_FORWARD, NF_INET_FORWARD, BEFORE_CONNTRACK, false },
+		{ NFT_TRACE_OUTPUT, NF_INET_LOCAL_OUT, BEFORE_CONNTRACK, true },
+		{ NFT_TRACE_REDIRECTED, NF_INET_LOCAL_OUT, BEHIND_NAT, false },
+		{ NFT_TRACE_POSTROUTING, NF_INET_POST_ROUTING, BEHIND_NAT, false },
+	};
+	struct nft_table *t = nft_table_add(rs, NFPROTO_INET, name);
+
+	if (!t)
+		return NULL;
+	t->flags = NFT_TABLE_F_OWNER;
+	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++) {
+		struct nft_chain *c = nft_base_add(t, chains[i].name, "filter", chains[i].hook,
+						   chains[i].priority);
+
+		for (size_t k = 0; chains[i].begins && k < n; k++)
+			trace_flow(c, &v[k]);
+	}
+	return t;
+}
