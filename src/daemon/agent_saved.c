@@ -29,7 +29,7 @@ static bool is_nodes(struct agent *a, const struct ksysctl *s)
 			return true;
 	}
 	return !strcmp(s->path, "net/ipv4/ip_forward") || !strcmp(s->path, ROUTE_TCP_BE_LIBERAL) ||
-	       !strcmp(s->path, "net/ipv6/conf/all/forwarding");
+	       !strcmp(s->path, ROUTE_LOCALNET) || !strcmp(s->path, "net/ipv6/conf/all/forwarding");
 }
 
 static bool noted(const struct buf *b, const char *path)

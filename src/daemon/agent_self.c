@@ -84,7 +84,8 @@ void agent_self_find(const struct agent *a, struct route_self *self)
 
 	*self = (struct route_self){ .node.name = a->role->cfg.node,
 				     .uplink_mtu = u->mtu ? u->mtu : ETHERMTU,
-				     .n_subnets = u->n_subnets };
+				     .n_subnets = u->n_subnets,
+				     .localnet = a->role->cfg.localhost_node_ports };
 	find_ra(u, self);
 	memcpy(self->uplink, u->name, sizeof(self->uplink));
 	memcpy(self->subnets, u->subnets, sizeof(self->subnets));

@@ -345,10 +345,11 @@ static void test_self(void **state)
 	route_out_fini(&out);
 
 	self.vxlan = false;
+	self.localnet = true;
 	route_plan_self(&self, &out);
 	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
 	     "sysctl net/netfilter/nf_conntrack_tcp_be_liberal=1",
-	     "addr 169.254.1.1/32 dev lo scope 253");
+	     "sysctl net/ipv4/conf/all/route_localnet=1", "addr 169.254.1.1/32 dev lo scope 253");
 }
 
 static void test_endpoint(void **state)

@@ -36,6 +36,11 @@
 #define CHECK_PRIORITY (-110) /* before dstnat */
 #define MASQ_PRIORITY  99     /* before natOutgoing */
 
+#define LOOPBACK                                                                                   \
+	{                                                                                          \
+		.addr = { AF_INET, { 127 } }, .len = 8                                             \
+	}
+
 #define S(k)     NFT_SEL(NFK_##k)
 #define K(...)   NFT_SELS(__VA_ARGS__)
 #define FRONT(f) S(META_L4PROTO), NFT_SEL((f)->daddr), S(TH_DPORT)
@@ -45,7 +50,7 @@
 static void match_node(struct nft_rule *r, const struct nft_service_family *f,
 		       const struct svc_node *node)
 {
-	const struct prefix loop = { .addr = { AF_INET, { 127 } }, .len = 8 };
+	const struct prefix loop = LOOPBACK;
 	bool v6 = f->digit == '6';
 
 	/* First what costs little and tells the family. */
@@ -129,6 +134,19 @@ static void unserved(struct nft_chain *c, const struct nft_service_family *f)
 	nft_drop(r);
 }
 
+/* With route_localnet, which node ports on 127.0.0.0/8 need, the kernel would take them from
+ * anybody on the wire, for whatever listens there (CVE-2020-8558). */
+static void guard_loopback(struct nft_chain *in)
+{
+	const struct prefix loop = LOOPBACK;
+	struct nft_rule *r = nft_rule_add(in, "loopback address from elsewhere");
+
+	nft_match_prefix(r, S(IP_DADDR), NFC_EQ, &loop);
+	nft_match(r, S(META_IIFNAME), NFC_NE, nft_ifname("lo"));
+	nft_counter(r);
+	nft_drop(r);
+}
+
 static void make_check(struct nft_table *t, const struct svc_node *node)
 {
 	struct nft_chain *c = nft_chain_add(t, "service-check");
@@ -157,6 +175,7 @@ static void make_check(struct nft_table *t, const struct svc_node *node)
 		nft_vmap(r, PRIORITY, "refuse_way");
 	}
 	hook_both(t, "service-check", "filter", CHECK_PRIORITY, "service-check");
+	guard_loopback(nft_chain_get(t, "service-check-in"));
 }
 
 /* The priority is the id of a group or, of a front's, of a chooser: on to its chain. */

@@ -212,6 +212,9 @@ void route_plan_self(const struct route_self *self, struct route_out *out)
 	/* A segment that conntrack thinks out of window is INVALID to it, is not translated, and has
 	 * the other end reset the connection (kubernetes#74839); the ends judge windows better. */
 	want_sysctl(out, "1", ROUTE_TCP_BE_LIBERAL "%s", "");
+	/* Answers of endpoints come back to where those connections began. */
+	if (self->localnet)
+		want_sysctl(out, "1", ROUTE_LOCALNET "%s", "");
 	/* A forwarding host takes no router advertisements unless told so (kernel's
 	 * ip-sysctl, accept_ra), and loses at once what it has by them: its default route. */
 	for (size_t i = 0; i < self->n_ra; i++)

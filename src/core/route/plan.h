@@ -32,6 +32,7 @@
 #define ROUTE_VXLAN_DEV      "vxlan0"
 #define ROUTE_VXLAN_VNI      4096
 #define ROUTE_VXLAN_PORT     4789
+#define ROUTE_LOCALNET       "net/ipv4/conf/all/route_localnet"
 #define ROUTE_TCP_BE_LIBERAL "net/netfilter/nf_conntrack_tcp_be_liberal"
 #define ROUTE_GATEWAY4       "169.254.1.1" /* what a routed pod's default route names */
 #define ROUTE_GATEWAY6       "fe80::1"     /* on every host link and bridge */
@@ -62,6 +63,7 @@ struct route_self {
 	struct prefix subnets[ROUTE_SUBNETS]; /* addresses with length, as on the uplink */
 	size_t n_subnets;
 	bool vxlan;                    /* some pool is tunnelled: vxlan0 is wanted */
+	bool localnet;                 /* node ports on 127.0.0.0/8 */
 	char ra[ROUTE_RA][IFNAME_LEN]; /* devices that live by router advertisements */
 	size_t n_ra;
 };
