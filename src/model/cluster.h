@@ -115,7 +115,7 @@ struct env_var {
 };
 
 struct container {
-	const char *name, *image;
+	const char *name, *image, *restartPolicy; /* "Always": an init container that goes on */
 	LIST(const char *) command;
 	LIST(const char *) args;
 	LIST(struct env_var) env;
@@ -263,6 +263,9 @@ struct service {
 
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 #define LABEL_ZONE         "topology.kubernetes.io/zone"
+/* On Services and EndpointSlices, with any value: no node makes rules for them. */
+#define LABEL_HEADLESS   "service.kubernetes.io/headless"
+#define LABEL_PROXY_NAME "service.kubernetes.io/service-proxy-name"
 
 enum slice_type { SLICE_NONE, SLICE_IPV4, SLICE_IPV6, SLICE_FQDN };
 

@@ -132,6 +132,7 @@ static const struct field container_fields[] = {
 	FIELD(struct container, args, 4, F_STR, .flags = FF_LIST),
 	FIELD(struct container, env, 5, F_OBJ, .flags = FF_LIST, .sub = &env_var_schema),
 	FIELD(struct container, ports, 6, F_OBJ, .flags = FF_LIST, .sub = &container_port_schema),
+	FIELD(struct container, restartPolicy, 7, F_STR),
 };
 static const SCHEMA(container_schema, "Container", struct container, container_fields);
 

@@ -572,6 +572,48 @@ static void test_no_fronts(void **state)
 	}
 }
 
+#define LABELLED(kind, label, more)                                                                \
+	"{apiVersion: " kind ", namespace: ns, labels: {kubernetes.io/service-name: s, " label     \
+	": ''}}, " more "}\n---\n"
+#define SERVICE_WITH(label)                                                                        \
+	LABELLED("v1, kind: Service, metadata: {name: s", label, "spec: {" ONE "}")
+#define SLICE_WITH(label)                                                                          \
+	LABELLED("discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: e2", label,           \
+		 "addressType: IPv4, ports: [{port: 80}], endpoints: [" EP("1.2", "") "]")
+
+/* Another proxy serves them, or nobody; a slice alone is as good as not there. */
+static void test_left_to_others(void **state)
+{
+	static const char *const left[] = {
+		SERVICE_WITH(LABEL_PROXY_NAME) SLICE("e", EP("1.1", "")),
+		SERVICE_WITH(LABEL_HEADLESS) SLICE("e", EP("1.1", "")),
+	};
+	static const char *const slices[] = {
+		SERVICE(ONE) SLICE("e", EP("1.1", "")) SLICE_WITH(LABEL_PROXY_NAME),
+		SERVICE(ONE) SLICE("e", EP("1.1", "")) SLICE_WITH(LABEL_HEADLESS),
+		SERVICE(ONE) SLICE("e", EP("1.1", "")) SLICE_WITH("x"),
+	};
+
+	for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+		struct world w;
+
+		open_world(&w, left[i]);
+		plan(&w);
+		assert_non_null(w.plans[0].absent);
+		TCP(POD, "10.96.0.1", 80, "DROP");
+		close_world(&w);
+	}
+	for (size_t i = 0; i < sizeof(slices) / sizeof(slices[0]); i++) {
+		struct world w;
+
+		open_world(&w, slices[i]);
+		plan(&w);
+		TCP(POD, "10.96.0.1", 80,
+		    i < 2 ? "DNAT 10.244.1.1:80" : "DNAT 10.244.1.1:80 10.244.1.2:80");
+		close_world(&w);
+	}
+}
+
 static void test_affinity(void **state)
 {
 	static const struct {
@@ -613,6 +655,7 @@ int main(void)
 		cmocka_unit_test(test_balancer_of_another_type),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_no_fronts),
+		cmocka_unit_test(test_left_to_others),
 		cmocka_unit_test(test_affinity),
 	};
 

@@ -184,6 +184,33 @@ static void test_port_groups_and_families(void **state)
 	cluster_free(c);
 }
 
+/* An init container that goes on is a place to look for a port's name, one that ends is none. */
+static void test_ports_of_init_containers(void **state)
+{
+	static const char *const policies[] = { ", restartPolicy: Always", "" };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct cluster *c = cluster_new();
+		char text[1024];
+
+		snprintf(text, sizeof(text),
+			 "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, labels: "
+			 "{app: "
+			 "web}}, spec: {containers: [{name: c, image: i}], initContainers: [{name: "
+			 "i, image: i%s, ports: "
+			 "[{name: http, containerPort: 8080}]}]}, status: {podIPs: [{ip: "
+			 "10.244.0.1}]}}\n",
+			 policies[i]);
+		add(c, NODES SERVICE(PORT80));
+		add(c, text);
+		expect(c, 1, 0, 0);
+		assert_int_equal(slice(c, 0)->ports.n, i == 0);
+		if (i == 0)
+			assert_int_equal(slice(c, 0)->ports.v[0].port, 8080);
+		cluster_free(c);
+	}
+}
+
 static void test_hundreds(void **state)
 {
 	struct cluster *c = cluster_new();
@@ -248,8 +275,11 @@ static void test_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one),      cmocka_unit_test(test_port_groups_and_families),
-		cmocka_unit_test(test_hundreds), cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_one),
+		cmocka_unit_test(test_port_groups_and_families),
+		cmocka_unit_test(test_ports_of_init_containers),
+		cmocka_unit_test(test_hundreds),
+		cmocka_unit_test(test_hints),
 		cmocka_unit_test(test_others),
 	};
 

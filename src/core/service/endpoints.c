@@ -91,6 +91,12 @@ static void add_slice(const struct svc_slices *in, const struct endpoint_slice *
 	}
 }
 
+static bool is_for_nodes(const struct endpoint_slice *s)
+{
+	return !strmap_get(&s->meta.labels, LABEL_PROXY_NAME) &&
+	       !strmap_get(&s->meta.labels, LABEL_HEADLESS);
+}
+
 /* Into `v`; with `v` NULL only counts what may come. */
 static size_t collect(const struct svc_slices *in, const struct svc_port *port, struct candidate *v)
 {
@@ -100,7 +106,7 @@ static size_t collect(const struct svc_slices *in, const struct svc_port *port, 
 	for (size_t i = 0; i < in->n; i++) {
 		const struct endpoint_slice *slice = in->v[i];
 
-		if (slice->addressType != type)
+		if (slice->addressType != type || !is_for_nodes(slice))
 			continue;
 		for (uint32_t k = 0; k < slice->ports.n; k++) {
 			if (!same_port(&slice->ports.v[k], port))

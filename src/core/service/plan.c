@@ -162,6 +162,10 @@ static const char *find_cluster_ip(const struct service *s, struct svc_plan *pla
 {
 	const char *first = s->spec.clusterIPs.n ? s->spec.clusterIPs.v[0] : s->spec.clusterIP;
 
+	if (strmap_get(&s->meta.labels, LABEL_PROXY_NAME))
+		return "left to another proxy by its label " LABEL_PROXY_NAME;
+	if (strmap_get(&s->meta.labels, LABEL_HEADLESS))
+		return "headless by its label " LABEL_HEADLESS;
 	if (s->spec.type == SERVICE_EXTERNAL_NAME)
 		return "type ExternalName: a name, no address";
 	if (!first || !*first)

@@ -24,8 +24,9 @@
  *              own flows over the short circuit, and where an endpoint reaches itself.
  *
  * publishNotReadyAddresses, trafficDistribution and topology are the slices' writer's business:
- * conditions and hints carry them. ExternalName and headless Services are DNS' business, a
- * Service without a cluster IP of the family is not there yet: such a plan has no fronts. */
+ * conditions and hints carry them. ExternalName and headless Services are DNS' business, one labelled
+ * service-proxy-name is another proxy's (KEP-2447), a Service without a cluster IP of the family is
+ * not there yet: such a plan has no fronts. Slices with either label do not count. */
 #pragma once
 #include "base/err.h"
 #include "model/cluster.h"

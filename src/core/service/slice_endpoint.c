@@ -35,16 +35,25 @@ static bool pod_is_ready(const struct pod *p)
 
 /* ---- ports */
 
+static int64_t port_of(const struct container *c, const char *name, uint8_t proto)
+{
+	for (uint32_t i = 0; i < c->ports.n; i++)
+		if (same_text(c->ports.v[i].name, name) &&
+		    protocol_of(c->ports.v[i].protocol) == proto)
+			return c->ports.v[i].containerPort;
+	return 0;
+}
+
 static int64_t named_port(const struct pod *p, const char *name, uint8_t proto)
 {
-	for (uint32_t i = 0; i < p->spec.containers.n; i++)
-		for (uint32_t k = 0; k < p->spec.containers.v[i].ports.n; k++) {
-			const struct container_port *c = &p->spec.containers.v[i].ports.v[k];
+	int64_t port = 0;
 
-			if (same_text(c->name, name) && protocol_of(c->protocol) == proto)
-				return c->containerPort;
-		}
-	return 0;
+	for (uint32_t i = 0; !port && i < p->spec.containers.n; i++)
+		port = port_of(&p->spec.containers.v[i], name, proto);
+	for (uint32_t i = 0; !port && i < p->spec.initContainers.n; i++)
+		if (same_text(p->spec.initContainers.v[i].restartPolicy, "Always"))
+			port = port_of(&p->spec.initContainers.v[i], name, proto);
+	return port;
 }
 
 /* 0: the pod has no port of that name. */

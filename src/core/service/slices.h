@@ -7,6 +7,7 @@
  *              is the Service.
  *   ports      named target ports are looked up in each pod, so pods that resolve
  *              them differently are in different slices; a port that a pod has not is left out.
+ *              Init containers that go on (restartPolicy Always, KEP-753) have ports too.
  *   hints      trafficDistribution: PreferClose and PreferSameZone give ready endpoints their zone,
  *              PreferSameNode their node too (KEP-2433, KEP-4444, KEP-3015). Zones are the Nodes' labels.
  *   slices     at most 100 endpoints. An endpoint stays in its slice; a new one goes where something
@@ -20,7 +21,6 @@
 #include "model/cluster.h"
 
 #define LABEL_MANAGED_BY "endpointslice.kubernetes.io/managed-by"
-#define LABEL_HEADLESS   "service.kubernetes.io/headless"
 #define MANAGED_BY_US    "controller.fairlead.io"
 #define SLICE_ROOM       100
 
