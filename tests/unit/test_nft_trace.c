@@ -8,9 +8,11 @@
 
 #include <cmocka.h>
 
+#include "core/nft/service_kube.h"
 #include "core/nft/text.h"
 #include "core/nft/trace.h"
 #include "golden.h"
+#include "nft_cases.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -252,13 +254,73 @@ static void test_table(void **state)
 	arena_fini(&a);
 }
 
+/* Which chain of kube-proxy's each rule of a node stands for: read it when the rules change. */
+static void test_kube_chains(void **state)
+{
+	const struct nft_case *c = nft_cases;
+	struct buf text = { 0 };
+	const struct nft_table *t;
+	struct nft_ruleset rs;
+	struct arena a;
+
+	while (strcmp(c->name, "services") != 0)
+		c++;
+	arena_init(&a, 0);
+	nft_ruleset_init(&rs, &a);
+	c->make(&rs);
+	t = nft_table_get(&rs, NFPROTO_INET, "fairlead");
+	for (uint32_t i = 0; i < t->n_chains; i++) {
+		bool local = false;
+
+		buf_printf(&text, "%s\n", t->chains[i]->name);
+		for (uint32_t k = 0; k < t->chains[i]->n; k++) {
+			const struct nft_rule *r = t->chains[i]->rules[k];
+			const char *kube = nft_kube_chain(t->chains[i]->name, r, &local);
+
+			buf_printf(&text, "  %-23s ", kube ? kube : "-");
+			nft_text_rule(r, NFPROTO_INET, &text);
+			buf_puts(&text, "\n");
+		}
+	}
+	golden_check("nft/kube-proxy.txt", text.v);
+	buf_fini(&text);
+	arena_fini(&a);
+}
+
+/* Behind a choice among this node's endpoints the next one is among those. */
+static void test_kube_local(void **state)
+{
+	struct nft_ruleset rs;
+	struct nft_chain *choose, *group;
+	struct nft_rule *r;
+	bool local = false;
+	struct arena a;
+
+	arena_init(&a, 0);
+	nft_ruleset_init(&rs, &a);
+	choose = nft_chain_add(nft_table_add(&rs, NFPROTO_INET, "fairlead"), "service-choose");
+	group = nft_chain_add(choose->table, "tcp4-3");
+	r = nft_rule_add(group, NULL);
+	nft_nat_map(r, NFT_NAT_DNAT, NFPROTO_IPV4,
+		    NFT_SELS(NFT_SEL(NFK_META_PRIORITY), NFT_NUMGEN(NFK_NUMGEN_RANDOM, 3)),
+		    "tcp4_endpoints", true);
+	assert_string_equal(nft_kube_chain("tcp4-3", r, &local), "KUBE-SVC-*, KUBE-SEP-*");
+	nft_set_map(nft_rule_add(choose, NULL), NFTT_PRIORITY, NFT_SELS(NFT_SEL(NFK_META_PRIORITY)),
+		    "to_local");
+	assert_string_equal(nft_kube_chain("service-choose", choose->rules[0], &local),
+			    "KUBE-EXT-*");
+	assert_string_equal(nft_kube_chain("tcp4-3", r, &local), "KUBE-SVL-*, KUBE-SEP-*");
+	arena_fini(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rule),         cmocka_unit_test(test_other_types),
 		cmocka_unit_test(test_what_is_none), cmocka_unit_test(test_packets),
 		cmocka_unit_test(test_matches),      cmocka_unit_test(test_rule_of_an_event),
-		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_table),        cmocka_unit_test(test_kube_chains),
+		cmocka_unit_test(test_kube_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
