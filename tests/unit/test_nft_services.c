@@ -205,14 +205,33 @@ static void same(struct kernel *a, struct kernel *b, const char *what)
 				 i < b->n ? b->v[i] : "nothing");
 }
 
+/* A client without a choice looks for its group's id among those of endpoints. */
+static void ids_are_apart(const struct nft_table *t)
+{
+	for (uint32_t i = 0; i < t->n_sets; i++) {
+		const struct nft_set *set = t->sets[i];
+		bool kept = strstr(set->name, "_kept") || !strcmp(set->name, "affinity_back");
+
+		for (uint32_t j = 0; (kept || !strcmp(set->name, "sizes")) && j < set->n; j++) {
+			uint32_t id;
+
+			memcpy(&id, set->elems[j].key, sizeof(id));
+			assert_true(kept == (id > NFT_SERVICE_ID_MASK));
+		}
+	}
+}
+
 static void must_equal(const struct nft_services *s, struct kernel *k, const char *what)
 {
+	struct nft_table *t;
 	struct kernel want = { 0 };
 	struct nft_ruleset rs;
 	struct arena a;
 
 	arena_init(&a, 0);
-	look(&want, render(s, &rs, &a));
+	t = render(s, &rs, &a);
+	ids_are_apart(t);
+	look(&want, t);
 	same(k, &want, what);
 	kernel_fini(&want);
 	arena_fini(&a);

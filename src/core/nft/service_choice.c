@@ -2,7 +2,8 @@
 /* The chains in which an endpoint is chosen. numgen wants the number of endpoints in the rule, so
  * there is one chain for each number that a group of this node has, and none for a Service.
  *
- * With affinity a client's choice is kept as the id of an endpoint:
+ * With affinity a client's choice is kept as the id of an endpoint, a number that is no group's, as
+ * without a choice the group's stays in its place:
  *   affinity4, affinity6      front . client ──► id of an endpoint, refreshed by each connection
  *   tcp4_kept …               id of an endpoint ──► address . port
  *   affinity_back             id of an endpoint that is gone ──► its group: the entry is deleted

@@ -325,7 +325,8 @@ static void give_ids(struct nft_services *s, struct nft_group *g)
 {
 	for (uint32_t i = 0; i < g->choice.count; i++)
 		if (!g->slots[i].kept) {
-			s->next_kept += s->next_kept == UINT32_MAX ? 2 : 1; /* 0: none */
+			if (++s->next_kept <= NFT_SERVICE_ID_MASK)
+				s->next_kept = NFT_SERVICE_ID_MASK + 1;
 			g->slots[i].kept = s->next_kept;
 		}
 }

@@ -116,6 +116,8 @@ static int read_kept(struct nft_services *s, const struct nft_set *have, unsigne
 		if (!e->data || have->data_len < (family ? 18 : 6))
 			continue;
 		k->id = u32(e->key);
+		if (k->id <= NFT_SERVICE_ID_MASK)
+			continue;
 		k->family = family ? AF_INET6 : AF_INET;
 		k->proto = proto;
 		endpoint_from(e->data, family, &k->slot);

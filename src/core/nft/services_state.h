@@ -14,7 +14,9 @@
 struct nft_slot {
 	uint8_t ip[16];
 	uint16_t port;
-	uint32_t kept; /* id of the endpoint, where clients keep theirs; else 0 */
+	/* Id of the endpoint, where clients keep theirs; else 0. Above NFT_SERVICE_ID_MASK: a client
+	 * that has none yet looks with its group's id in the maps of these (service_choice.c). */
+	uint32_t kept;
 };
 
 struct nft_group {
