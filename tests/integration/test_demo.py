@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The demo, as ./dev demo runs it. It fails by itself where something else is seen than should be; here
+that its third part shows what it is for."""
+import re
+import subprocess
+
+import pytest
+
+from harness import OUT, ROOT, built, needs
+
+
+@pytest.fixture(scope="module")
+def told():
+    built("bin/fairlead")
+    try:
+        r = subprocess.run([ROOT / "tools/demo", OUT], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+    finally:
+        subprocess.run([built("bin/fairlead"), "lab", "down", "--name", "demo"], capture_output=True, timeout=60)
+    assert r.returncode == 0, r.stdout + r.stderr
+    return r.stdout
+
+
+def part(text, start):
+    return text.partition(start)[2]
+
+
+@needs("arping", "ping", "unshare")
+def test_demo_shows_services(told):
+    text = part(told, "Part 3: Services")
+    tables = re.findall(r"^    NODE   HOOK.*?\n\n", text, re.M | re.S)
+    assert len(tables) == 2
+    cluster_ip, node_port = ([line.split() for line in t.splitlines()] for t in tables)
+
+    def has(rows, *words):
+        """A row with these words, in this order."""
+        return any(re.search(".*".join(map(re.escape, words)), " ".join(row)) for row in rows)
+    assert has(cluster_ip, "prerouting") and has(cluster_ip, "forward") and has(cluster_ip, "postrouting")
+    assert has(cluster_ip, "services", "goto", "KUBE-SERVICES") and not has(cluster_ip, "masquerade", "KUBE-")
+    assert has(node_port, "services", "goto", "KUBE-NODEPORTS") and has(node_port, "dnat", "KUBE-SVC-*, KUBE-SEP-*")
+    assert has(node_port, "service-masq", "KUBE-MARK-MASQ") and has(node_port, "masquerade", "KUBE-POSTROUTING")
+    assert "CONNTRACK: ORIGINAL" in text
+    assert "the pod saw the client itself, 203.0.113.10" in text
+    assert re.search(r"n\d has none: dropped there", text)
+
+
+@needs("arping", "ping", "unshare")
+def test_demo_has_no_escapes_in_a_pipe(told):
+    assert "\033" not in told
+    assert re.search(r"^All seen, \d", told, re.M)
