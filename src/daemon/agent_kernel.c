@@ -463,6 +463,11 @@ struct ipaddr agent_kernel_gateway(const struct agent *a, const struct ipaddr *i
 	return others_gateway(&a->kernel->others, ip);
 }
 
+bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p)
+{
+	return others_lead_to(&a->kernel->others, p);
+}
+
 const struct desired *agent_kernel_desired(const struct agent *a)
 {
 	return a->kernel->desired;

@@ -47,6 +47,8 @@ const struct uplink *agent_kernel_uplink(const struct agent *a);
 void agent_kernel_find_uplink(struct agent *a);
 /* See uplink_gateway(). */
 struct ipaddr agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip);
+/* See uplink_leads_to(). */
+bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p);
 const struct desired *agent_kernel_desired(const struct agent *a);
 
 struct agent_kernel_stats {

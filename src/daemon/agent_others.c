@@ -144,6 +144,11 @@ struct ipaddr others_gateway(const struct others *o, const struct ipaddr *ip)
 	return uplink_gateway(o->seen.v, o->seen.n, o->uplink.name, ip);
 }
 
+bool others_lead_to(const struct others *o, const struct prefix *p)
+{
+	return uplink_leads_to(o->seen.v, o->seen.n, p);
+}
+
 void others_fini(struct others *o)
 {
 	klist_fini(&o->seen);

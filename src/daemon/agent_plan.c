@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_plan: see agent_plan.h. Owners are named "self", "node/NAME", "block/NAME", "pod/ID",
- * "bridge/NAME"; what a name stands for is looked up when it is planned, so a mark never goes
+ * "bridge/NAME", "front/PREFIX"; what a name stands for is looked up when it is planned, so a mark never goes
  * stale. What must be known of peers per change, their addresses and blocks, is in
  * agent_peers.h. */
 #include "daemon/agent_plan.h"
 #include "core/route/mtu.h"
+#include "daemon/agent_fronts.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_mtu.h"
 #include "daemon/agent_nft.h"
@@ -44,6 +45,7 @@ struct agent_plan {
 	bool linger_over; /* what nobody needs any more may go */
 	uint32_t mtu;     /* of pods, once settled */
 	struct peers *peers;
+	struct fronts *fronts;
 	ev_timer timer, linger;
 	agent_plan_done_fn *done;
 };
@@ -110,12 +112,27 @@ static void mark_if_block(void *arg, struct owner *o)
 		mark(arg, o);
 }
 
+static void mark_if_front(void *arg, struct owner *o)
+{
+	if (!strncmp(o->key, "front/", 6))
+		mark(arg, o);
+}
+
+static void mark_front(void *arg, const struct ipaddr *ip)
+{
+	struct prefix host = prefix_host(ip);
+	char text[PREFIX_TEXT];
+
+	mark_key(arg, "front", prefix_str(&host, text));
+}
+
 /* A block's route needs what its node has on the tunnel. Pods and bridges depend on nothing but
  * themselves. */
 static void mark_cluster(struct agent_plan *p)
 {
 	owners_each(p->owners, mark_node, p);
 	owners_each(p->owners, mark_if_block, p);
+	owners_each(p->owners, mark_if_front, p);
 }
 
 const char *agent_plan_owner(const struct agent *a, uint32_t owner)
@@ -186,6 +203,12 @@ void agent_plan_changed(struct agent *a, const struct object *old, const struct 
 	case KIND_IPBLOCK:
 		block_changed(p, old ? old->body : NULL, now ? now->body : NULL);
 		break;
+	case KIND_SERVICE:
+		if (!fronts_changed(p->fronts, old ? old->body : NULL, now ? now->body : NULL,
+				    mark_front, p))
+			log_error("Service %s/%s: no memory for its addresses",
+				  any->meta->namespace, any->meta->name);
+		break;
 	case KIND_IPPOOL:
 		p->pools_due = true;
 		mark_self(p);
@@ -207,8 +230,10 @@ void agent_plan_tunnel_changed(struct agent *a)
 
 void agent_plan_ways_changed(struct agent *a)
 {
-	if (a->plan)
-		peers_find_gateways(a->plan->peers, NULL, gateway_of, a, way_moved, a->plan);
+	if (!a->plan)
+		return;
+	peers_find_gateways(a->plan->peers, NULL, gateway_of, a, way_moved, a->plan);
+	owners_each(a->plan->owners, mark_if_front, a->plan);
 }
 
 /* ---- this node itself */
@@ -294,6 +319,23 @@ static bool plan_node(struct agent_plan *p, const char *name)
 	return true;
 }
 
+/* A range of Services, or an address that some have. */
+static bool plan_front(struct agent_plan *p, const char *text)
+{
+	const struct config *cfg = &p->agent->role->cfg;
+	struct prefix to;
+	bool there;
+
+	if (prefix_parse(text, &to))
+		return false;
+	there = fronts_have(p->fronts, &to.addr);
+	for (uint32_t i = 0; i < cfg->service_cidrs.n; i++)
+		there |= prefix_eq(&cfg->service_cidrs.v[i], &to);
+	if (there && !agent_kernel_leads_to(p->agent, &to))
+		route_plan_front(&p->self, &to, &p->out);
+	return there;
+}
+
 /* Says a problem once, when it is new. */
 static void say_problem(struct owner *o, const char *problem)
 {
@@ -318,6 +360,8 @@ static void plan_owner(struct agent_plan *p, struct owner *o)
 		there = plan_block(p, o->key + 6);
 	else if (!strncmp(o->key, "node/", 5))
 		there = plan_node(p, o->key + 5);
+	else if (!strncmp(o->key, "front/", 6))
+		there = plan_front(p, o->key + 6);
 	o->dirty = false;
 	if (p->out.failed) {
 		log_error("%s: no memory to plan it", o->key);
@@ -465,14 +509,20 @@ int agent_plan_open(struct agent *a, struct err *e)
 		log_info("this kernel runs without IPv6");
 	p->peers = peers_new();
 	p->owners = owners_new();
+	p->fronts = fronts_new();
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
 	ev_timer_init(&p->linger, on_linger, TUNNEL_LINGERS, 0.);
 	p->timer.data = p->linger.data = p;
 	a->plan = p;
 	p->own = p->owners ? owners_get(p->owners, "self") : NULL;
-	if (!p->own || !p->peers)
+	if (!p->own || !p->peers || !p->fronts)
 		return err_set(e, -ENOMEM, "no memory");
 	mark_self(p);
+	for (uint32_t i = 0; i < a->role->cfg.service_cidrs.n; i++) {
+		char text[PREFIX_TEXT];
+
+		mark_key(p, "front", prefix_str(&a->role->cfg.service_cidrs.v[i], text));
+	}
 	return 0;
 }
 
@@ -486,6 +536,7 @@ void agent_plan_close(struct agent *a)
 	ev_timer_stop(a->role->loop, &p->linger);
 	owners_free(p->owners);
 	peers_free(p->peers);
+	fronts_free(p->fronts);
 	route_out_fini(&p->out);
 	free(p->dirty);
 	free(p);

@@ -284,3 +284,53 @@ def test_restart_and_flush(lab, tmp_path):
     assert json.loads(out)["results"]["connected"] == 1
     got = ask(a, "x/client", web, 80, 30)
     assert got["results"]["connected"] == 30 and answered(got) == WEB
+
+
+# ---- nodes that know no way to anywhere
+
+def fronts(a, node, family):
+    """Routes of ours that lead to addresses of Services."""
+    r = a.node(node, "ip", "-j", f"-{family}", "route", "show", "proto", "70", "dev", "eth0")
+    nets = ["10.96.0.0/12", "198.51.100.0/24"] if family == 4 else ["fd00:10:96::/112", "2001:db8:51::/64"]
+    nets = [ipaddress.ip_network(n) for n in nets]
+    return {x["dst"] for x in json.loads(r.stdout) if "gateway" not in x
+            and any(ipaddress.ip_network(x["dst"]).subnet_of(n) for n in nets if n.version == family)}
+
+
+WITHOUT = {4: {"10.96.0.0/12", "198.51.100.1", "198.51.100.2", "198.51.100.9"},
+           6: {"fd00:10:96::/112", "2001:db8:51::1", "2001:db8:51::2", "2001:db8:51::9"}}
+
+
+def test_no_default_route(lab, tmp_path):
+    """A node's own connection asks the routing table first: what belongs to Services has a way there, and
+    nothing else."""
+    a = up(lab, tmp_path / "m.yaml")
+    was = {}
+    for family in FAMILIES:
+        assert not fronts(a, "n1", family), "the default route leads there"
+        route, = json.loads(a.node("n1", "ip", "-j", f"-{family}", "route", "show", "default").stdout)
+        was[family] = ["default", "via", route["gateway"], "dev", route["dev"]]
+        a.node("n1", "ip", f"-{family}", "route", "del", *was[family])
+    for family in FAMILIES:
+        wait_for(lambda: fronts(a, "n1", family) == WITHOUT[family], 10, "ways to Services")
+        got = ask(a, "n1", cluster_ip(a, "web", family), 80, 20)
+        assert got["results"]["connected"] == 20 and answered(got) == WEB
+        assert ask(a, "n1", cluster_ip(a, "nobody", family), 80)["results"]["refused"] == 1
+        nobodys = {4: "10.111.222.33", 6: "fd00:10:96::fffe"}[family]
+        assert ask(a, "n1", nobodys, 80)["results"]["timeout"] == 1
+        ext = {4: "198.51.100.9", 6: "2001:db8:51::9"}[family]
+        assert answered(ask(a, "n1", ext, 80, 20)) == WEB
+        assert answered(ask(a, "x/client", ext, 80, 20)) == WEB
+        other = {4: "198.51.100.77", 6: "2001:db8:51::77"}[family]
+        r = a.node("n1", "ip", "route", "get", other, check=False)
+        assert r.returncode and "unreachable" in r.stderr
+    a.store("delete", "service", "ext", "-n", "x")
+    wait_for(lambda: "2001:db8:51::9" not in fronts(a, "n1", 6), 10, "its address has no way")
+    assert fronts(a, "n1", 4) == WITHOUT[4], "another Service has this one"
+    a.store("delete", "service", "ext-too", "-n", "x")
+    wait_for(lambda: fronts(a, "n1", 4) == WITHOUT[4] - {"198.51.100.9"}, 10, "and that one is gone, too")
+    a.node("n1", "ip", "route", "del", "10.96.0.0/12", "dev", "eth0")
+    wait_for(lambda: "10.96.0.0/12" in fronts(a, "n1", 4), 10, "the audit brings it back")
+    for family in FAMILIES:
+        a.node("n1", "ip", f"-{family}", "route", "add", *was[family])
+        wait_for(lambda: not fronts(a, "n1", family), 10, "the default route leads there again")

@@ -514,15 +514,58 @@ static void test_uplink(void **state)
 	assert_int_equal(uplink_gateway(have, n, "eth0", &far).family, 0);
 }
 
+/* The node's own connections to Services need a route, any route. */
+static void test_front(void **state)
+{
+	const struct kobj have[] = {
+		route_of("192.168.0.0/16", "eth1", NULL, 0, RTPROT_STATIC),
+		route_of("203.0.113.0/24", "eth0", NULL, 0, RTPROT_FAIRLEAD),
+		route_of("fd00::/8", "eth1", "fe80::3", 1024, RTPROT_RA),
+	};
+	const struct prefix range = net("10.96.0.0/12"), host6 = net("2001:db8::9/128");
+	const struct {
+		struct prefix to;
+		bool leads;
+	} cases[] = {
+		{ net("192.168.7.1/32"), true },   { net("192.168.0.0/16"), true },
+		{ net("192.160.0.0/12"), false },  { net("203.0.113.7/32"), false },
+		{ net("10.96.0.0/12"), false },    { net("fd00:96::/112"), true },
+		{ net("2001:db8::1/128"), false },
+	};
+	struct route_self self = node_a();
+	struct route_out out = { 0 };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(uplink_leads_to(have, 3, &cases[i].to), cases[i].leads);
+	route_plan_front(&self, &range, &out);
+	route_plan_front(&self, &host6, &out);
+	WANT(&out, "route 10.96.0.0/12 via - dev eth0 src - metric 0",
+	     "route 2001:db8::9/128 via - dev eth0 src - metric 0");
+	route_out_reset(&out);
+	self.node.ip[ROUTE_V6].family = 0; /* nobody here speaks it */
+	route_plan_front(&self, &host6, &out);
+	self.uplink[0] = '\0';
+	route_plan_front(&self, &range, &out);
+	assert_int_equal(out.n, 0);
+	route_out_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_direct),       cmocka_unit_test(test_direct_gateway),
-		cmocka_unit_test(test_vxlan),        cmocka_unit_test(test_cross_subnet),
-		cmocka_unit_test(test_peer),         cmocka_unit_test(test_own_block_and_borrowed),
-		cmocka_unit_test(test_self),         cmocka_unit_test(test_no_way_is_said),
-		cmocka_unit_test(test_endpoint),     cmocka_unit_test(test_vxlan_mac),
-		cmocka_unit_test(test_without_ipv6), cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_direct),
+		cmocka_unit_test(test_direct_gateway),
+		cmocka_unit_test(test_front),
+		cmocka_unit_test(test_vxlan),
+		cmocka_unit_test(test_cross_subnet),
+		cmocka_unit_test(test_peer),
+		cmocka_unit_test(test_own_block_and_borrowed),
+		cmocka_unit_test(test_self),
+		cmocka_unit_test(test_no_way_is_said),
+		cmocka_unit_test(test_endpoint),
+		cmocka_unit_test(test_vxlan_mac),
+		cmocka_unit_test(test_without_ipv6),
+		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_uplink),
 	};
 

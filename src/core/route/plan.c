@@ -354,6 +354,17 @@ void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out)
 	}
 }
 
+void route_plan_front(const struct route_self *self, const struct prefix *p, struct route_out *out)
+{
+	struct kroute *r;
+
+	if (!self->uplink[0] || !self->node.ip[route_family(&p->addr)].family)
+		return;
+	r = want_route(out, p, KROUTE_UNICAST);
+	set_name(r->oif, self->uplink);
+	r->scope = p->addr.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+}
+
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
 {
 	struct klink *l = &want(out, KOBJ_LINK, 0)->link;

@@ -132,6 +132,9 @@ void route_plan_peer(const struct route_self *self, const struct route_peer *pee
 /* A block of this or another node, and the addresses borrowed from it. */
 void route_plan_block(const struct route_self *self, const struct route_block *b,
 		      struct route_out *out);
+/* Addresses of Services, for the node's own connections: that there is a route is enough, as they
+ * are translated or refused before a packet leaves. Wanted where nothing else leads there. */
+void route_plan_front(const struct route_self *self, const struct prefix *p, struct route_out *out);
 /* Host link, neighbours and host routes of a pod on this node. */
 void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out);
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out);

@@ -110,3 +110,15 @@ struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *upli
 		return (struct ipaddr){ 0 };
 	return best->via;
 }
+
+bool uplink_leads_to(const struct kobj *have, size_t n, const struct prefix *p)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct kroute *r = &have[i].route;
+
+		if (have[i].type == KOBJ_ROUTE && r->protocol != RTPROT_FAIRLEAD &&
+		    r->type == KROUTE_UNICAST && prefix_covers(&r->dst, p))
+			return true;
+	}
+	return false;
+}

@@ -24,3 +24,6 @@ bool uplink_find(const struct kobj *have, size_t n, const char *forced,
  * the default one and names one; family 0 otherwise. */
 struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
 			     const struct ipaddr *ip);
+
+/* Does a route of others lead to all of `p`, through whatever device? */
+bool uplink_leads_to(const struct kobj *have, size_t n, const struct prefix *p);
