@@ -470,3 +470,53 @@ def test_slices_follow_pods(cluster, store):
     wait_for(lambda: endpoints(store) == {"b": True})
     store.delete(service("web"))
     wait_for(lambda: [s["metadata"]["name"] for s in store.get("endpointslices")] == ["mine"])
+
+
+def test_slices_over_a_change_of_leader(cluster, store):
+    """The next one goes on with what is there: what changed meanwhile is made good, nothing is made twice."""
+    store.apply(node("n1"), node("n2"), service("web", ipFamilyPolicy="RequireDualStack"), ready_pod("a", "10.244.0.1"))
+    settings = {"service_cidr": RANGES}
+    cluster.add("n1", **settings)
+    wait_for(lambda: endpoints(store) == {"a": True})
+    slices = {s["metadata"]["uid"] for s in ours(store)}
+    ns, k = cluster.nodes["n1"]
+    k.stop()
+    b, c = ready_pod("b", "10.244.0.2"), ready_pod("c", "10.244.0.3", ready=False)
+    b["status"]["podIPs"].append({"ip": "fd00:244::2"})
+    store.apply(b, c)
+    store.delete(ready_pod("a", "10.244.0.1"))
+    cluster.add("n2", **settings)
+    wait_for(lambda: cluster.leader() == "n2", 20)
+    wait_for(lambda: endpoints(store) == {"b": True, "c": False})
+    wait_for(lambda: {s["addressType"]: [e["addresses"] for e in s["endpoints"]] for s in ours(store)}
+             == {"IPv4": [["10.244.0.2"], ["10.244.0.3"]], "IPv6": [["fd00:244::2"]]})
+    assert slices < {s["metadata"]["uid"] for s in ours(store)}
+
+
+def test_families_of_slices(cluster, store):
+    """They come and go with the Service's."""
+    p = ready_pod("a", "10.244.0.1")
+    p["status"]["podIPs"].append({"ip": "fd00:244::1"})
+    store.apply(node("n1"), service("web"), p)
+    cluster.add("n1", service_cidr=RANGES)
+    types = lambda: sorted(s["addressType"] for s in ours(store))  # noqa: E731
+    for policy, want in (("SingleStack", ["IPv4"]), ("PreferDualStack", ["IPv4", "IPv6"]), ("SingleStack", ["IPv4"])):
+        store.apply(service("web", ipFamilyPolicy=policy))
+        wait_for(lambda: types() == want, what=f"{policy}: {want}")
+
+
+ZONE = "topology.kubernetes.io/zone"
+
+
+def test_hints_follow_zones(cluster, store):
+    store.apply(node("n1", **{ZONE: "a"}), service("web", trafficDistribution="PreferClose"), ready_pod("a", "10.244.0.1"))
+    cluster.add("n1", service_cidr=RANGES)
+
+    def zone_and_hints():
+        e, = (e for s in ours(store) for e in s["endpoints"])
+        return e.get("zone"), [z["name"] for z in e.get("hints", {}).get("forZones", [])]
+    wait_for(lambda: zone_and_hints() == ("a", ["a"]))
+    store.apply(node("n1", **{ZONE: "b"}))
+    wait_for(lambda: zone_and_hints() == ("b", ["b"]))
+    store.apply(node("n1"))
+    wait_for(lambda: zone_and_hints() == (None, []))

@@ -179,6 +179,24 @@ def test_endpoint_replaced(front, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_local_endpoint_replaced(front, family):
+    """Where only the node's own endpoints count, for a pod and for the node itself."""
+    f = front(f"mine{family}", internalTrafficPolicy="Local")
+    f.create()
+    f.lead_to("s1")
+    flows = [from_pod(f, family), Flow(f.a, "n1", NODES["n1"][family == 6], f.address(family))]
+    for x in flows:
+        wait_for(lambda: x.send() == {"x/s1"}, 10, "the endpoint")
+    f.lead_to("s2")  # on the other node
+    for x in flows:
+        x.is_cut()
+        assert x.send() == {"timeout"}
+    f.lead_to("s1", "s2")
+    for x in flows:
+        wait_for(lambda: x.send() == {"x/s1"}, 10, "the endpoint")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_flow_older_than_the_service(front, family):
     """kubernetes#125467: packets that came before the Service was there made entries that lead past it."""
     ip = {4: "198.51.100.33", 6: "2001:db8:51::33"}[family]

@@ -267,6 +267,22 @@ static void test_node_ports(void **state)
 	close_world(&w);
 }
 
+/* The next range of the family, once one is full. */
+static void test_second_range(void **state)
+{
+	struct world w;
+	char name[8];
+
+	open_world(&w, "10.96.0.0/29", "10.97.0.0/29");
+	for (unsigned i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "s%u", i);
+		assert_int_equal(fill(&w, name, PORT), 0);
+		assert_in_range(offset(&w, 0, i / 5), 2, 6);
+	}
+	refused(&w, "more", PORT, -ENOSPC, "no IPv4 address of service-cidr is free");
+	close_world(&w);
+}
+
 /* One that is refused for want of a port gives its address back, and wakes nobody for ever. */
 static void test_no_port(void **state)
 {
@@ -351,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_conflict),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_node_ports),
+		cmocka_unit_test(test_second_range),
 		cmocka_unit_test(test_no_port),
 		cmocka_unit_test(test_condition),
 	};

@@ -184,6 +184,31 @@ static void test_port_groups_and_families(void **state)
 	cluster_free(c);
 }
 
+/* Ended for good, evicted for one: no endpoint, whatever its conditions say. */
+static void test_ended_pods(void **state)
+{
+	static const char *const phases[] = { "Failed", "Succeeded" };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct cluster *c = cluster_new();
+		char text[512];
+
+		add(c, NODES SERVICE(PORT80));
+		add_pod(c, "p", 0, 8080, NULL);
+		expect(c, 1, 0, 0);
+		snprintf(text, sizeof(text),
+			 "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: shop, labels: "
+			 "{app: "
+			 "web}}, status: {phase: %s, podIPs: [{ip: 10.244.0.1}], conditions: "
+			 "[{type: Ready, "
+			 "status: 'True'}]}}\n",
+			 phases[i]);
+		add(c, text);
+		expect(c, 0, 0, 1);
+		cluster_free(c);
+	}
+}
+
 /* An init container that goes on is a place to look for a port's name, one that ends is none. */
 static void test_ports_of_init_containers(void **state)
 {
@@ -275,11 +300,9 @@ static void test_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_one),
-		cmocka_unit_test(test_port_groups_and_families),
-		cmocka_unit_test(test_ports_of_init_containers),
-		cmocka_unit_test(test_hundreds),
-		cmocka_unit_test(test_hints),
+		cmocka_unit_test(test_one),        cmocka_unit_test(test_port_groups_and_families),
+		cmocka_unit_test(test_ended_pods), cmocka_unit_test(test_ports_of_init_containers),
+		cmocka_unit_test(test_hundreds),   cmocka_unit_test(test_hints),
 		cmocka_unit_test(test_others),
 	};
 
