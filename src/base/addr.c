@@ -217,6 +217,20 @@ bool addr_is_link_local(const struct ipaddr *a)
 	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
 }
 
+bool addr_is_unspecified(const struct ipaddr *a)
+{
+	static const uint8_t zero[16];
+
+	return a->family && !memcmp(a->b, zero, sizeof(zero));
+}
+
+bool addr_is_loopback(const struct ipaddr *a)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return a->family == AF_INET ? a->b[0] == 127 : !memcmp(a->b, one, sizeof(one));
+}
+
 struct ipaddr addr_eui64(const struct macaddr *m)
 {
 	return (struct ipaddr){ AF_INET6,

@@ -51,6 +51,8 @@ int prefix_cmp(const struct prefix *a, const struct prefix *b); /* family, addre
 bool addr_eq(const struct ipaddr *a, const struct ipaddr *b);
 bool prefix_eq(const struct prefix *a, const struct prefix *b);
 bool addr_is_link_local(const struct ipaddr *a);
+bool addr_is_unspecified(const struct ipaddr *a); /* 0.0.0.0, :: */
+bool addr_is_loopback(const struct ipaddr *a);    /* 127.0.0.0/8, ::1 */
 /* The link-local IPv6 address that follows from a MAC (RFC 4291, appendix A). */
 struct ipaddr addr_eui64(const struct macaddr *m);
 

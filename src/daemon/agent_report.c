@@ -191,7 +191,8 @@ static void write_endpoint(struct agent *a, const struct ipam_attachment *at, st
 			  .interface = at->ifname,
 			  .hostInterface = at->hostif,
 			  .mac = at->mac,
-			  .ips = { ips, 0 } },
+			  .ips = { ips, 0 },
+			  .ports = { at->ports.v, at->ports.n } },
 	};
 	struct rec_write ask = {
 		.op = op, .kind = KIND_WORKLOADENDPOINT, .ns = w.meta.namespace, .name = name

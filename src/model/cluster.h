@@ -370,12 +370,20 @@ struct ipreservation {
 	} spec;
 };
 
+/* A port of the node that leads into a pod: CNI's capability portMappings. */
+struct port_mapping {
+	int64_t hostPort, containerPort;
+	uint8_t protocol;     /* enum protocol */
+	struct ipaddr hostIP; /* family 0: every address; unspecified: every one of the family */
+};
+
 struct workload_endpoint {
 	struct meta meta; /* name: pod (or container id) + "-" + interface */
 	struct {
 		const char *node, *pod, *network, *containerID, *interface, *hostInterface;
 		struct macaddr mac;
 		LIST(struct prefix) ips;
+		LIST(struct port_mapping) ports;
 	} spec;
 };
 

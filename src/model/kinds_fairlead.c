@@ -128,6 +128,19 @@ const SCHEMA(ipreservation_schema, "IPReservation", struct ipreservation, reserv
 
 /* ---- WorkloadEndpoint */
 
+static const struct field port_mapping_fields[] = {
+	FIELD(struct port_mapping, hostPort, 1, F_I64, .flags = FF_REQUIRED, .min = 1, .max = 65535,
+	      .doc = "Port of the node."),
+	FIELD(struct port_mapping, containerPort, 2, F_I64, .flags = FF_REQUIRED, .min = 1,
+	      .max = 65535, .doc = "Port of the pod that it leads to."),
+	FIELD(struct port_mapping, protocol, 3, F_ENUM, .flags = FF_REQUIRED,
+	      .names = &protocol_names, .doc = "The transport."),
+	FIELD(struct port_mapping, hostIP, 4, F_ADDR,
+	      .doc = "The node's address that has the port; absent: each, and 0.0.0.0 or ::, each "
+		     "of that family."),
+};
+const SCHEMA(port_mapping_schema, "PortMapping", struct port_mapping, port_mapping_fields);
+
 typedef TYPE_OF(struct workload_endpoint, spec) endpoint_spec;
 static const struct field endpoint_spec_fields[] = {
 	FIELD(endpoint_spec, node, 1, F_STR, .flags = FF_REQUIRED | FF_COLUMN,
@@ -142,6 +155,8 @@ static const struct field endpoint_spec_fields[] = {
 	FIELD(endpoint_spec, mac, 7, F_MAC, .doc = "MAC address of the interface in the pod."),
 	FIELD(endpoint_spec, ips, 8, F_PREFIX, .flags = FF_LIST | FF_COLUMN,
 	      .doc = "Addresses in the pod with their prefix lengths."),
+	FIELD(endpoint_spec, ports, 9, F_OBJ, .flags = FF_LIST, .sub = &port_mapping_schema,
+	      .doc = "Ports of the node that lead to it (hostPort), where fairlead serves them."),
 };
 static const SCHEMA(endpoint_spec_schema, "WorkloadEndpointSpec", endpoint_spec,
 		    endpoint_spec_fields);

@@ -2,6 +2,7 @@
 /* core/cni: what a runtime says is judged as CNI 1.1.0 asks, and results read as each version
  * words them. The JSON in tests/golden/cni was written by hand from the specification. */
 #include "core/cni/conf.h"
+#include "core/cni/ports.h"
 #include "core/cni/result.h"
 #include "model/record.h"
 #include "store/json.h"
@@ -69,7 +70,7 @@ static void everything(void **state)
 	     "{" CONF ",\"socket\":\"/run/a.sock\",\"timeout\":7,\"attachment\":\"bridge\","
 	     "\"bridge\":\"br0\",\"mtu\":1400,\"pools\":[\"blue\",\"10.9.0.0/16\"],"
 	     "\"capabilities\":{\"ips\":true},\"runtimeConfig\":{\"ips\":[\"10.9.0.7/24\","
-	     "\"fd00::7\"],\"mac\":\"02:11:22:33:44:55\",\"portMappings\":[{\"hostPort\":1}]},"
+	     "\"fd00::7\"],\"mac\":\"02:11:22:33:44:55\",\"unheardOf\":[{\"hostPort\":1}]},"
 	     "\"vendor.dev/x\":{\"y\":[1]}}",
 	     false);
 	assert_int_equal(h.code, CNI_OK);
@@ -284,6 +285,88 @@ static void arguments(void **state)
 	arena_fini(&h.a);
 }
 
+#define PORTS(list) "\"runtimeConfig\":{\"portMappings\":[" list "]}"
+
+static void ports(void **state)
+{
+	static const char text[] = "{" CONF "," PORTS(
+		"{\"hostPort\":80,\"containerPort\":8080,\"protocol\":\"tcp\","
+		"\"hostIP\":\"\"},{\"hostPort\":80,\"containerPort\":8080},"
+		"{\"hostPort\":80,\"containerPort\":53,\"protocol\":\"UDP\","
+		"\"hostIP\":\"192.0.2.1\"},"
+		"{\"hostPort\":80,\"containerPort\":54,\"protocol\":\"Udp\","
+		"\"hostIP\":\"::\"},"
+		"{\"hostPort\":80,\"containerPort\":9,\"protocol\":\"sctp\"}") "}";
+	static const char *const said[] = { "host port 80/TCP", "host port 80/UDP of 192.0.2.1",
+					    "host port 80/UDP of ::", "host port 80/SCTP" };
+	static const int64_t inside[] = { 8080, 53, 54, 9 };
+	struct cni_env env = add;
+	char buf[PORT_MAPPING_TEXT];
+	struct heard h;
+
+	for (unsigned i = 0; i < 2; i++) { /* what CHECK hears it compares */
+		env.command = i ? "CHECK" : "ADD";
+		hear(&h, &env, text, false);
+		assert_int_equal(h.code, CNI_OK);
+		assert_int_equal(h.call.request.ports.n, 4);
+		for (unsigned k = 0; k < 4; k++) {
+			const struct port_mapping *m = &h.call.request.ports.v[k];
+
+			assert_string_equal(port_mapping_str(m, buf), said[k]);
+			assert_int_equal(m->containerPort, inside[k]);
+		}
+		arena_fini(&h.a);
+	}
+	/* DEL is not kept from its work; the interface of an IPAM plugin is another's. */
+	env.command = "DEL";
+	hear(&h, &env, "{" CONF "," PORTS("{}") "}", false);
+	assert_int_equal(h.code, CNI_OK);
+	arena_fini(&h.a);
+	hear(&h, &add, text, true);
+	assert_int_equal(h.code, CNI_OK);
+	assert_int_equal(h.call.request.ports.n, 0);
+	arena_fini(&h.a);
+}
+
+static struct port_mapping mapping(uint8_t proto, uint16_t port, const char *ip)
+{
+	struct port_mapping m = { .protocol = proto, .hostPort = port, .containerPort = 1 };
+
+	if (ip)
+		addr_parse(ip, &m.hostIP);
+	return m;
+}
+
+static void overlaps(void **state)
+{
+	static const struct {
+		const char *a, *b;
+		bool overlap;
+	} rows[] = {
+		{ NULL, NULL, true },
+		{ NULL, "192.0.2.1", true },
+		{ NULL, "::", true },
+		{ "0.0.0.0", "192.0.2.1", true },
+		{ "0.0.0.0", "::", false },
+		{ "0.0.0.0", "fd00::1", false },
+		{ "::", "fd00::1", true },
+		{ "192.0.2.1", "192.0.2.1", true },
+		{ "fd00::1", "fd00::2", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct port_mapping a = mapping(PROTO_TCP, 80, rows[i].a),
+				    b = mapping(PROTO_TCP, 80, rows[i].b),
+				    udp = mapping(PROTO_UDP, 80, rows[i].b),
+				    port = mapping(PROTO_TCP, 81, rows[i].b);
+
+		assert_int_equal(port_mappings_overlap(&a, &b), rows[i].overlap);
+		assert_int_equal(port_mappings_overlap(&b, &a), rows[i].overlap);
+		assert_false(port_mappings_overlap(&a, &udp));
+		assert_false(port_mappings_overlap(&a, &port));
+	}
+}
+
 static void configuration(void **state)
 {
 	static const struct {
@@ -307,6 +390,17 @@ static void configuration(void **state)
 		{ "\"args\":{\"cni\":{\"mac\":\"00:00:00:00:00:00\"}}", CNI_ERR_CONFIG,
 		  "args.cni.mac" },
 		{ "\"pools\":\"p\"", CNI_ERR_DECODE, "pools" },
+		{ PORTS("{}"), CNI_ERR_CONFIG, "runtimeConfig.portMappings[0]: hostPort" },
+		{ PORTS("{\"hostPort\":65536,\"containerPort\":1}"), CNI_ERR_CONFIG, "hostPort" },
+		{ PORTS("{\"hostPort\":1,\"containerPort\":0}"), CNI_ERR_CONFIG, "containerPort" },
+		{ PORTS("{\"hostPort\":1,\"containerPort\":1,\"protocol\":\"icmp\"}"),
+		  CNI_ERR_CONFIG, "tcp, udp or sctp, not \"icmp\"" },
+		{ PORTS("{\"hostPort\":1,\"containerPort\":1,\"hostIP\":\"web\"}"), CNI_ERR_CONFIG,
+		  "hostIP: \"web\"" },
+		{ PORTS("{\"hostPort\":1,\"containerPort\":1},{\"hostPort\":1,\"containerPort\":2,"
+			"\"hostIP\":\"192.0.2.1\"}"),
+		  CNI_ERR_CONFIG, "portMappings[1]: host port 1/TCP of 192.0.2.1 is said twice" },
+		{ PORTS("7"), CNI_ERR_DECODE, "portMappings" },
 	};
 	char text[512];
 
@@ -549,6 +643,8 @@ int main(void)
 		cmocka_unit_test(versions),
 		cmocka_unit_test(arguments),
 		cmocka_unit_test(configuration),
+		cmocka_unit_test(ports),
+		cmocka_unit_test(overlaps),
 		cmocka_unit_test(collect),
 		cmocka_unit_test(results_per_version),
 		cmocka_unit_test(read_back),

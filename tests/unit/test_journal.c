@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* core/ipam's journal: what survives a stop at any byte, and what is called damage. */
+#include "core/cni/ports.h"
 #include "core/ipam/journal.h"
 
 #include <errno.h>
@@ -48,6 +49,8 @@ static size_t count(const void *p, size_t n, int *rc, size_t *good, struct err *
 static void all_fields(void **state)
 {
 	struct ipaddr addrs[2];
+	struct port_mapping ports[2] = { { 80, 8080, PROTO_TCP, { 0 } },
+					 { 53, 5353, PROTO_UDP, { 0 } } };
 	struct journal_entry in = {
 		.op = JOURNAL_TAKE,
 		.time = 1700000000123,
@@ -73,7 +76,8 @@ static void all_fields(void **state)
 			.mac = { { 2, 3, 4, 5, 6, 7 } },
 			.ifindex = 3,
 			.since = 1700000000001,
-			.addrs = { addrs, 2 } },
+			.addrs = { addrs, 2 },
+			.ports = { ports, 2 } },
 	};
 	struct journal_entry out;
 	struct journal_end end = { 0 };
@@ -83,6 +87,7 @@ static void all_fields(void **state)
 
 	addr_parse("10.0.0.1", &addrs[0]);
 	addr_parse("fd00::1", &addrs[1]);
+	addr_parse("192.0.2.1", &ports[1].hostIP);
 	addr_parse("10.0.0.9", &in.addr);
 	prefix_parse("10.0.0.0/26", &in.cidr);
 	assert_int_equal(journal_put(&b, &end, &in, NULL), 0);
@@ -108,6 +113,9 @@ static void all_fields(void **state)
 	assert_string_equal(out.at.hostif, "fl0123456789");
 	assert_memory_equal(&out.at.mac, &in.at.mac, 6);
 	assert_int_equal(out.at.since, 1700000000001);
+	assert_int_equal(out.at.ports.n, 2);
+	assert_true(port_mapping_eq(&out.at.ports.v[0], &ports[0]));
+	assert_true(port_mapping_eq(&out.at.ports.v[1], &ports[1]));
 	assert_int_equal(out.at.addrs.n, 2);
 	assert_true(addr_eq(&out.at.addrs.v[1], &addrs[1]));
 	assert_int_equal(journal_next(&r, &out, &a, NULL), 0);
@@ -249,6 +257,25 @@ static void too_long(void **state)
 	buf_fini(&b);
 }
 
+/* As many ports as a container may have fit, beside names as long as they get. */
+static void most_ports(void **state)
+{
+	static struct port_mapping v[CNI_PORTS_MAX];
+	static char text[4096];
+	struct journal_entry j = { .op = JOURNAL_TAKE, .at.ports = { v, CNI_PORTS_MAX } };
+	struct journal_end end = { 0 };
+	struct buf b = { .v = NULL };
+
+	memset(text, 'x', sizeof(text) - 1);
+	j.at.netns = text;
+	for (unsigned i = 0; i < CNI_PORTS_MAX; i++) {
+		v[i] = (struct port_mapping){ 65535, 65535, PROTO_SCTP, { 0 } };
+		addr_parse("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff", &v[i].hostIP);
+	}
+	assert_int_equal(journal_put(&b, &end, &j, NULL), 0);
+	buf_fini(&b);
+}
+
 /* ---- the book over the journal */
 
 static struct ipam_attachment attachment(const char *container, struct ipaddr *a, const char *addr)
@@ -268,6 +295,7 @@ static void snapshot_is_the_same(void **state)
 	struct ipam *other = ipam_new("n2", IPAM_COOLDOWN_MS);
 	struct buf j = { .v = NULL }, snap = { .v = NULL };
 	struct ipam_turn turn = { .now = 1000, .journal = &j };
+	struct port_mapping port = { 80, 8080, PROTO_TCP, { 0 } };
 	const struct ipam_attachment *x;
 	struct ipam_attachment at;
 	struct ipaddr a;
@@ -281,6 +309,8 @@ static void snapshot_is_the_same(void **state)
 	assert_int_equal(ipam_dying(s, 1, 33, &turn, &e), 0);
 	assert_int_equal(ipam_dying(s, 1, 33, &turn, &e), -ENOENT);
 	at = attachment("c2", &a, "10.0.0.1"); /* its address is free again */
+	at.ports.v = &port;
+	at.ports.n = 1;
 	assert_int_equal(ipam_adopt(s, &at, &turn, &e), 0);
 	at = attachment("c3", &a, "10.0.0.3");
 	assert_int_equal(ipam_adopt(s, &at, &turn, &e), 0);
@@ -298,7 +328,10 @@ static void snapshot_is_the_same(void **state)
 	assert_string_equal(x->hostif, "fl1");
 	addr_parse("10.0.0.1", &a);
 	assert_string_equal(ipam_find_addr(t, &a)->container, "c2");
-	assert_string_equal(ipam_find(t, "n", "c2", "eth0")->netns, "/run/netns/x");
+	x = ipam_find(t, "n", "c2", "eth0");
+	assert_string_equal(x->netns, "/run/netns/x");
+	assert_int_equal(x->ports.n, 1);
+	assert_true(port_mapping_eq(&x->ports.v[0], &port));
 	assert_null(ipam_find(t, "n", "c1", "eth0"));
 	/* Ids go on: 3 was used. */
 	j.n = 0;
@@ -392,6 +425,7 @@ int main(void)
 		cmocka_unit_test(from_the_future),
 		cmocka_unit_test(first_is_number_one),
 		cmocka_unit_test(too_long),
+		cmocka_unit_test(most_ports),
 		cmocka_unit_test(snapshot_is_the_same),
 		cmocka_unit_test(given_twice_is_refused),
 		cmocka_unit_test(undo),

@@ -3,6 +3,7 @@
  * being torn down. */
 #include "core/cni/conf.h"
 #include "base/names.h"
+#include "core/cni/ports.h"
 #include "model/kernel.h"
 #include "model/table.h"
 
@@ -31,9 +32,19 @@ static const struct field ipam_fields[] = {
 };
 static const SCHEMA(ipam_schema, "CNI ipam", struct cni_conf_ipam, ipam_fields);
 
+static const struct field port_wish_fields[] = {
+	FIELD(struct cni_port_wish, hostPort, 1, F_I64),
+	FIELD(struct cni_port_wish, containerPort, 2, F_I64),
+	FIELD(struct cni_port_wish, protocol, 3, F_STR),
+	FIELD(struct cni_port_wish, hostIP, 4, F_STR),
+};
+static const SCHEMA(port_wish_schema, "CNI port mapping", struct cni_port_wish, port_wish_fields);
+
 static const struct field wishes_fields[] = {
 	FIELD(struct cni_wishes, ips, 1, F_STR, .flags = FF_LIST),
 	FIELD(struct cni_wishes, mac, 2, F_STR),
+	FIELD(struct cni_wishes, portMappings, 3, F_OBJ, .flags = FF_LIST,
+	      .sub = &port_wish_schema),
 };
 static const SCHEMA(wishes_schema, "CNI wishes", struct cni_wishes, wishes_fields);
 
@@ -302,6 +313,15 @@ static enum cni_code read_wishes(const struct cni_conf *conf, const struct cni_a
 	return args->mac ? read_mac(args->mac, "MAC of CNI_ARGS", q, e) : CNI_OK;
 }
 
+/* As IPAM plugin the interface is another's, and so are its ports. */
+static enum cni_code read_ports(const struct cni_conf *conf, struct arena *a, struct cni_request *q,
+				struct err *e)
+{
+	if (!conf->runtimeConfig || q->ipam_only || !cni_read_ports(conf->runtimeConfig, a, q, e))
+		return CNI_OK;
+	return e->code == -ENOMEM ? CNI_ERR_INTERNAL : CNI_ERR_CONFIG;
+}
+
 static enum cni_code read_interface(const struct cni_conf *conf, struct cni_request *q,
 				    struct err *e)
 {
@@ -384,6 +404,8 @@ enum cni_code cni_judge(const struct cni_env *env, const struct cni_conf *conf, 
 		r = read_args(env->args, a, &args, e);
 	if (!r && q->verb == CNI_ADD)
 		r = read_wishes(conf, &args, a, q, e);
+	if (!r && (q->verb == CNI_ADD || q->verb == CNI_CHECK))
+		r = read_ports(conf, a, q, e);
 	if (!r && q->verb == CNI_ADD && !ipam_only)
 		r = read_interface(conf, q, e);
 	if (!r && q->verb == CNI_GC)

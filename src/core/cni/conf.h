@@ -20,10 +20,16 @@ struct cni_env {
 	const char *command, *containerID, *netns, *ifname, *args;
 };
 
+struct cni_port_wish {
+	int64_t hostPort, containerPort;
+	const char *protocol, *hostIP;
+};
+
 /* What an administrator or the runtime may ask for one container, in three places. */
 struct cni_wishes {
 	LIST(const char *) ips; /* addresses, a length is accepted and ignored */
 	const char *mac;
+	LIST(struct cni_port_wish) portMappings; /* the runtime's only */
 };
 
 struct cni_conf_ipam {

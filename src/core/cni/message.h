@@ -4,7 +4,7 @@
  * opens CNI_NETNS itself and passes the descriptor along, so the agent may live in another
  * mount namespace. CNI 1.1.0, sections 2, 4 and 5. */
 #pragma once
-#include "model/schema.h"
+#include "model/cluster.h"
 
 enum cni_verb { CNI_NONE, CNI_ADD, CNI_DEL, CNI_CHECK, CNI_GC, CNI_STATUS, CNI_VERSION };
 enum cni_attach { CNI_ROUTED, CNI_BRIDGE };
@@ -25,6 +25,7 @@ enum cni_code {
 	CNI_ERR_EXISTS = 100,     /* this attachment is there already */
 	CNI_ERR_NO_ADDRESS = 101, /* the pools have none left, or not the requested one */
 	CNI_ERR_CHECK = 102,      /* the kernel differs from the result */
+	CNI_ERR_PORT = 103,       /* somebody else has this port of the node */
 	CNI_ERR_INTERNAL = 999,
 };
 
@@ -74,6 +75,7 @@ struct cni_request {
 	int64_t mtu;                       /* 0: from the uplink and the pools' modes */
 	struct macaddr mac;                /* all zero: derived */
 	LIST(struct ipaddr) ips;           /* requested addresses */
+	LIST(struct port_mapping) ports;   /* ADD and CHECK */
 	LIST(const char *) pools;          /* names or CIDRs of pools to take from; empty: any */
 	LIST(struct cni_attachment) valid; /* GC */
 	struct cni_result *prev;           /* CHECK, and DEL where the runtime sends it */

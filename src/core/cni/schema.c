@@ -73,6 +73,7 @@ static const struct field request_fields[] = {
 	FIELD(struct cni_request, valid, 16, F_OBJ, .flags = FF_LIST,
 	      .sub = &cni_attachment_schema),
 	FIELD(struct cni_request, prev, 17, F_PTR, .sub = &cni_result_schema),
+	FIELD(struct cni_request, ports, 18, F_OBJ, .flags = FF_LIST, .sub = &port_mapping_schema),
 };
 const SCHEMA(cni_request_schema, "CNI request", struct cni_request, request_fields);
 

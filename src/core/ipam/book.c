@@ -145,10 +145,11 @@ static const char *str_pack(char **at, const char *s)
 	return p;
 }
 
-/* One allocation that holds the struct, its addresses and its strings. */
+/* One allocation that holds the struct, its lists and its strings. */
 static struct ipam_attachment *att_copy(const struct ipam_attachment *f)
 {
-	size_t size = sizeof(*f) + f->addrs.n * sizeof(*f->addrs.v) + str_size(f->network) +
+	size_t size = sizeof(*f) + f->ports.n * sizeof(*f->ports.v) +
+		      f->addrs.n * sizeof(*f->addrs.v) + str_size(f->network) +
 		      str_size(f->container) + str_size(f->ifname) + str_size(f->pod_namespace) +
 		      str_size(f->pod_name) + str_size(f->pod_uid) + str_size(f->netns) +
 		      str_size(f->hostif);
@@ -158,7 +159,10 @@ static struct ipam_attachment *att_copy(const struct ipam_attachment *f)
 	if (!t)
 		return NULL;
 	*t = *f;
-	t->addrs.v = (struct ipaddr *)(t + 1);
+	t->ports.v = (struct port_mapping *)(t + 1);
+	if (f->ports.n)
+		memcpy(t->ports.v, f->ports.v, f->ports.n * sizeof(*f->ports.v));
+	t->addrs.v = (struct ipaddr *)(t->ports.v + f->ports.n);
 	if (f->addrs.n)
 		memcpy(t->addrs.v, f->addrs.v, f->addrs.n * sizeof(*f->addrs.v));
 	at = (char *)(t->addrs.v + f->addrs.n);

@@ -69,6 +69,7 @@ struct ipam_attachment {
 	int64_t ifindex; /* of hostif, known from DYING on; 0: unknown */
 	int64_t since;   /* taken at */
 	LIST(struct ipaddr) addrs;
+	LIST(struct port_mapping) ports; /* of the node that lead here: core/hostport */
 };
 
 const struct ipam_attachment *ipam_find(const struct ipam *s, const char *network,

@@ -34,6 +34,7 @@ static const struct field attachment_fields[] = {
 	FIELD(attachment, ifindex, 13, F_I64),
 	FIELD(attachment, since, 14, F_I64),
 	FIELD(attachment, addrs, 15, F_ADDR, .flags = FF_LIST),
+	FIELD(attachment, ports, 16, F_OBJ, .flags = FF_LIST, .sub = &port_mapping_schema),
 };
 static const SCHEMA(attachment_schema, "attachment", attachment, attachment_fields);
 
