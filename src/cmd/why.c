@@ -43,6 +43,14 @@ static const char *pod_of(const struct svc_endpoint *ep, struct arena *a)
 	return arena_printf(a, "%s/%s", t->namespace ? t->namespace : "default", t->name);
 }
 
+/* The Service, or whose host port it is. */
+static const char *name_of_plan(const struct svc_verdict *v, struct arena *a)
+{
+	if (v->front && v->front->kind == SVC_HOST_PORT)
+		return v->plan->name;
+	return arena_printf(a, "%s/%s", v->plan->ns, v->plan->name);
+}
+
 static const char *left_out(const struct svc_verdict *v, const struct svc_endpoint *ep)
 {
 	unsigned out = ep->out[v->group];
@@ -74,7 +82,7 @@ static json_t *endpoints_json(const struct why *w, const struct svc_verdict *v, 
 
 static json_t *service_json(const struct why *w, const struct svc_verdict *v, struct arena *a)
 {
-	const char *name = v->plan ? arena_printf(a, "%s/%s", v->plan->ns, v->plan->name) : NULL;
+	const char *name = v->plan ? name_of_plan(v, a) : NULL;
 
 	return json_pack("{s:s, s:s?, s:s?, s:s?, s:s, s:o, s:b, s:s?, s:i}", "action",
 			 name_of(&svc_action_names, v->action), "name", name, "port",
@@ -160,7 +168,8 @@ static void print_text(const struct why *w, const struct svc_verdict *v, struct 
 	printf(" by %s, judged on node %s\n\n", name_of(&proto_names, w->flow.proto), w->node.name);
 	printf("%-9s %s\n", name_of(&svc_action_names, v->action), v->reason);
 	if (p)
-		printf("%-9s %s/%s\n", "Service", p->ns, p->name);
+		printf("%-9s %s\n", v->front && v->front->kind == SVC_HOST_PORT ? "pod" : "Service",
+		       name_of_plan(v, a));
 	if (v->front)
 		printf("%-9s %s, port %u%s%s\n", "by", name_of(&svc_kind_names, v->front->kind),
 		       v->front->port->port, *v->front->port->name ? " " : "",

@@ -2,6 +2,7 @@
 /* Who asks whom, and what the node that judges knows: from manifests, or from the store. */
 #include "cmd/why.h"
 
+#include "core/service/hostport.h"
 #include "lab/world.h"
 #include "model/validate.h"
 #include "store/manifest.h"
@@ -29,8 +30,8 @@ static void on_bad(void *arg, const struct err *e)
 static int load_store(struct cmd_ctx *ctx, struct why *w)
 {
 	static const struct store_events events = { .put = on_put, .bad = on_bad };
-	static const uint8_t kinds[] = { KIND_NODE, KIND_POD, KIND_SERVICE, KIND_ENDPOINTSLICE,
-					 KIND_IPPOOL };
+	static const uint8_t kinds[] = { KIND_NODE,          KIND_POD,    KIND_SERVICE,
+					 KIND_ENDPOINTSLICE, KIND_IPPOOL, KIND_WORKLOADENDPOINT };
 	struct err e = { .code = 0 };
 	struct store *s;
 	int rc = cmd_store_open(ctx, 0, &s);
@@ -297,6 +298,28 @@ static int set_node(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w
 	return set_pods(ctx, o, w);
 }
 
+/* Host ports before Services, as the node's rules have them. */
+static int make_plans(struct cmd_ctx *ctx, struct why *w)
+{
+	struct svc_plan *ports, *services, *all;
+	size_t n_ports, n;
+	struct err e;
+
+	if (svc_plan_host_ports_cluster(w->cluster, &w->node, ctx->arena, &ports, &n_ports, &e) ||
+	    svc_plan_cluster(w->cluster, &w->node, ctx->arena, &services, &n, &e))
+		return cmd_fail(&e);
+	all = arena_array(ctx->arena, n_ports + n, sizeof(*all));
+	if (!all)
+		return cmd_error(CMD_NO, "no memory");
+	if (n_ports)
+		memcpy(all, ports, n_ports * sizeof(*all));
+	if (n)
+		memcpy(all + n_ports, services, n * sizeof(*all));
+	w->plans = all;
+	w->n_plans = n_ports + n;
+	return CMD_OK;
+}
+
 int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, const char *to,
 	    struct why *w)
 {
@@ -325,9 +348,7 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 	choose_port(w);
 	if (!w->flow.dport)
 		return cmd_usage(ctx, "%s: which port? Give TO:PORT", w->to.text);
-	if (svc_plan_cluster(w->cluster, &w->node, ctx->arena, &w->plans, &w->n_plans, &e))
-		return cmd_fail(&e);
-	return CMD_OK;
+	return make_plans(ctx, w);
 }
 
 void why_forget(struct why *w)

@@ -2,6 +2,7 @@
 /* agent_cni_add: the verb ADD. Pod, addresses, kernel, answer; whatever fails leaves nothing. */
 #include "daemon/agent_bridge.h"
 #include "daemon/agent_cni_verbs.h"
+#include "daemon/agent_hostport.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_ips.h"
 #include "daemon/agent_link.h"
@@ -84,6 +85,8 @@ static int make_request(struct cni_call *c, const struct pod *pod, struct wanted
 		return e->code;
 	at->addrs.v = w->ips;
 	at->addrs.n = n;
+	at->ports.v = r->ports.v;
+	at->ports.n = r->ports.n;
 	w->q.pools.v = r->pools.v;
 	w->q.pools.n = r->pools.n;
 	return 0;
@@ -108,6 +111,17 @@ static enum cni_code ipam_code(int rc)
 	case -EAGAIN:
 	case -EPIPE:
 		return CNI_ERR_TRY_LATER;
+	}
+	return CNI_ERR_INTERNAL;
+}
+
+static enum cni_code port_code(int rc)
+{
+	switch (rc) {
+	case -EADDRINUSE:
+		return CNI_ERR_PORT;
+	case -EADDRNOTAVAIL:
+		return CNI_ERR_CONFIG;
 	}
 	return CNI_ERR_INTERNAL;
 }
@@ -171,6 +185,7 @@ static void wire(struct cni_call *c, const struct ipam_answer *got)
 		fail(c, wiring_code(rc), &e);
 		return;
 	}
+	agent_hostport_changed(c->agent, ipam_by_id(agent_ipam_book(c->agent), id));
 	c->wired = id;
 	c->settle_until = ev_time() + SETTLE_S;
 	cni_add_settle(c);
@@ -186,6 +201,10 @@ static void take(struct cni_call *c, const struct pod *pod)
 	struct err e;
 	int rc = make_request(c, pod, &w, &e);
 
+	if (!rc && agent_hostport_check(c->agent, &w.q.at, &e)) {
+		fail(c, port_code(e.code), &e);
+		return;
+	}
 	if (!rc) {
 		rc = agent_ipam_take(c->agent, &w.q, &c->arena, &got, &e);
 		c->taking = !rc && got.verdict == IPAM_WAIT;

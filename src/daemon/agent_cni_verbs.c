@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_cni_verbs: DEL, CHECK, GC and STATUS. */
 #include "daemon/agent_cni_verbs.h"
+#include "core/cni/ports.h"
 #include "core/ipam/pool.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_pod.h"
@@ -76,6 +77,23 @@ static int check_addresses(const struct ipam_attachment *at, const struct cni_re
 	return 0;
 }
 
+/* What the runtime asks for against what it got; a runtime that says nothing does not ask. */
+static int check_ports(const struct ipam_attachment *at, const struct cni_request *r, struct err *e)
+{
+	char text[PORT_MAPPING_TEXT];
+
+	for (uint32_t i = 0; i < r->ports.n; i++) {
+		uint32_t k = 0;
+
+		while (k < at->ports.n && !port_mapping_eq(&at->ports.v[k], &r->ports.v[i]))
+			k++;
+		if (k == at->ports.n)
+			return err_set(e, -EBADE, "%s does not lead to it",
+				       port_mapping_str(&r->ports.v[i], text));
+	}
+	return 0;
+}
+
 void cni_check(struct cni_call *c)
 {
 	const struct ipam_attachment *at = attachment_of(c);
@@ -94,6 +112,8 @@ void cni_check(struct cni_call *c)
 		rc = err_set(&e, -EBADE, "the network namespace is gone");
 	else
 		rc = agent_pod_check(c->agent, at, c->netns, c->req.prev, &e);
+	if (!rc)
+		rc = check_ports(at, &c->req, &e);
 	if (rc)
 		cni_fail(c, CNI_ERR_CHECK, arena_strdup(&c->arena, e.text));
 	else

@@ -2,6 +2,7 @@
 /* agent_pod: see agent_pod.h. */
 #include "daemon/agent_pod.h"
 #include "daemon/agent_bridge.h"
+#include "daemon/agent_hostport.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_link.h"
@@ -451,6 +452,8 @@ int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, 
 		retire(at, netns, ifindex > 0);
 	}
 	rc = agent_ipam_dying(a, at->id, ifindex, e);
+	if (!rc)
+		agent_hostport_changed(a, at);
 	agent_reap_soon(a);
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include "daemon/agent_service.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_health.h"
+#include "daemon/agent_hostport.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
@@ -37,7 +38,8 @@ struct agent_service {
 	struct entry *entries;
 	struct entry **dirty;
 	size_t first, n_dirty, cap_dirty;
-	bool found; /* entries of an earlier run may be of Services that are gone */
+	bool found;   /* entries of an earlier run may be of Services that are gone */
+	bool planned; /* once, so that what the store does not say is known too */
 	ev_timer timer;
 	agent_service_done_fn *done;
 };
@@ -243,25 +245,37 @@ static void say_problem(struct entry *x, const char *problem)
 		log_info("Service %s: is served in full again", x->key);
 }
 
+/* How many of the two families' plans there are: none when it is gone; or -errno. */
+static int make_plans(struct agent_service *s, const struct entry *x, const struct svc_node *node,
+		      struct arena *ar, struct svc_plan out[2], struct err *e)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	const struct object *o;
+	int rc = 0;
+
+	if (!strcmp(x->ns, SVC_HOST_PORTS))
+		return agent_hostport_plan(s->agent, x->name, ar, out, e);
+	o = cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->ns, x->name);
+	if (!o)
+		return 0;
+	for (size_t i = 0; i < 2 && !rc; i++)
+		rc = svc_plan(o->body, x->slices, x->n_slices, node, families[i], ar, &out[i], e);
+	return rc ? rc : 2;
+}
+
 static void plan(struct agent_service *s, struct entry *x, const struct svc_node *node,
 		 struct nft_ops *ops)
 {
-	static const uint8_t families[] = { AF_INET, AF_INET6 };
-	const struct object *o =
-		cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->ns, x->name);
 	struct svc_plan plans[2];
 	struct err e = { 0 };
-	int rc = 0;
+	int n = make_plans(s, x, node, ops->arena, plans, &e), rc = n < 0 ? n : 0;
 
-	for (size_t i = 0; o && i < 2 && !rc; i++)
-		rc = svc_plan(o->body, x->slices, x->n_slices, node, families[i], ops->arena,
-			      &plans[i], &e);
 	if (!rc) {
-		agent_conntrack_put(s->agent, x->ns, x->name, plans, o ? 2 : 0);
-		rc = nft_services_put(s->rules, x->ns, x->name, plans, o ? 2 : 0, ops, &e);
+		agent_conntrack_put(s->agent, x->ns, x->name, plans, (size_t)n);
+		rc = nft_services_put(s->rules, x->ns, x->name, plans, (size_t)n, ops, &e);
 	}
 	if (!rc)
-		agent_health_planned(s->agent, x->ns, x->name, plans, o ? 2 : 0);
+		agent_health_planned(s->agent, x->ns, x->name, plans, (size_t)n);
 	say_problem(x, rc ? e.text : "");
 	x->dirty = false;
 }
@@ -302,6 +316,42 @@ static bool plan_some(struct agent_service *s, struct arena *ar)
 	return true;
 }
 
+void agent_service_mark(struct agent *a, const char *ns, const char *name)
+{
+	mark(a->service, entry_get(a->service, ns, name, true));
+}
+
+void agent_service_now(struct agent *a, const char *ns, const char *name)
+{
+	struct agent_service *s = a->service;
+	struct entry *x = entry_get(s, ns, name, true);
+	struct svc_node node;
+	struct nft_ops ops;
+	struct arena ar;
+	struct err e;
+	bool dirty;
+
+	if (!s->planned) {
+		mark(s, x);
+		return;
+	}
+	arena_init(&ar, 0);
+	nft_ops_init(&ops, &ar);
+	if (!x || agent_service_node(a, &ar, &node, &e)) {
+		log_error("%s/%s: no memory", ns, name);
+		arena_fini(&ar);
+		return;
+	}
+	dirty = x->dirty;
+	plan(s, x, &node, &ops);
+	x->dirty = dirty; /* it is in the list */
+	forget(s, x);
+	agent_nft_services(a, &ops);
+	if (agent_store_adopted(a))
+		agent_conntrack_look(a);
+	arena_fini(&ar);
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct agent_service *s = w->data;
@@ -328,9 +378,12 @@ void agent_service_flush(struct agent *a, agent_service_done_fn *done)
 {
 	struct agent_service *s = a->service;
 
+	if (!s->planned || s->found)
+		agent_hostport_mark(a);
 	if (s->found)
 		mark_all(s);
 	s->found = false;
+	s->planned = true;
 	s->done = done;
 	wait_for(s, 0.);
 }

@@ -17,6 +17,11 @@ void agent_service_found(struct agent *a, const struct nft_table *observed);
 /* A Service, an EndpointSlice or a Node. */
 void agent_service_changed(struct agent *a, const struct object *old, const struct object *now);
 
+/* Something else that is served like a Service (agent_hostport.h), by its plans' names: to be planned
+ * again, a moment later or before this returns. */
+void agent_service_mark(struct agent *a, const char *ns, const char *name);
+void agent_service_now(struct agent *a, const char *ns, const char *name);
+
 typedef void agent_service_done_fn(struct agent *a);
 /* Once: when all marks are planned, and the kernel holds them if it may be touched by then. */
 void agent_service_flush(struct agent *a, agent_service_done_fn *done);

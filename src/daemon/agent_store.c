@@ -238,6 +238,11 @@ bool agent_store_live(const struct agent *a)
 	return a->store->live;
 }
 
+bool agent_store_adopted(const struct agent *a)
+{
+	return a->store->adopted;
+}
+
 int64_t agent_store_revision(const struct agent *a)
 {
 	return a->store->revision;

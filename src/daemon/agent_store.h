@@ -11,6 +11,8 @@ void agent_store_join(struct agent *a, int fd); /* takes the descriptor */
 const struct cluster *agent_store_cluster(const struct agent *a);
 bool agent_store_known(const struct agent *a); /* seen once, or as watch had kept it on disk */
 bool agent_store_live(const struct agent *a);  /* in sync, and not stale */
+bool agent_store_adopted(
+	const struct agent *a); /* it was live, so that the kernel may lose things */
 /* Of the last sync, and of the last one that the kernel holds (0: none). */
 int64_t agent_store_revision(const struct agent *a);
 int64_t agent_store_observed(const struct agent *a);

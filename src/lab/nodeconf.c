@@ -31,7 +31,7 @@ void nodeconf_conflist(const struct lab_spec *s, struct buf *out)
 		 "  \"plugins\": [\n"
 		 "    { \"type\": \"fairlead-cni\", \"attachment\": ");
 	buf_json_str(out, name_of(&lab_attachment_names, s->attachment));
-	buf_puts(out, " }\n  ]\n}\n");
+	buf_puts(out, ",\n      \"capabilities\": { \"portMappings\": true } }\n  ]\n}\n");
 }
 
 static void put_local(struct buf *out)

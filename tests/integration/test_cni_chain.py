@@ -112,6 +112,25 @@ def test_portmap(world, start):
     assert "8080" not in n1.ns.run("iptables-save", check=False).stdout
 
 
+@needs("iptables", "python3")
+def test_portmap_too(world, start):
+    """Both have the capability: whoever comes first leads to the pod, and nothing stays of either."""
+    n1, = world.up(10)
+    chain = Chain(n1, {**FAIRLEAD, "capabilities": {"portMappings": True}}, PORTMAP)
+    pod, mapping = world.netns("pod"), [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]
+    chain.add("c1", pod, portMappings=mapping)
+    start(["python3", "-c", SERVE], ns=pod).wait_log("up")
+    rules = n1.ns.run("nft", "list", "map", "inet", "fairlead", "nodeport4").stdout
+    assert "8080" in rules and "8080" in n1.ns.run("iptables-save").stdout
+    assert fetch(world.router, n1.ip4, 8080) == "::ffff:192.168.10.1"
+    assert fetch(pod, n1.ip4, 8080) and fetch(n1.ns, n1.ip4, 8080)
+    chain.check("c1", pod, only="fairlead-cni")
+    chain.delete("c1", pod, portMappings=mapping)
+    assert fetch(world.router, n1.ip4, 8080) is None
+    assert "8080" not in n1.ns.run("iptables-save", check=False).stdout
+    assert "8080" not in n1.ns.run("nft", "list", "map", "inet", "fairlead", "nodeport4").stdout
+
+
 def test_bandwidth(world):
     """The plugin finds the node's end of the link in our result and shapes it."""
     n1, = world.up(10)

@@ -176,12 +176,13 @@ def test_podman(world, podman):
 
 
 @needs("podman", "runc", "conmon", "iptables")
-def test_podman_with_ports_and_fixed_address(world, podman):
-    """`-p` and `--ip` reach the plugins as capabilities."""
+@pytest.mark.parametrize("chained", [False, True])
+def test_podman_with_ports_and_fixed_address(world, podman, chained):
+    """`-p` and `--ip` reach the plugins as capabilities, whoever of the chain has the ports."""
     n1, = world.up(10)
     p = podman(n1)
-    conf = conflist(n1, {"type": "portmap", "capabilities": {"portMappings": True}})
-    conf["plugins"][0]["capabilities"] = {"ips": True, "mac": True}
+    conf = conflist(n1, *([{"type": "portmap", "capabilities": {"portMappings": True}}] if chained else []))
+    conf["plugins"][0]["capabilities"] = {"ips": True, "mac": True, "portMappings": not chained}
     (p.nets / "10-fairlead.conflist").write_text(json.dumps(conf))
     p.run("w", "-p", "8080:80", "--ip", "10.244.9.9", "--mac-address", "02:aa:bb:cc:dd:ee")
     pid = p.inspect("w")["State"]["Pid"]

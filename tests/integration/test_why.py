@@ -41,13 +41,16 @@ DB = [service("db", ["10.96.0.20"], [{"name": "pg", "port": 5432, "nodePort": 30
                      endpoint("10.244.2.8", "n2", "db-2", conditions={"ready": False})]}]
 TWO = [service("two", ["10.96.0.21", "fd00:96::21"], [{"name": "a", "port": 1}, {"name": "b", "port": 2}, {"name": "c", "port": 3, "protocol": "UDP"}]),
        service("head", ["None"], [{"port": 80}])]
+PORTS = [{"apiVersion": "fairlead.io/v1", "kind": "WorkloadEndpoint", "metadata": {"namespace": "shop", "name": "web-0-eth0"},
+          "spec": {"node": "n1", "pod": "web-0", "ips": ["10.244.1.5/32", "fd00:244:1::5/128"],
+                   "ports": [{"hostPort": 8080, "containerPort": 80, "protocol": "TCP"}]}}]
 
 
 @pytest.fixture
 def why(scratch):
     """why(args...) on the objects above, in a file: (exit code, standard output, standard error)"""
     path = scratch / "objects.json"
-    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": NODES + PODS + DB + TWO}))
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": NODES + PODS + DB + TWO + PORTS}))
 
     def run(*args, cidrs=("10.244.0.0/16", "fd00:244::/32")):
         pods = [x for c in cidrs for x in ("--pod-cidr", c)]
@@ -168,3 +171,16 @@ def test_some_generated_flows(suites):
 @pytest.mark.all_only("2700 flows, a process each")
 def test_all_generated_flows(suites):
     flows(suites, "flows-generated.json")
+
+
+def test_host_port(why):
+    """The pod that has the port, and that the client stays who it is but for the pod itself."""
+    rc, out, _ = why("203.0.113.9", "n1:8080", "-o", "json")
+    s = json.loads(out)["service"]
+    assert rc == 0 and (s["action"], s["name"], s["port"], s["kind"]) == ("DNAT", "shop/web-0", "8080", "HostPort")
+    assert s["masquerade"] is False and [(e["ip"], e["port"], e["pod"], e["node"]) for e in s["endpoints"]] == \
+        [("10.244.1.5", 80, "shop/web-0", "n1")]
+    rc, out, _ = why("shop/web-0", "192.0.2.11:8080")
+    assert rc == 0 and re.search(r"^pod +shop/web-0$", out, re.M) and "it reaches itself" in out
+    assert "fd00:244:1::5" in why("2001:db8:9::9", "[2001:db8::11]:8080", "-o", "json")[1]
+    assert why("203.0.113.9", "n2:8080", "--node", "n2")[1].splitlines()[2].startswith("PASS")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* core/service: groups of endpoints, fronts, and what becomes of flows. Expectations are from
  * the Service and EndpointSlice API, the KEPs in service.h, and kube-proxy's behaviour. */
-#include "core/service/service.h"
+#include "core/service/hostport.h"
 #include "store/manifest.h"
 
 #include <setjmp.h>
@@ -640,6 +640,72 @@ static void test_affinity(void **state)
 	}
 }
 
+#define ENDPOINT(name, node, more)                                                                 \
+	"{apiVersion: fairlead.io/v1, kind: WorkloadEndpoint, metadata: {name: " name              \
+	"-eth0, namespace: ns}, spec: {node: " node ", " more "}}\n---\n"
+#define PORTMAP(host, inside, proto)                                                               \
+	"{hostPort: " host ", containerPort: " inside ", protocol: " proto
+
+/* As portmap: the client stays who it is, but for the pod itself and loopback. */
+static void test_host_ports(void **state)
+{
+	struct world w;
+
+	open_world(
+		&w,
+		ENDPOINT("web", "n1",
+			 "pod: web, ips: [10.244.1.1/32, fd00:244::1/128], ports: [" PORTMAP(
+				 "8080", "80", "TCP") "}, " PORTMAP("53", "5353",
+								    "UDP") ", hostIP: "
+									   "192.0.2.1},"
+									   " " PORTMAP("81", "80",
+										       "TCP") ","
+											      " "
+											      "h"
+											      "o"
+											      "s"
+											      "t"
+											      "I"
+											      "P"
+											      ":"
+											      " "
+											      "'"
+											      ":"
+											      ":"
+											      "'"
+											      "}"
+											      "]")
+			ENDPOINT("bare", "n1",
+				 "containerID: c0ffee, ips: [10.244.1.2/32], ports: [" PORTMAP(
+					 "9", "9", "SCTP") "}]")
+				ENDPOINT("far", "n2",
+					 "pod: far, ips: [10.244.2.1/32], ports: [" PORTMAP(
+						 "8081", "80", "TCP") "}]")
+					ENDPOINT("none", "n1", "pod: none, ips: [10.244.1.3/32]"));
+	assert_int_equal(
+		svc_plan_host_ports_cluster(w.cluster, &w.node, &w.arena, &w.plans, &w.n, NULL), 0);
+	assert_int_equal(w.n, 4); /* two pods, two families */
+	for (size_t i = 0; i < w.n; i++)
+		assert_string_equal(w.plans[i].ns, SVC_HOST_PORTS);
+	TCP(OUTSIDE, NODE, 8080, "DNAT 10.244.1.1:80");
+	TCP("2001:db8:1::9", "2001:db8::1", 8080, "DNAT fd00:244::1:80");
+	TCP(POD, NODE, 8080, "DNAT 10.244.1.1:80");
+	TCP(NODE, NODE, 8080, "DNAT 10.244.1.1:80");
+	TCP("10.244.1.1", NODE, 8080, "DNAT masq 10.244.1.1:80");
+	TCP(OUTSIDE, "192.0.2.2", 8080, "PASS");
+	TCP(OUTSIDE, NODE, 8081, "PASS"); /* another node's */
+	TCP(OUTSIDE, NODE, 81, "PASS");   /* IPv6's only */
+	TCP("2001:db8:1::9", "2001:db8::1", 81, "DNAT fd00:244::1:80");
+	assert_string_equal(judge(&w, OUTSIDE, NODE, 53, PROTO_UDP), "DNAT 10.244.1.1:5353");
+	assert_string_equal(judge(&w, "2001:db8:1::9", "2001:db8::1", 53, PROTO_UDP), "PASS");
+	assert_string_equal(judge(&w, OUTSIDE, NODE, 9, PROTO_SCTP), "DNAT 10.244.1.2:9");
+	TCP("127.0.0.1", "127.0.0.1", 8080, "PASS");
+	w.node.localhost_node_ports = true;
+	TCP("127.0.0.1", "127.0.0.1", 8080, "DNAT masq 10.244.1.1:80");
+	TCP("::1", "::1", 8080, "PASS");
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -657,6 +723,7 @@ int main(void)
 		cmocka_unit_test(test_no_fronts),
 		cmocka_unit_test(test_left_to_others),
 		cmocka_unit_test(test_affinity),
+		cmocka_unit_test(test_host_ports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -263,6 +263,9 @@ static void make_masq(struct nft_table *t)
 	r = nft_rule_add(nft_chain_add(t, "service-masq-if-node"), NULL);
 	nft_match(r, S(FIB_SADDR_TYPE), NFC_EQ, nft_u32(2));
 	masquerade(r);
+	r = nft_rule_add(nft_chain_add(t, "service-masq-if-loopback"), NULL);
+	nft_match_prefix(r, S(IP_SADDR), NFC_EQ, &(const struct prefix)LOOPBACK);
+	masquerade(r);
 	for (unsigned i = 0; i < 2; i++)
 		make_masq_of(c, &nft_service_families[i]);
 	base = nft_base_add(t, "service-postrouting", "nat", NF_INET_POST_ROUTING, MASQ_PRIORITY);

@@ -88,6 +88,7 @@ static void make_ways(struct nft_table *t)
 	verdict_of(s, nft_masq_code(SVC_MASQ_ALWAYS), NFT_GOTO, "service-masq-always");
 	verdict_of(s, nft_masq_code(SVC_MASQ_UNLESS_POD), NFT_GOTO, "service-masq-unless-pod");
 	verdict_of(s, nft_masq_code(SVC_MASQ_IF_NODE), NFT_GOTO, "service-masq-if-node");
+	verdict_of(s, nft_masq_code(SVC_MASQ_IF_LOOPBACK), NFT_GOTO, "service-masq-if-loopback");
 }
 
 static void count(struct nft_set *s)

@@ -38,6 +38,11 @@ void nft_services_adopted(struct nft_services *s);
 int nft_services_put(struct nft_services *s, const char *ns, const char *name,
 		     const struct svc_plan *plans, size_t n, struct nft_ops *ops, struct err *e);
 
+/* "namespace/name" of the Service whose front this is (plan's family; f's address, number and port's
+ * protocol); NULL: nobody's. Until the next put. */
+const char *nft_services_holder(const struct nft_services *s, const struct svc_plan *plan,
+				const struct svc_front *f);
+
 /* Frame, chains and elements of everything into `t`, which has the pools' sets. */
 void nft_services_render(const struct nft_services *s, struct nft_table *t);
 

@@ -12,7 +12,7 @@ const struct nft_holder *nft_fact_first(const struct nft_fact *f)
 	return f && f->n ? &f->holders[0] : NULL;
 }
 
-struct nft_fact *nft_fact_get(struct nft_services *s, const struct nft_fact_key *key)
+struct nft_fact *nft_fact_get(const struct nft_services *s, const struct nft_fact_key *key)
 {
 	struct nft_fact *f;
 
@@ -152,11 +152,20 @@ struct nft_fact_key nft_fact_key(uint8_t kind, const struct ipaddr *ip, uint8_t 
 
 struct nft_fact_key nft_front_fact(const struct svc_plan *plan, const struct svc_front *f)
 {
-	bool at_node = f->kind == SVC_NODE_PORT;
+	bool at_node = !f->address.family;
 	struct nft_fact_key k = nft_fact_key(at_node ? NFT_FACT_NODE_PORT : NFT_FACT_FRONT,
 					     at_node ? NULL : &f->address, plan->family);
 
 	k.proto = f->port->proto;
 	k.port = f->number;
 	return k;
+}
+
+const char *nft_services_holder(const struct nft_services *s, const struct svc_plan *plan,
+				const struct svc_front *f)
+{
+	struct nft_fact_key key = nft_front_fact(plan, f);
+	const struct nft_holder *first = nft_fact_first(nft_fact_get(s, &key));
+
+	return first ? first->service->key : NULL;
 }

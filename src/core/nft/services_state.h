@@ -160,7 +160,7 @@ struct nft_putting {
 
 /* ---- services_facts.c */
 
-struct nft_fact *nft_fact_get(struct nft_services *s, const struct nft_fact_key *key);
+struct nft_fact *nft_fact_get(const struct nft_services *s, const struct nft_fact_key *key);
 const struct nft_holder *nft_fact_first(const struct nft_fact *f); /* NULL: nobody */
 struct nft_fact_key nft_fact_key(uint8_t kind, const struct ipaddr *ip, uint8_t family);
 struct nft_fact_key nft_front_fact(const struct svc_plan *plan, const struct svc_front *f);

@@ -11,13 +11,6 @@
 static const char *const actions[] = { "PASS", "ACCEPT", "DNAT", "REJECT", "DROP" };
 const struct names svc_action_names = NAMES(actions);
 
-static bool is_loopback(const struct ipaddr *a)
-{
-	static const uint8_t one[16] = { [15] = 1 };
-
-	return a->family == AF_INET ? a->b[0] == 127 : !memcmp(a->b, one, sizeof(one));
-}
-
 static bool is_own(const struct svc_node *node, const struct ipaddr *a)
 {
 	for (uint32_t i = 0; i < node->addresses.n; i++)
@@ -37,7 +30,7 @@ static bool is_inside(const struct prefix *v, uint32_t n, const struct ipaddr *a
 bool svc_takes_node_ports(const struct svc_node *node, const struct ipaddr *a)
 {
 	bool here = is_own(node, a) ||
-		    (node->localhost_node_ports && a->family == AF_INET && is_loopback(a));
+		    (node->localhost_node_ports && a->family == AF_INET && addr_is_loopback(a));
 
 	return here && (!node->nodePortAddresses.n ||
 			is_inside(node->nodePortAddresses.v, node->nodePortAddresses.n, a));
@@ -49,7 +42,7 @@ static enum from find_from(const struct svc_node *node, const struct ipaddr *src
 {
 	if (is_inside(node->pods.v, node->pods.n, src))
 		return FROM_POD;
-	return is_own(node, src) || is_loopback(src) ? FROM_NODE : FROM_OUTSIDE;
+	return is_own(node, src) || addr_is_loopback(src) ? FROM_NODE : FROM_OUTSIDE;
 }
 
 static bool is_front_of(const struct svc_node *node, const struct svc_plan *plan,
@@ -102,6 +95,11 @@ static void judge_masquerade(const struct svc_node *node, const struct svc_flow 
 		v->masq_reason =
 			from == FROM_NODE ? "it is the node itself" : "externalTrafficPolicy Local";
 		break;
+	case SVC_MASQ_IF_LOOPBACK:
+		v->masquerade = addr_is_loopback(&flow->src);
+		v->masq_reason = v->masquerade ? "it is the node's loopback"
+					       : "a host port shows its clients";
+		break;
 	}
 	if (!v->masquerade && only_itself(f->port, v->group, &flow->src)) {
 		v->masquerade = true;
@@ -117,6 +115,8 @@ static void refuse(struct svc_verdict *v, enum svc_action action, const char *re
 
 static const char *way_reason(const struct svc_front *f, enum from from)
 {
+	if (f->kind == SVC_HOST_PORT)
+		return "a pod has this port of the node";
 	if (f->way == SVC_TO_ALL)
 		return "one of its endpoints";
 	if (f->way == SVC_TO_LOCAL)

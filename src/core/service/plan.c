@@ -7,7 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static const char *const kinds[] = { "ClusterIP", "ExternalIP", "LoadBalancer", "NodePort" };
+static const char *const kinds[] = { "ClusterIP", "ExternalIP", "LoadBalancer", "NodePort",
+				     "HostPort" };
 const struct names svc_kind_names = NAMES(kinds);
 
 /* One call of svc_plan(). */

@@ -72,7 +72,13 @@ struct svc_port {
 	bool uses[SVC_GROUPS];               /* does a front lead there? */
 };
 
-enum svc_kind { SVC_CLUSTER_IP, SVC_EXTERNAL_IP, SVC_LOAD_BALANCER, SVC_NODE_PORT };
+enum svc_kind {
+	SVC_CLUSTER_IP,
+	SVC_EXTERNAL_IP,
+	SVC_LOAD_BALANCER,
+	SVC_NODE_PORT,
+	SVC_HOST_PORT /* core/service/hostport.h */
+};
 extern const struct names svc_kind_names;
 
 enum svc_way {
@@ -80,7 +86,12 @@ enum svc_way {
 	SVC_TO_LOCAL,
 	SVC_TO_LOCAL_FROM_OUTSIDE /* from pods and the node itself: all */
 };
-enum svc_masq { SVC_MASQ_ALWAYS, SVC_MASQ_UNLESS_POD, SVC_MASQ_IF_NODE };
+enum svc_masq {
+	SVC_MASQ_ALWAYS,
+	SVC_MASQ_UNLESS_POD,
+	SVC_MASQ_IF_NODE,
+	SVC_MASQ_IF_LOOPBACK /* IPv4's, as none of IPv6's leaves the node */
+};
 enum svc_refuse {
 	SVC_SERVED,
 	SVC_REJECTED,             /* no endpoint anywhere */

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+/* hostport: see hostport.h. */
+#include "core/service/hostport.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static const struct ipaddr *first_ip(const struct svc_host_ports *h, uint8_t family)
+{
+	for (uint32_t i = 0; i < h->ips.n; i++)
+		if (h->ips.v[i].family == family)
+			return &h->ips.v[i];
+	return NULL;
+}
+
+/* The endpoint as a slice would have it. */
+static struct slice_endpoint *make_of(const struct svc_host_ports *h, struct arena *a)
+{
+	struct slice_endpoint *of = arena_alloc(a, sizeof(*of));
+	struct target_ref *target = h->ns ? arena_alloc(a, sizeof(*target)) : NULL;
+
+	if (!of || (h->ns && !target))
+		return NULL;
+	of->nodeName = h->node;
+	of->targetRef = target;
+	if (target)
+		*target = (struct target_ref){ .kind = "Pod", .namespace = h->ns, .name = h->name };
+	return of;
+}
+
+/* "80", "192.0.2.1:80": what tells it from the pod's other ones of the protocol. */
+static const char *port_name(const struct port_mapping *m, struct arena *a)
+{
+	char ip[ADDR_TEXT];
+
+	if (!m->hostIP.family)
+		return arena_printf(a, "%u", (uint16_t)m->hostPort);
+	return arena_printf(a, m->hostIP.family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+			    addr_str(&m->hostIP, ip), (uint16_t)m->hostPort);
+}
+
+static int plan_one(const struct port_mapping *m, const struct ipaddr *ip,
+		    const struct slice_endpoint *of, struct svc_plan *plan, struct arena *a)
+{
+	struct svc_port *port = &plan->ports.v[plan->ports.n++];
+	struct svc_endpoint *ep = arena_alloc(a, sizeof(*ep));
+
+	*port = (struct svc_port){ .name = port_name(m, a),
+				   .proto = m->protocol,
+				   .port = (uint16_t)m->hostPort,
+				   .endpoints = { ep, 1 },
+				   .n = { [SVC_ALL] = 1, [SVC_LOCAL] = 1 },
+				   .uses = { [SVC_ALL] = true } };
+	if (!ep || !port->name)
+		return -ENOMEM;
+	*ep = (struct svc_endpoint){
+		.ip = *ip, .port = (uint16_t)m->containerPort, .local = true, .of = of
+	};
+	plan->fronts.v[plan->fronts.n++] = (struct svc_front){
+		.kind = SVC_HOST_PORT,
+		.way = SVC_TO_ALL,
+		.masq = SVC_MASQ_IF_LOOPBACK,
+		.address = addr_is_unspecified(&m->hostIP) ? (struct ipaddr){ 0 } : m->hostIP,
+		.number = (uint16_t)m->hostPort,
+		.port = port,
+	};
+	return 0;
+}
+
+int svc_plan_host_ports(const struct svc_host_ports *h, uint8_t family, struct arena *a,
+			struct svc_plan *out, struct err *e)
+{
+	struct svc_plan plan = { .ns = SVC_HOST_PORTS, .family = family };
+	const struct ipaddr *ip = first_ip(h, family);
+	const struct slice_endpoint *of = make_of(h, a);
+
+	plan.name = h->ns ? arena_printf(a, "%s/%s", h->ns, h->name) : h->name;
+	plan.ports.v = arena_array(a, h->ports.n, sizeof(*plan.ports.v));
+	plan.fronts.v = arena_array(a, h->ports.n, sizeof(*plan.fronts.v));
+	if (!of || !plan.name || !plan.ports.v || !plan.fronts.v)
+		return err_set(e, -ENOMEM, "no memory");
+	if (!ip)
+		plan.absent = family == AF_INET6 ? "the pod has no IPv6 address"
+						 : "the pod has no IPv4 address";
+	for (uint32_t i = 0; ip && i < h->ports.n; i++) {
+		const struct port_mapping *m = &h->ports.v[i];
+
+		if (m->hostIP.family && m->hostIP.family != family)
+			continue;
+		if (plan_one(m, ip, of, &plan, a))
+			return err_set(e, -ENOMEM, "no memory");
+	}
+	*out = plan;
+	return 0;
+}
+
+static int of_endpoint(const struct workload_endpoint *w, struct arena *a,
+		       struct svc_host_ports *out)
+{
+	*out = (struct svc_host_ports){ .ns = w->spec.pod ? w->meta.namespace : NULL,
+					.name = w->spec.pod ? w->spec.pod : w->spec.containerID,
+					.node = w->spec.node,
+					.ports = { w->spec.ports.v, w->spec.ports.n } };
+	if (!out->name)
+		out->name = w->meta.name;
+	out->ips.v = arena_array(a, w->spec.ips.n, sizeof(*out->ips.v));
+	if (!out->ips.v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < w->spec.ips.n; i++)
+		out->ips.v[out->ips.n++] = w->spec.ips.v[i].addr;
+	return 0;
+}
+
+int svc_plan_host_ports_cluster(const struct cluster *c, const struct svc_node *node,
+				struct arena *a, struct svc_plan **out, size_t *n, struct err *e)
+{
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	size_t all, n_plans = 0;
+	const struct object *const *v = cluster_all(c, KIND_WORKLOADENDPOINT, &all);
+	struct svc_plan *plans = arena_array(a, 2 * all, sizeof(*plans));
+
+	if (!plans)
+		return err_set(e, -ENOMEM, "no memory");
+	for (size_t i = 0; i < all; i++) {
+		const struct workload_endpoint *w = v[i]->body;
+		struct svc_host_ports h;
+
+		if (!w->spec.ports.n || !w->spec.node || strcmp(w->spec.node, node->name) != 0)
+			continue;
+		if (of_endpoint(w, a, &h))
+			return err_set(e, -ENOMEM, "no memory");
+		for (size_t k = 0; k < 2; k++)
+			if (svc_plan_host_ports(&h, families[k], a, &plans[n_plans++], e))
+				return -ENOMEM;
+	}
+	*out = plans;
+	*n = n_plans;
+	return 0;
+}
