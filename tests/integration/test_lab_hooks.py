@@ -179,6 +179,20 @@ def test_from_a_node(world):
     check_conntrack(world, two)
 
 
+def test_a_node_comes_twice(world):
+    """A pod to itself by the other node's port: out, back, and each time as another packet."""
+    n1 = next(a for a in node(world, "n1")["addresses"] if "." in a)
+    got = hooks(world, "x/server", f"{n1}:30080")
+    out, there, back = got["nodes"]
+    assert [n["name"] for n in got["nodes"]] == ["n2", "n1", "n2"]
+    assert packets(out)[0] == (ip(world, "server"), n1, 30080)
+    for a, b in ((out, there), (there, back)):
+        assert packets(a)[-1] == packets(b)[0]
+    assert packets(back)[-1][1:] == (ip(world, "server"), 8080)
+    for n in got["nodes"]:
+        check_conntrack(world, n)
+
+
 def test_text_is_aligned(world):
     text = world("hooks", "x/client", "x/front:80").stdout
     head, ways, memory = text.split("\n\n")
