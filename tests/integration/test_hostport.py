@@ -5,6 +5,7 @@ with the source address that they see."""
 import json
 
 import pytest
+import yaml
 
 from agent_world import world  # noqa: F401 (a fixture)
 from agent_world import pod_object, pools
@@ -190,3 +191,38 @@ def test_restart(world, serve, start):
     n1.restart_agent()
     wait_for(lambda: ask(world.outside, n1.ip4, 8080), 10, "it leads there again")
     assert ask(world.outside, n1.ip6, 8080, "udp") == ("web", "fd00:ffff::9")
+
+
+def test_localhost(world, serve):
+    """On loopback where localhost-node-ports allows it: its clients cannot be shown to the pod."""
+    n1, = world.up(10, localhost_node_ports="yes")
+    web = serve(n1, "web", mapping(8080), mapping(8081, ip="127.0.0.1"))
+    for port in (8080, 8081):
+        who, seen = wait_for(lambda: ask(n1.ns, "127.0.0.1", port), 5)
+        assert who == "web" and not seen.startswith("127.")
+    assert ask(world.outside, n1.ip4, 8080) == ("web", "203.0.113.9")
+    assert ask(world.outside, n1.ip4, 8081) is None and ask(n1.ns, n1.ip4, 8081) is None
+    assert web.delete() == (0, None) and ask(n1.ns, "127.0.0.1", 8080) is None
+
+
+def test_lab(lab, tmp_path):
+    """hostPort in a manifest, SCTP too: the lab's runtime hands it on, the store and `why` know whose it is."""
+    pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"},
+             "spec": {"nodeName": "n1", "containers": [{"name": "c", "ports": ports}]}}
+            for name, ports in (("client", []), ("web", [
+                {"containerPort": 80, "hostPort": 8080},
+                {"containerPort": 9, "hostPort": 8009, "protocol": "SCTP", "hostIP": "172.18.1.11"}]))]
+    manifest = tmp_path / "pods.yaml"
+    manifest.write_text(yaml.safe_dump_all(pods))
+    a = lab("--nodes", 1, "--racks", 1, "--mode", "direct", manifests=[manifest])
+    for source in ("outside", "default/client", "n1"):
+        for target, proto in (("172.18.1.11:8080", "tcp"), ("[fd00:18:1::11]:8080", "tcp"), ("172.18.1.11:8009", "sctp")):
+            got = wait_for(lambda: (r := a.probe(source, target, "--proto", proto)) and r["code"] == 0 and r, 10, target)
+            assert [x.split("@")[0] for x in got["servers"]] == ["default/web"], (source, target)
+    shown = json.loads(a.store("get", "workloadendpoints", "web-eth0", "-o", "json").stdout)
+    assert [(p["hostPort"], p["protocol"], p.get("hostIP")) for p in shown["spec"]["ports"]] == \
+        [(8080, "TCP", None), (8009, "SCTP", "172.18.1.11")]
+    why = json.loads(a.store("why", "default/client", "n1:8080", "-o", "json").stdout)["service"]
+    assert (why["name"], why["kind"], why["action"], why["masquerade"]) == ("default/web", "HostPort", "DNAT", False)
+    a.store("delete", "pod", "web")
+    wait_for(lambda: a.probe("outside", "172.18.1.11:8080")["code"] == 1, 20, "the port ends with the pod")
