@@ -22,6 +22,8 @@ struct run {
 	struct arena *a;
 	struct slot *slots;
 	size_t n_slots, max_slots;
+	size_t *slot_of;       /* of each of in->slices, plus one; 0: none */
+	uint64_t last_name;    /* the hash that the last new name came from */
 	struct wanted *wanted; /* of one family, by pod */
 	size_t n_wanted;
 };
@@ -35,30 +37,26 @@ bool svc_slice_is_ours(const struct endpoint_slice *s)
 
 /* ---- the object around the endpoints */
 
-static bool name_is_free(const struct run *r, const char *name)
+static bool is_taken(const struct run *r, const char *name)
 {
-	if (cluster_get(r->in->cluster, KIND_ENDPOINTSLICE, r->in->service->meta.namespace, name))
-		return false;
-	for (size_t i = 0; i < r->n_slots; i++)
-		if (!r->slots[i].old && !strcmp(r->slots[i].now.meta.name, name))
-			return false;
-	return true;
+	return cluster_get(r->in->cluster, KIND_ENDPOINTSLICE, r->in->service->meta.namespace,
+			   name);
 }
 
-/* NAME-<8>: the next one for each that is taken. */
-static const char *new_name(const struct run *r)
+/* NAME-<8>: the next one for each that is taken, or was given a moment ago. Should two of one plan
+ * be alike, the second is refused as it exists, and the next plan finds it taken. */
+static const char *new_name(struct run *r)
 {
 	const char *service = r->in->service->meta.name, *name;
-	uint64_t h = fnv64_text(FNV64_START, service);
 
 	do {
-		h = fnv64_text(h, "");
-		name = arena_printf(r->a, "%s-%08x", service, (unsigned)(h >> 32));
-	} while (name && !name_is_free(r, name));
+		r->last_name = fnv64_text(r->last_name, "");
+		name = arena_printf(r->a, "%s-%08x", service, (unsigned)(r->last_name >> 32));
+	} while (name && is_taken(r, name));
 	return name;
 }
 
-static void fill_meta(const struct run *r, struct slot *slot)
+static void fill_meta(struct run *r, struct slot *slot)
 {
 	const struct service *s = r->in->service;
 	struct meta *m = &slot->now.meta;
@@ -238,6 +236,7 @@ static int plan_family(struct run *r, uint8_t family)
 		s = add_slot(r, old, type);
 		if (!s)
 			return -ENOMEM;
+		r->slot_of[i] = r->n_slots;
 		keep(r, s);
 	}
 	return place(r, type);
@@ -245,12 +244,9 @@ static int plan_family(struct run *r, uint8_t family)
 
 /* ---- writes */
 
-static bool is_kept(const struct run *r, const struct object *old)
+static bool is_kept(const struct run *r, size_t slice)
 {
-	for (size_t i = 0; i < r->n_slots; i++)
-		if (r->slots[i].old == old)
-			return r->slots[i].now.endpoints.n;
-	return false;
+	return r->slot_of[slice] && r->slots[r->slot_of[slice] - 1].now.endpoints.n;
 }
 
 static int make_writes(const struct run *r, struct svc_slices_plan *out)
@@ -265,7 +261,7 @@ static int make_writes(const struct run *r, struct svc_slices_plan *out)
 		if (r->slots[i].touched && r->slots[i].now.endpoints.n)
 			v[n++] = (struct svc_slice_write){ r->slots[i].old, &r->slots[i].now };
 	for (size_t i = 0; i < r->in->n_slices; i++)
-		if (!is_kept(r, r->in->slices[i]))
+		if (!is_kept(r, i))
 			v[n++] = (struct svc_slice_write){ r->in->slices[i], NULL };
 	out->writes.v = v;
 	out->writes.n = n;
@@ -279,6 +275,11 @@ int svc_slices_plan(const struct svc_pods *in, struct arena *a, struct svc_slice
 	struct run r = { .in = in, .a = a };
 	int rc = 0;
 
+	r.slot_of = arena_array(a, in->n_slices, sizeof(*r.slot_of));
+	if (!r.slot_of)
+		return err_set(e, -ENOMEM, "no memory");
+	if (s)
+		r.last_name = fnv64_text(FNV64_START, s->meta.name);
 	if (s && s->spec.type != SERVICE_EXTERNAL_NAME && s->spec.selector.n)
 		for (uint32_t i = 0; i < s->spec.ipFamilies.n && !rc; i++)
 			rc = plan_family(&r, s->spec.ipFamilies.v[i]);
