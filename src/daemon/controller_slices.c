@@ -9,9 +9,9 @@
  * refused marks its Service again. Nothing is written from a list that is not whole: a pod that
  * is missing may only be unreadable.
  *
- * Limit: which Services select a pod, and which pods a Service selects, is found among those of the
- * namespace. */
-#include "core/service/slices.h"
+ * What belongs to a Service is kept (core/service/belonging.h); where memory lacked for that, everything
+ * is taken anew before the next look. */
+#include "core/service/belonging.h"
 #include "daemon/controller.h"
 
 #include <errno.h>
@@ -32,6 +32,8 @@ struct slices {
 	struct controller *c;
 	void *marks; /* tsearch(3) */
 	bool mark_all;
+	struct belonging *belonging;
+	bool unsure; /* that lacks something */
 	ev_timer timer;
 	unsigned in_flight;
 	uint64_t written, synced; /* revisions */
@@ -93,44 +95,16 @@ static void mark_everything(struct slices *v)
 		mark_owner(v, all[i]);
 }
 
-/* All of a kind in one namespace. */
-static const struct object *const *all_in(const struct slices *v, unsigned kind, const char *ns,
-					  size_t *n)
+static void mark_service(void *arg, const struct service *s)
 {
-	size_t all, lo = 0, hi, end;
-	const struct object *const *o = cluster_all(mirror_cluster(v->c->mirror), kind, &all);
-
-	for (hi = all; lo < hi;) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(o[mid]->meta->namespace, ns) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	for (end = lo; end < all && !strcmp(o[end]->meta->namespace, ns); end++)
-		;
-	*n = end - lo;
-	return o + lo;
+	mark(arg, s->meta.namespace, s->meta.name);
 }
 
-static bool selects(const struct service *s, const struct object *pod)
+/* NULL: there was none before, or is none now. */
+static void mark_of_pod(struct slices *v, const struct object *pod)
 {
-	struct label_selector sel = { .matchLabels = s->spec.selector };
-
-	return s->spec.selector.n && selector_match(&sel, &pod->meta->labels);
-}
-
-/* `a` or `b` may be NULL: there was none before, or is none now. */
-static void mark_of_pod(struct slices *v, const char *ns, const struct object *a,
-			const struct object *b)
-{
-	size_t n;
-	const struct object *const *s = all_in(v, KIND_SERVICE, ns, &n);
-
-	for (size_t i = 0; i < n; i++)
-		if ((a && selects(s[i]->body, a)) || (b && selects(s[i]->body, b)))
-			mark(v, s[i]->meta->namespace, s[i]->meta->name);
+	if (pod)
+		belonging_services(v->belonging, pod, mark_service, v);
 }
 
 static const char *zone_of(const struct object *node)
@@ -143,12 +117,18 @@ void slices_changed(struct controller *c, const struct object *old, const struct
 	struct slices *v = c->slices;
 	const struct object *o = now ? now : old;
 
-	if (o->kind->id == KIND_SERVICE)
+	if (!now)
+		belonging_drop(v->belonging, old);
+	else if (belonging_put(v->belonging, now))
+		v->unsure = true;
+	if (o->kind->id == KIND_SERVICE) {
 		mark(v, o->meta->namespace, o->meta->name);
-	else if (o->kind->id == KIND_POD)
-		mark_of_pod(v, o->meta->namespace, old, now);
-	else if (o->kind->id == KIND_NODE && strcmp(zone_of(old), zone_of(now)) != 0)
+	} else if (o->kind->id == KIND_POD) {
+		mark_of_pod(v, old);
+		mark_of_pod(v, now);
+	} else if (o->kind->id == KIND_NODE && strcmp(zone_of(old), zone_of(now)) != 0) {
 		v->mark_all = true;
+	}
 	if (o->kind->id == KIND_ENDPOINTSLICE && old)
 		mark_owner(v, old);
 	if (o->kind->id == KIND_ENDPOINTSLICE && now)
@@ -232,29 +212,20 @@ static void write_one(struct slices *v, const struct mark *m, const struct svc_s
 
 /* ---- looks */
 
-static int gather(struct slices *v, const struct mark *m, struct arena *a, struct svc_pods *in)
+/* What belongs together, from what the mirror has. */
+static void look_anew(struct slices *v)
 {
-	const struct cluster *cl = mirror_cluster(v->c->mirror);
-	const struct object *service = cluster_get(cl, KIND_SERVICE, m->ns, m->name);
-	size_t n_pods, n_slices;
-	const struct object *const *pods = all_in(v, KIND_POD, m->ns, &n_pods);
-	const struct object *const *slices = all_in(v, KIND_ENDPOINTSLICE, m->ns, &n_slices);
-	const struct pod **p = arena_array(a, n_pods, sizeof(*p));
-	const struct object **s = arena_array(a, n_slices, sizeof(*s));
+	struct belonging *b = belonging_new();
 
-	if (!p || !s)
-		return -ENOMEM;
-	*in = (struct svc_pods){
-		.service = service ? service->body : NULL, .pods = p, .slices = s, .cluster = cl
-	};
-	for (size_t i = 0; service && i < n_pods; i++)
-		if (selects(service->body, pods[i]))
-			p[in->n_pods++] = pods[i]->body;
-	for (size_t i = 0; i < n_slices; i++)
-		if (svc_slice_is_ours(slices[i]->body) &&
-		    !strcmp(strmap_get(&slices[i]->meta->labels, LABEL_SERVICE_NAME), m->name))
-			s[in->n_slices++] = slices[i];
-	return 0;
+	v->mark_all = true; /* what was marked by less may not be all */
+	if (!b || belonging_fill(b, mirror_cluster(v->c->mirror))) {
+		belonging_free(b);
+		log_error("slices: no memory");
+		return;
+	}
+	belonging_free(v->belonging);
+	v->belonging = b;
+	v->unsure = false;
 }
 
 static void plan(struct slices *v, const struct mark *m)
@@ -265,7 +236,8 @@ static void plan(struct slices *v, const struct mark *m)
 	struct err e = { .text = "no memory" };
 
 	arena_init(&a, 0);
-	if (gather(v, m, &a, &in) || svc_slices_plan(&in, &a, &p, &e)) {
+	if (belonging_gather(v->belonging, mirror_cluster(v->c->mirror), m->ns, m->name, &a, &in) ||
+	    svc_slices_plan(&in, &a, &p, &e)) {
 		log_error("slices of service %s/%s: %s", m->ns, m->name, e.text);
 		v->mark_all = true;
 	} else {
@@ -289,7 +261,9 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 		controller_look_in(v->c, &v->timer, CATCH_UP_S);
 		return;
 	}
-	if (v->mark_all)
+	if (v->unsure)
+		look_anew(v);
+	if (v->mark_all && !v->unsure)
 		mark_everything(v);
 	while (v->marks && !v->mark_all && v->in_flight < WINDOW) {
 		struct mark *m = *(struct mark **)v->marks;
@@ -325,7 +299,8 @@ int slices_open(struct controller *c, struct err *e)
 	ev_timer_init(&v->timer, on_timer, 0., 0.);
 	v->timer.data = v;
 	c->slices = v;
-	return 0;
+	v->belonging = belonging_new();
+	return v->belonging ? 0 : err_set(e, -ENOMEM, "no memory");
 }
 
 void slices_close(struct controller *c)
@@ -341,6 +316,7 @@ void slices_close(struct controller *c)
 		tdelete(m, &v->marks, by_name);
 		free_mark(m);
 	}
+	belonging_free(v->belonging);
 	free(v);
 	c->slices = NULL;
 }
