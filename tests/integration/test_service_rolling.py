@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent_world import pod_object, pools, world  # noqa: F401 (a fixture)
+from agent_world import pod_object, world  # noqa: F401 (a fixture)
 from callers import Calls, Server
 from harness import wait_for
 from test_survival import ROLES
@@ -110,7 +110,7 @@ def judge(callers, names, farewells):
 
 def test_every_endpoint(shop):
     """One more than wanted, six times."""
-    w, (n1, n2, n3) = shop.world, shop.nodes
+    w, (n1, n2, _) = shop.world, shop.nodes
     web = [at(ip, 80) for ip in shop.serve()]
     old = [Replica(w, shop.nodes[i % 3], f"old{i}") for i in range(6)]
     for r in old:
