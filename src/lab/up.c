@@ -121,9 +121,12 @@ static int put_pool(const struct filling *f, uint32_t i, struct err *e)
 	static const char *const modes[] = { [POOL_DIRECT] = "Direct", [POOL_VXLAN] = "VXLAN" };
 	const struct prefix *cidr = &f->spec->pod_cidrs.v[i];
 	char text[PREFIX_TEXT], name[32];
+	bool first = true; /* of its family */
 
+	for (uint32_t k = 0; k < i; k++)
+		first = first && f->spec->pod_cidrs.v[k].addr.family != cidr->addr.family;
 	snprintf(name, sizeof(name), "default-ipv%d", cidr->addr.family == AF_INET ? 4 : 6);
-	if (find_item(f->m, KIND_IPPOOL, name) || i > 1)
+	if (!first || find_item(f->m, KIND_IPPOOL, name))
 		snprintf(name, sizeof(name), "pool-%u", i + 1);
 	return put(f,
 		   json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:b, s:b}}", "apiVersion",

@@ -55,6 +55,12 @@ def test_cidrs_and_domain(lab):
     assert "service-cidr 10.66.0.0/16\n" in conf and "cluster-domain lab.test\n" in conf
 
 
+def test_each_cidr_is_a_pool(lab):
+    cidrs = ["fd00:77::/64", "fd00:78::/64", "10.77.0.0/24", "10.78.0.0/24", "10.79.0.0/24"]
+    a = lab("--nodes", 1, "--racks", 1, *(x for c in cidrs for x in ("--pod-cidr", c)))
+    assert {p["spec"]["cidr"] for p in json.loads(a.store("get", "ippools", "-o", "json").stdout)["items"]} == set(cidrs)
+
+
 def test_objects_of_the_manifest(lab, tmp_path):
     """Nodes with names, labels, racks and addresses of their own; a pool that is not the default one."""
     path = tmp_path / "m.yaml"
