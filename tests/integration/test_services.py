@@ -195,6 +195,22 @@ def test_a_pod_reaches_itself(world, family):
     assert ips(world, "one", family) not in seen(got), "as somebody else"
 
 
+@pytest.mark.parametrize("node", [None, "n2"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pod_reaches_itself_by_anybodys_slice(world, tmp_path, family, node):
+    """One made by hand may leave the node out, or be wrong about it."""
+    name = f"hand{family}-{node or 'nowhere'}"
+    s = service(name, "hand", ipFamilyPolicy="SingleStack", ipFamilies=[f"IPv{family}"])
+    del s["spec"]["selector"]
+    endpoint = {"addresses": [ips(world, "client", family)], **({"nodeName": node} if node else {})}
+    apply(world, tmp_path / "s.yaml", s, {
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": f"IPv{family}",
+        "metadata": {"name": name, "namespace": "x", "labels": {"kubernetes.io/service-name": name}},
+        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}], "endpoints": [endpoint]})
+    got = ask(world, "x/client", cluster_ip(world, name, family), 80, 5)
+    assert got["results"]["connected"] == 5 and seen(got) <= {x[family == 6] for x in NODES.values()}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_affinity(world, family):
     first = {}

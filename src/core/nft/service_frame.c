@@ -15,7 +15,8 @@
  *     to_all, to_local        id of a chooser ──► id of a group
  *     tcp4_endpoints …        id of a group . slot ──► address . port
  *   service-postrouting     nat, before natOutgoing, of translated connections only
- *     hairpin4                an endpoint that reaches itself
+ *     hairpin4, pod_src4      an endpoint that reaches itself: one of this node's by its slice, or a
+ *                             pod of a link of ours, whatever its slice says or leaves out
  *     masq4, masq_nodeport4   original destination ──► code ──► service-masq-…
  *
  * And the same with 6. A front is a protocol, an address and a port; that of a node port has no
@@ -229,6 +230,9 @@ static void make_masq_of(struct nft_chain *c, const struct nft_service_family *f
 	struct nft_rule *r = nft_rule_add(c, NULL);
 
 	nft_match_set(r, K(NFT_SEL(f->saddr), NFT_SEL(f->daddr)), NFT_FAMILY_NAME("hairpin", f));
+	masquerade(r);
+	r = nft_rule_add(c, NULL);
+	nft_match_set(r, K(S(META_IIFNAME), NFT_SEL(f->daddr)), NFT_FAMILY_NAME("pod_src", f));
 	masquerade(r);
 	for (unsigned i = PROTO_TCP; i <= PROTO_SCTP; i++) {
 		r = nft_rule_add(c, NULL);
