@@ -18,6 +18,8 @@ struct front {
 
 struct fronts {
 	struct front *v;
+	const struct prefix *ranges;
+	size_t n_ranges;
 };
 
 struct change {
@@ -27,9 +29,21 @@ struct change {
 	void *arg;
 };
 
-struct fronts *fronts_new(void)
+struct fronts *fronts_new(const struct prefix *ranges, size_t n)
 {
-	return calloc(1, sizeof(struct fronts));
+	struct fronts *f = calloc(1, sizeof(*f));
+
+	if (f)
+		*f = (struct fronts){ .ranges = ranges, .n_ranges = n };
+	return f;
+}
+
+static bool in_range(const struct fronts *f, const struct ipaddr *ip)
+{
+	for (size_t i = 0; i < f->n_ranges; i++)
+		if (prefix_has(&f->ranges[i], ip))
+			return true;
+	return false;
 }
 
 static struct front *get(struct fronts *f, const struct ipaddr *ip, bool make)
@@ -94,8 +108,8 @@ static bool count_all(const struct change *c, const struct service *s)
 			continue;
 		}
 		for (uint32_t k = 0; k < p.fronts.n; k++)
-			if (p.fronts.v[k].kind == SVC_EXTERNAL_IP ||
-			    p.fronts.v[k].kind == SVC_LOAD_BALANCER)
+			if (p.fronts.v[k].address.family &&
+			    !in_range(c->fronts, &p.fronts.v[k].address))
 				done &= count(c, &p.fronts.v[k].address);
 	}
 	arena_fini(&ar);

@@ -509,7 +509,7 @@ int agent_plan_open(struct agent *a, struct err *e)
 		log_info("this kernel runs without IPv6");
 	p->peers = peers_new();
 	p->owners = owners_new();
-	p->fronts = fronts_new();
+	p->fronts = fronts_new(a->role->cfg.service_cidrs.v, a->role->cfg.service_cidrs.n);
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
 	ev_timer_init(&p->linger, on_linger, TUNNEL_LINGERS, 0.);
 	p->timer.data = p->linger.data = p;

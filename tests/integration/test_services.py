@@ -340,6 +340,10 @@ def test_no_default_route(lab, tmp_path):
         other = {4: "198.51.100.77", 6: "2001:db8:51::77"}[family]
         r = a.node("n1", "ip", "route", "get", other, check=False)
         assert r.returncode and "unreachable" in r.stderr
+    brought = {4: "10.77.0.7", 6: "fd00:77::7"}  # cluster IPs of no range
+    apply(a, tmp_path / "o.yaml", service("brought", "web", clusterIPs=[*brought.values()]))
+    for family in FAMILIES:
+        assert answered(ask(a, "n1", brought[family], 80, 20)) == WEB
     a.store("delete", "service", "ext", "-n", "x")
     wait_for(lambda: "2001:db8:51::9" not in fronts(a, "n1", 6), 10, "its address has no way")
     assert fronts(a, "n1", 4) == WITHOUT[4], "another Service has this one"
