@@ -9,6 +9,7 @@ import yaml
 
 from agent_world import world  # noqa: F401 (a fixture)
 from agent_world import pod_object, pools
+from conntrack import table
 from harness import wait_for
 
 FAMILIES = [4, 6]
@@ -34,6 +35,7 @@ import socket, sys
 kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[3]]
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, kind)
 s.settimeout(1)
+s.bind(("", int(sys.argv[4])))
 s.connect((sys.argv[1], int(sys.argv[2])))
 if sys.argv[3] == "udp":
     s.send(b"x")
@@ -41,9 +43,9 @@ print(s.recv(99).decode())
 """
 
 
-def ask(ns, host, port, proto="tcp"):
-    """(who answered, whom it saw), or None."""
-    r = ns.run("python3", "-c", ASK, host, port, proto, check=False)
+def ask(ns, host, port, proto="tcp", own=0):
+    """(who answered, whom it saw), or None. own: the client's port."""
+    r = ns.run("python3", "-c", ASK, host, port, proto, own, check=False)
     if r.returncode:
         return None
     who, _, seen = r.stdout.strip().partition(" ")
@@ -226,3 +228,26 @@ def test_lab(lab, tmp_path):
     assert (why["name"], why["kind"], why["action"], why["masquerade"]) == ("default/web", "HostPort", "DNAT", False)
     a.store("delete", "pod", "web")
     wait_for(lambda: a.probe("outside", "172.18.1.11:8080")["code"] == 1, 20, "the port ends with the pod")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_flows_follow_the_pod(world, serve, family):
+    """kubernetes#59368, #66651: a client of UDP that keeps its port reaches the pod that has the host port now,
+    and a pod that is gone leaves no entry behind."""
+    n1, = world.up(10, objects=pools() + [pod_object("a", "n1")])
+    ip = node_ip(n1, family)
+
+    def entries():
+        return [e for e in table(n1.ns, "udp") if e[2] == 4711]
+    assert ask(world.outside, ip, 8053, "udp", 4711) is None
+    first = serve(n1, "first", mapping(8053, 80, "udp"), args=args("a"))
+    wait_for(lambda: ask(world.outside, ip, 8053, "udp", 4711), 10, "the entry from before is no hindrance")
+    old, = entries()
+    assert old[5] == first.ip(family)
+    second = serve(n1, "second", mapping(8053, 80, "udp"), args=args("a"))
+    wait_for(lambda: ask(world.outside, ip, 8053, "udp", 4711) == ("second", outside_ip(family)), 10, "the new one")
+    new, = entries()
+    assert new[5] == second.ip(family)
+    assert first.delete() == (0, None) and entries() == [new]
+    assert second.delete() == (0, None)
+    wait_for(lambda: not entries(), 10, "no entry is left")
