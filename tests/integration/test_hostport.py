@@ -195,6 +195,42 @@ def test_restart(world, serve, start):
     assert ask(world.outside, n1.ip6, 8080, "udp") == ("web", "fd00:ffff::9")
 
 
+CLIENT = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 5353))
+s.settimeout(0.05)
+last = None
+print("up", flush=True)
+while True:
+    s.sendto(b"x", (sys.argv[1], int(sys.argv[2])))
+    try:
+        now = s.recv(99).decode()
+    except OSError:
+        continue
+    if now != last:
+        print(now, flush=True)
+    last = now
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_conntrack(world, serve, start, family):
+    """kubernetes#59368: a client that never pauses and never changes its port reaches the pod that came after it,
+    and the next one after that, though conntrack knew another way for the flow."""
+    n1, = world.up(10)
+    world.pod(n1, "other", **ports(mapping(9000)))  # conntrack is on, and the flow below is known to it
+    client = start(["python3", "-c", CLIENT, node_ip(n1, family), "8053"], ns=world.outside)
+    client.wait_log("up")
+    wait_for(lambda: "dport=8053" in n1.ns.run("cat", "/proc/net/nf_conntrack").stdout, 5)
+    first = serve(n1, "first", mapping(8053, proto="udp"))
+    client.wait_log(f"first {'' if family == 6 else '::ffff:'}{outside_ip(family)}", 10)
+    assert first.delete() == (0, None)
+    serve(n1, "second", mapping(8053, proto="udp"))
+    client.wait_log("second", 10)
+
+
 def test_localhost(world, serve):
     """On loopback where localhost-node-ports allows it: its clients cannot be shown to the pod."""
     n1, = world.up(10, localhost_node_ports="yes")

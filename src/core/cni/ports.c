@@ -50,9 +50,9 @@ static int read_protocol(const char *text, uint8_t *out)
 	*out = PROTO_TCP;
 	if (!text || !*text)
 		return 0;
-	for (uint8_t i = PROTO_TCP; i <= PROTO_SCTP; i++)
+	for (unsigned i = PROTO_TCP; i <= PROTO_SCTP; i++)
 		if (!strcasecmp(text, name_of(&protocol_names, i))) {
-			*out = i;
+			*out = (uint8_t)i;
 			return 0;
 		}
 	return -EINVAL;

@@ -45,6 +45,7 @@ static int plan_one(const struct port_mapping *m, const struct ipaddr *ip,
 {
 	struct svc_port *port = &plan->ports.v[plan->ports.n++];
 	struct svc_endpoint *ep = arena_alloc(a, sizeof(*ep));
+	struct svc_front *front;
 
 	*port = (struct svc_port){ .name = port_name(m, a),
 				   .proto = m->protocol,
@@ -57,14 +58,14 @@ static int plan_one(const struct port_mapping *m, const struct ipaddr *ip,
 	*ep = (struct svc_endpoint){
 		.ip = *ip, .port = (uint16_t)m->containerPort, .local = true, .of = of
 	};
-	plan->fronts.v[plan->fronts.n++] = (struct svc_front){
-		.kind = SVC_HOST_PORT,
-		.way = SVC_TO_ALL,
-		.masq = SVC_MASQ_IF_LOOPBACK,
-		.address = addr_is_unspecified(&m->hostIP) ? (struct ipaddr){ 0 } : m->hostIP,
-		.number = (uint16_t)m->hostPort,
-		.port = port,
-	};
+	front = &plan->fronts.v[plan->fronts.n++];
+	*front = (struct svc_front){ .kind = SVC_HOST_PORT,
+				     .way = SVC_TO_ALL,
+				     .masq = SVC_MASQ_IF_LOOPBACK,
+				     .number = (uint16_t)m->hostPort,
+				     .port = port };
+	if (!addr_is_unspecified(&m->hostIP))
+		front->address = m->hostIP;
 	return 0;
 }
 
