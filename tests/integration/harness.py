@@ -143,7 +143,7 @@ class Program:
         self.log_path = log
         with open(log, "wb") as out:
             self.proc = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=kw.pop("stdout", out), stderr=out,
+                self.argv, stdin=kw.pop("stdin", subprocess.DEVNULL), stdout=kw.pop("stdout", out), stderr=out,
                 start_new_session=True, preexec_fn=_die_with_parent, **kw)
         self.pid = self.proc.pid
 
