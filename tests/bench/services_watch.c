@@ -3,7 +3,9 @@
  * already encoded, so that what is timed is the agent's and the kernel's. It is started by the keeper
  * in the place of the real one, and takes orders at RUN/bench.sock, one line each:
  *
- *   load SERVICES ENDPOINTS   answers nanoseconds from the first record to NodeState's observed revision
+ *   make SERVICES ENDPOINTS   encodes them
+ *   load                      sends them; answers nanoseconds from the first record to NodeState's
+ *                             observed revision
  *   unload                    the same for taking them all away
  *   change N | add N          answers N times nanoseconds from one record to the kernel's next
  *                             generation: an endpoint goes, comes …; a Service comes (and goes, untimed)
@@ -37,7 +39,8 @@
 static struct {
 	struct rstream keeper, agent;
 	bool joined;
-	struct buf out; /* to the agent, not sent yet */
+	struct buf out;  /* to the agent, not sent yet */
+	struct buf made; /* for the next order to load */
 	int64_t rev, observed;
 	int netlink, orders;
 	uint32_t services, endpoints; /* that are loaded */
@@ -143,13 +146,14 @@ static void put_front(const char *address, int64_t port)
 	arena_fini(&a);
 }
 
-/* The node and its pool: all that the store has besides Services. */
+/* The node and its pool: all that the store has besides Services. Its blocks are large, as a claim
+ * would wait for all that was sent before its answer. */
 static void put_node(void)
 {
 	struct node_address at = { .type = NODE_INTERNAL_IP };
 	struct node n = { .meta.name = w.cfg.node, .status.addresses = { &at, 1 } };
 	struct ippool pool = { .meta.name = "pool4",
-			       .spec = { .mode = POOL_DIRECT, .natOutgoing = 1 } };
+			       .spec = { .mode = POOL_DIRECT, .blockSize = 20, .natOutgoing = 1 } };
 	char text[ADDR_TEXT];
 
 	at.address = addr_str(&w.cfg.node_ips.v[0], text);
@@ -335,15 +339,6 @@ static uint64_t add(uint32_t i)
 
 /* ---- orders */
 
-static void load(bool whole)
-{
-	for (uint32_t i = 0; i < w.services; i++)
-		if (whole)
-			put_service(i, 0, w.endpoints, true);
-		else
-			take_service(i);
-}
-
 static void obey(FILE *f, const char *line)
 {
 	char address[ADDR_TEXT];
@@ -352,13 +347,22 @@ static void obey(FILE *f, const char *line)
 	if (sscanf(line, "front %45s %u", address, &n) == 2) {
 		put_front(address, n);
 		fprintf(f, "%llu\n", (unsigned long long)send_and_wait());
-	} else if (sscanf(line, "load %u %u", &n, &m) == 2) {
+	} else if (sscanf(line, "make %u %u", &n, &m) == 2) {
 		w.services = n;
 		w.endpoints = m;
-		load(true);
+		for (uint32_t i = 0; i < n; i++)
+			put_service(i, 0, m, true);
+		w.made = w.out;
+		w.out = (struct buf){ 0 };
+		fputs("0\n", f);
+	} else if (!strcmp(line, "load\n")) {
+		buf_fini(&w.out);
+		w.out = w.made;
+		w.made = (struct buf){ 0 };
 		fprintf(f, "%llu\n", (unsigned long long)send_and_wait());
 	} else if (!strcmp(line, "unload\n")) {
-		load(false);
+		for (uint32_t i = 0; i < w.services; i++)
+			take_service(i);
 		fprintf(f, "%llu\n", (unsigned long long)send_and_wait());
 	} else if (sscanf(line, "change %u", &n) == 1 || sscanf(line, "add %u", &n) == 1) {
 		for (unsigned i = 0; i < n; i++) {
