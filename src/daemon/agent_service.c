@@ -18,9 +18,10 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#define COALESCE 0.002               /* seconds from the first mark to the plan */
-#define AGAIN    1.                  /* after a lack of memory */
-#define SLICE_NS (2 * 1000 * 1000UL) /* of planning, before others get their turn */
+#define COALESCE 0.002 /* seconds from a mark to the plan, at most */
+#define AGAIN    1.    /* after a lack of memory */
+/* Of planning, before others get their turn; the kernel takes more. */
+#define SLICE_NS (1000 * 1000UL)
 
 struct entry {
 	char *ns, *name;                      /* both in `key` */
@@ -372,6 +373,16 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 		s->done = NULL;
 		done(s->agent);
 	}
+}
+
+void agent_service_synced(struct agent *a)
+{
+	struct agent_service *s = a->service;
+
+	if (s->first == s->n_dirty)
+		return;
+	ev_timer_stop(a->role->loop, &s->timer);
+	wait_for(s, 0.);
 }
 
 void agent_service_flush(struct agent *a, agent_service_done_fn *done)

@@ -2,8 +2,8 @@
 /* Services on this node: which of them changed, what the node does for them now
  * (core/service), and what that changes in the kernel (core/nft/services.h).
  *
- * A change marks its Service; marks are planned a moment later, in slices of a few ms, so that
- * ADD stays quick while very many load. On a kernel that had Services before this process
+ * A change marks its Service; marks are planned when it is whole or 2 ms later, in slices of a few
+ * ms, so that ADD stays quick while very many load. On a kernel that had Services before this process
  * everything is planned before anything is sent: agent_service_flush(). */
 #pragma once
 #include "core/nft/services.h"
@@ -21,6 +21,9 @@ void agent_service_changed(struct agent *a, const struct object *old, const stru
  * again, a moment later or before this returns. */
 void agent_service_mark(struct agent *a, const char *ns, const char *name);
 void agent_service_now(struct agent *a, const char *ns, const char *name);
+
+/* The change is whole: what it marked is planned at once. */
+void agent_service_synced(struct agent *a);
 
 typedef void agent_service_done_fn(struct agent *a);
 /* Once: when all marks are planned, and the kernel holds them if it may be touched by then. */

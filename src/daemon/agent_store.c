@@ -168,6 +168,7 @@ static void on_synced(void *arg, const struct rec_sync *y)
 		ev_timer_set(&s->later, OTHERS_LATER, 0.);
 		ev_timer_start(a->role->loop, &s->later);
 	}
+	agent_service_synced(a);
 	agent_plan_flush(a, is_planned);
 }
 

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILL_MAX  (1u << 20) /* per rstream_fill(), so that one peer cannot hold the loop */
+#define FILL_MAX  (128u << 10) /* per rstream_fill(), so that one peer cannot hold the loop */
 #define READ_SIZE (128u << 10)
 #define SEND_MAX  (256u << 10)
 #define TIDY_SIZE (64u << 10)

@@ -74,7 +74,7 @@ int rstream_put(struct rstream *s, unsigned type, const struct schema *schema, c
 /* Queues a frame that record_put() encoded, so that one encoding serves many readers. */
 int rstream_put_frame(struct rstream *s, const void *frame, size_t n, int fd, struct err *e);
 
-int rstream_fill(struct rstream *s, struct err *e);  /* reads what is there, at most 1 MiB */
+int rstream_fill(struct rstream *s, struct err *e);  /* reads what is there, at most 128 KiB */
 int rstream_flush(struct rstream *s, struct err *e); /* writes what goes without blocking */
 bool rstream_wants_write(const struct rstream *s);
 size_t rstream_queued(const struct rstream *s); /* bytes not written yet */
