@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 1024 /* bytes of a name, a help text, a label's value */
+#define TEXT_MAX    1024 /* bytes of a name, a help text, a label's value */
+#define BUCKETS_MAX 256
 
 static void series_fini(struct series *s)
 {
@@ -15,6 +16,7 @@ static void series_fini(struct series *s)
 	free(s->type);
 	free(s->labels);
 	free(s->value);
+	free(s->lines);
 }
 
 void metrics_fini(struct metrics *m)
@@ -70,15 +72,38 @@ static void put_label(struct buf *b, const char *key, const char *value)
 	buf_puts(b, "\"");
 }
 
+static bool is_type(const char *s)
+{
+	return s && (!strcmp(s, "counter") || !strcmp(s, "gauge") || !strcmp(s, "histogram"));
+}
+
+/* Ascending, and none beyond the whole. */
+static bool are_buckets(const struct rec_metric *r)
+{
+	const struct rec_bucket *b = r->buckets.v;
+
+	if (r->buckets.n > BUCKETS_MAX)
+		return false;
+	for (uint32_t i = 0; i < r->buckets.n; i++)
+		if (!b[i].le || !is_number(b[i].le) || b[i].count < 0 || b[i].count > r->count ||
+		    (i && (b[i].count < b[i - 1].count ||
+			   strtod(b[i].le, NULL) <= strtod(b[i - 1].le, NULL))))
+			return false;
+	return true;
+}
+
 static int judge(const struct rec_metric *r, struct err *e)
 {
 	if (!r->name || !is_name(r->name, false))
 		return err_set(e, -EINVAL, "metric \"%.64s\": no name of a metric",
 			       r->name ? r->name : "");
-	if (!r->type || (strcmp(r->type, "counter") != 0 && strcmp(r->type, "gauge") != 0))
-		return err_set(e, -EINVAL, "metric %s: type is none of counter, gauge", r->name);
+	if (!is_type(r->type))
+		return err_set(e, -EINVAL, "metric %s: type is none of counter, gauge, histogram",
+			       r->name);
 	if (!r->value || !is_number(r->value))
 		return err_set(e, -EINVAL, "metric %s: value is no number", r->name);
+	if (!strcmp(r->type, "histogram") && !are_buckets(r))
+		return err_set(e, -EINVAL, "metric %s: buckets are none", r->name);
 	if (r->help && strlen(r->help) >= TEXT_MAX)
 		return err_set(e, -EINVAL, "metric %s: help is too long", r->name);
 	for (uint32_t i = 0; i < r->labels.n; i++)
@@ -87,20 +112,41 @@ static int judge(const struct rec_metric *r, struct err *e)
 	return 0;
 }
 
+static void put_bucket(struct buf *b, const struct rec_metric *r, const char *labels,
+		       const char *le, int64_t count)
+{
+	buf_printf(b, "%s_bucket{%s%sle=\"%s\"} %lld\n", r->name, labels, labels[0] ? "," : "", le,
+		   (long long)count);
+}
+
+static void put_histogram(struct buf *b, const struct rec_metric *r, const char *labels)
+{
+	const char *open = labels[0] ? "{" : "", *close = labels[0] ? "}" : "";
+
+	for (uint32_t i = 0; i < r->buckets.n; i++)
+		put_bucket(b, r, labels, r->buckets.v[i].le, r->buckets.v[i].count);
+	put_bucket(b, r, labels, "+Inf", r->count);
+	buf_printf(b, "%s_sum%s%s%s %s\n", r->name, open, labels, close, r->value);
+	buf_printf(b, "%s_count%s%s%s %lld\n", r->name, open, labels, close, (long long)r->count);
+}
+
 static int make(struct series *s, unsigned source, const struct rec_metric *r, struct err *e)
 {
-	struct buf labels = { 0 };
+	struct buf labels = { 0 }, lines = { 0 };
 
 	buf_puts(&labels, "");
 	for (uint32_t i = 0; i < r->labels.n; i++)
 		put_label(&labels, r->labels.v[i].key, r->labels.v[i].value);
+	if (!strcmp(r->type, "histogram") && !labels.failed)
+		put_histogram(&lines, r, labels.v);
 	*s = (struct series){ .name = strdup(r->name),
 			      .help = strdup(r->help ? r->help : ""),
 			      .type = strdup(r->type),
 			      .labels = labels.v,
 			      .value = strdup(r->value),
+			      .lines = lines.v,
 			      .source = source };
-	if (s->name && s->help && s->type && s->value && !labels.failed)
+	if (s->name && s->help && s->type && s->value && !labels.failed && !lines.failed)
 		return 0;
 	series_fini(s);
 	return err_set(e, -ENOMEM, "metrics: out of memory");
@@ -217,7 +263,9 @@ void metrics_print(const struct metrics *m, struct buf *out)
 			put_escaped(out, s->help, false);
 			buf_printf(out, "\n# TYPE %s %s\n", s->name, s->type);
 		}
-		if (s->labels[0])
+		if (s->lines)
+			buf_puts(out, s->lines);
+		else if (s->labels[0])
 			buf_printf(out, "%s{%s} %s\n", s->name, s->labels, s->value);
 		else
 			buf_printf(out, "%s %s\n", s->name, s->value);

@@ -12,6 +12,7 @@ struct series {
 	char *name, *help, *type;
 	char *labels; /* as printed: `a="b",c="d"`, or "" */
 	char *value;
+	char *lines; /* of a histogram: all, as printed; else NULL */
 	unsigned source;
 };
 

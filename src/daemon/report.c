@@ -76,16 +76,60 @@ void report_send(struct report *r, unsigned type, const void *body)
 		log_debug("health: %s", e.text);
 }
 
+static void print_us(char text[32], uint64_t us)
+{
+	snprintf(text, 32, "%llu.%06llu", (unsigned long long)(us / 1000000),
+		 (unsigned long long)(us % 1000000));
+}
+
 void report_series(struct report *r, const struct report_series *s)
 {
-	struct strmap_entry entry = { .key = s->label, .value = s->label_value };
-	char text[24];
+	struct strmap_entry labels[] = { { .key = s->label, .value = s->label_value },
+					 { .key = s->label2, .value = s->label2_value } };
+	char text[32];
 	struct rec_metric m = { .name = s->name,
 				.help = s->help,
 				.type = s->type,
-				.labels = { .v = &entry, .n = s->label != NULL },
+				.labels = { .v = labels,
+					    .n = (s->label != NULL) + (s->label2 != NULL) },
 				.value = text };
 
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)s->value);
+	if (s->is_us)
+		print_us(text, s->value);
+	else
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)s->value);
+	report_send(r, REC_METRIC, &m);
+}
+
+/* Milliseconds as seconds, without zeros at the end. */
+static void print_bound(char text[16], uint32_t ms)
+{
+	int n = snprintf(text, 16, "%u.%03u", ms / 1000, ms % 1000);
+
+	while (text[n - 1] == '0')
+		text[--n] = '\0';
+	if (text[n - 1] == '.')
+		text[--n] = '\0';
+}
+
+void report_histogram(struct report *r, const char *name, const char *help,
+		      const struct histogram *h)
+{
+	struct rec_bucket buckets[HISTOGRAM_MAX];
+	char bounds[HISTOGRAM_MAX][16], sum[32];
+	struct rec_metric m = { .name = name,
+				.help = help,
+				.type = "histogram",
+				.value = sum,
+				.count = (int64_t)h->n,
+				.buckets = { .v = buckets, .n = (uint32_t)h->bounds->n } };
+	uint64_t below = 0;
+
+	print_us(sum, h->sum_us);
+	for (size_t i = 0; i < h->bounds->n; i++) {
+		below += h->counts[i];
+		print_bound(bounds[i], h->bounds->ms(i));
+		buckets[i] = (struct rec_bucket){ .le = bounds[i], .count = (int64_t)below };
+	}
 	report_send(r, REC_METRIC, &m);
 }

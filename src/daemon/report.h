@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics of a role on its stream to health, every few seconds and when health joins. */
 #pragma once
+#include "daemon/histogram.h"
 #include "daemon/role.h"
 #include "daemon/stream.h"
 
@@ -21,11 +22,15 @@ void report_fini(struct report *r);
 /* Another record on the same stream; nothing while health is away. */
 void report_send(struct report *r, unsigned type, const void *body);
 
-/* Name, type and help as Prometheus has them; `label` NULL: none. */
+/* Name, type and help as Prometheus has them; labels from the first on, NULL: no more. */
 struct report_series {
 	const char *name, *type, *help, *label, *label_value;
 	uint64_t value;
+	const char *label2, *label2_value;
+	bool is_us; /* the value is microseconds, told as seconds */
 };
 
 void report_series(struct report *r, const struct report_series *s);
+void report_histogram(struct report *r, const char *name, const char *help,
+		      const struct histogram *h);
 #define report_value(r, ...) report_series((r), &(struct report_series){ __VA_ARGS__ })

@@ -86,10 +86,20 @@ static const struct field ctl_row_fields[] = {
 };
 static const SCHEMA(ctl_row_schema, "ControlRow", struct rec_ctl_row, ctl_row_fields);
 
+static const struct field bucket_fields[] = {
+	FIELD(struct rec_bucket, le, 1, F_STR),
+	FIELD(struct rec_bucket, count, 2, F_I64),
+};
+static const SCHEMA(bucket_schema, "Bucket", struct rec_bucket, bucket_fields);
+
 static const struct field metric_fields[] = {
-	FIELD(struct rec_metric, name, 1, F_STR),  FIELD(struct rec_metric, help, 2, F_STR),
-	FIELD(struct rec_metric, type, 3, F_STR),  FIELD(struct rec_metric, labels, 4, F_MAP),
+	FIELD(struct rec_metric, name, 1, F_STR),
+	FIELD(struct rec_metric, help, 2, F_STR),
+	FIELD(struct rec_metric, type, 3, F_STR),
+	FIELD(struct rec_metric, labels, 4, F_MAP),
 	FIELD(struct rec_metric, value, 5, F_STR),
+	FIELD(struct rec_metric, count, 6, F_I64),
+	FIELD(struct rec_metric, buckets, 7, F_OBJ, .flags = FF_LIST, .sub = &bucket_schema),
 };
 static const SCHEMA(metric_schema, "Metric", struct rec_metric, metric_fields);
 

@@ -132,10 +132,20 @@ struct rec_ctl_row {
 	struct strmap cols;
 };
 
+/* How many were not above `le`, those of smaller buckets included. */
+struct rec_bucket {
+	const char *le;
+	int64_t count;
+};
+
 struct rec_metric {
-	const char *name, *help, *type; /* Prometheus' names; type "counter" or "gauge" */
+	const char *name, *help,
+		*type; /* Prometheus' names; type "counter", "gauge", "histogram" */
 	struct strmap labels;
-	const char *value; /* decimal text: no float on the wire */
+	const char *value; /* decimal text: no float on the wire; of a histogram the sum */
+	/* of a histogram: how many in all, and ascending buckets */
+	int64_t count;
+	LIST(struct rec_bucket) buckets;
 };
 
 /* What a Service's healthCheckNodePort answers. */

@@ -245,7 +245,7 @@ static void test_bad_metrics(void **state)
 	assert_int_equal(put(&m, 0, "a b", "gauge", "1", NULL, NULL), -EINVAL);
 	assert_int_equal(put(&m, 0, "", "gauge", "1", NULL, NULL), -EINVAL);
 	assert_int_equal(put(&m, 0, NULL, "gauge", "1", NULL, NULL), -EINVAL);
-	assert_int_equal(put(&m, 0, "a", "histogram", "1", NULL, NULL), -EINVAL);
+	assert_int_equal(put(&m, 0, "a", "summary", "1", NULL, NULL), -EINVAL);
 	assert_int_equal(put(&m, 0, "a", NULL, "1", NULL, NULL), -EINVAL);
 	assert_int_equal(put(&m, 0, "a", "gauge", "1\nb 2", NULL, NULL), -EINVAL);
 	assert_int_equal(put(&m, 0, "a", "gauge", "", NULL, NULL), -EINVAL);
@@ -253,6 +253,58 @@ static void test_bad_metrics(void **state)
 	assert_int_equal(put(&m, 0, "a", "gauge", "1", "le:x", "v"), -EINVAL);
 	assert_int_equal(m.n, 0);
 	metrics_fini(&m);
+}
+
+static int put_histogram(struct metrics *m, const struct rec_bucket *v, uint32_t n, int64_t count)
+{
+	struct strmap_entry l = { .key = "x", .value = "p" };
+	struct rec_metric r = { .name = "h_seconds",
+				.help = "h",
+				.type = "histogram",
+				.value = "1.5",
+				.count = count,
+				.labels = { .v = &l, .n = n == 2 },
+				.buckets = { .v = (struct rec_bucket *)v, .n = n } };
+	struct err e;
+
+	return metrics_put(m, 0, &r, &e);
+}
+
+static void test_histograms(void **state)
+{
+	static const struct rec_bucket good[] = { { "0.001", 1 }, { "2", 3 }, { "10.5", 3 } };
+	static const struct rec_bucket falls[] = { { "0.001", 2 }, { "2", 1 } };
+	static const struct rec_bucket back[] = { { "2", 1 }, { "0.1", 1 } };
+	static const struct rec_bucket none[] = { { "2", 1 }, { "x", 1 } };
+	struct metrics m = { 0 };
+	struct buf out = { 0 };
+
+	assert_int_equal(put(&m, 0, "h_seconds_a", "gauge", "1", NULL, NULL), 0);
+	assert_int_equal(put_histogram(&m, good, 3, 4), 0);
+	assert_int_equal(put_histogram(&m, good, 2, 3), 0); /* with a label */
+	metrics_print(&m, &out);
+	assert_string_equal(out.v, "# HELP h_seconds h\n"
+				   "# TYPE h_seconds histogram\n"
+				   "h_seconds_bucket{le=\"0.001\"} 1\n"
+				   "h_seconds_bucket{le=\"2\"} 3\n"
+				   "h_seconds_bucket{le=\"10.5\"} 3\n"
+				   "h_seconds_bucket{le=\"+Inf\"} 4\n"
+				   "h_seconds_sum 1.5\n"
+				   "h_seconds_count 4\n"
+				   "h_seconds_bucket{x=\"p\",le=\"0.001\"} 1\n"
+				   "h_seconds_bucket{x=\"p\",le=\"2\"} 3\n"
+				   "h_seconds_bucket{x=\"p\",le=\"+Inf\"} 3\n"
+				   "h_seconds_sum{x=\"p\"} 1.5\n"
+				   "h_seconds_count{x=\"p\"} 3\n"
+				   "# HELP h_seconds_a Text with \\\\ and\\nnewline.\n"
+				   "# TYPE h_seconds_a gauge\n"
+				   "h_seconds_a 1\n");
+	assert_int_equal(put_histogram(&m, good, 3, 2), -EINVAL); /* a bucket above the whole */
+	assert_int_equal(put_histogram(&m, falls, 2, 9), -EINVAL);
+	assert_int_equal(put_histogram(&m, back, 2, 9), -EINVAL);
+	assert_int_equal(put_histogram(&m, none, 2, 9), -EINVAL);
+	metrics_fini(&m);
+	buf_fini(&out);
 }
 
 static void test_too_many(void **state)
@@ -276,7 +328,7 @@ int main(void)
 		cmocka_unit_test(test_limits),        cmocka_unit_test(test_response),
 		cmocka_unit_test(test_proxy_verdict), cmocka_unit_test(test_proxy_pages),
 		cmocka_unit_test(test_metrics),       cmocka_unit_test(test_bad_metrics),
-		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_histograms),    cmocka_unit_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
