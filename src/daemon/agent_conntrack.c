@@ -105,13 +105,14 @@ static void failed(struct agent_conntrack *k, const struct err *e)
 
 static void done(struct agent_conntrack *k)
 {
+	uint64_t took = clock_mono_ns() - k->begun_ns;
 	double gap;
 
 	svc_stale_done(k->stale);
 	k->retry = RETRY;
 	k->stats.looks++;
-	k->stats.seconds = (double)(clock_mono_ns() - k->begun_ns) / 1e9;
-	gap = SHARE * k->stats.seconds;
+	histogram_observe(&k->stats.took, took / 1000);
+	gap = SHARE * (double)took / 1e9;
 	k->earliest = ev_now(k->agent->role->loop) + (gap > GAP ? gap : GAP);
 	if (k->deleted > LOGGED)
 		log_info("conntrack: %llu stale entries deleted", (unsigned long long)k->deleted);
@@ -204,6 +205,7 @@ int agent_conntrack_open(struct agent *a, struct err *e)
 	a->conntrack = k;
 	k->agent = a;
 	k->retry = RETRY;
+	k->stats.took.bounds = &histogram_quick;
 	ev_init(&k->readable, on_readable);
 	ev_init(&k->timer, on_timer);
 	k->readable.data = k->timer.data = k;

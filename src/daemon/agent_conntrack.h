@@ -11,6 +11,7 @@
 #include "core/service/service.h"
 #include "core/service/stale.h"
 #include "daemon/agent.h"
+#include "daemon/histogram.h"
 
 int agent_conntrack_open(struct agent *a, struct err *e);
 void agent_conntrack_close(struct agent *a);
@@ -24,7 +25,7 @@ void agent_conntrack_look(struct agent *a);
 
 struct agent_conntrack_stats {
 	uint64_t looks, failures;
-	double seconds;                           /* of the last look that came to its end */
+	struct histogram took;                    /* looks that came to their end */
 	uint64_t deleted[SVC_STALE_NO_FRONT + 1]; /* by enum svc_fate */
 };
 const struct agent_conntrack_stats *agent_conntrack_stats(const struct agent *a);

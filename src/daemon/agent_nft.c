@@ -269,6 +269,7 @@ void agent_nft_services(struct agent *a, const struct nft_ops *ops)
 	if (nfnl_commit(a->nft->nl, ops, NULL, &e)) {
 		log_warn("nftables, Services: %s", e.text);
 		a->nft->behind = true;
+		a->nft->stats.refused++;
 		agent_nft_audit(a);
 	}
 }

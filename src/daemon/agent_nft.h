@@ -34,5 +34,6 @@ bool agent_nft_behind(const struct agent *a);
 
 struct agent_nft_stats {
 	uint64_t audits, missing, changed, unwanted, failures;
+	uint64_t refused; /* batches for Services */
 };
 const struct agent_nft_stats *agent_nft_stats(const struct agent *a);

@@ -294,7 +294,7 @@ static void forget(struct agent_service *s, struct entry *x)
 /* As many as fit into the slice, in one go to the kernel; false: not now. */
 static bool plan_some(struct agent_service *s, struct arena *ar)
 {
-	uint64_t until = clock_mono_ns() + SLICE_NS;
+	uint64_t began = clock_mono_ns();
 	struct svc_node node;
 	struct nft_ops ops;
 	struct err e;
@@ -309,11 +309,11 @@ static bool plan_some(struct agent_service *s, struct arena *ar)
 
 		plan(s, x, &node, &ops);
 		forget(s, x);
-		if (clock_mono_ns() > until)
+		if (clock_mono_ns() - began > SLICE_NS)
 			break;
 	}
 	agent_nft_services(s->agent, &ops);
-	agent_health_sent(s->agent, s->first == s->n_dirty);
+	agent_health_sent(s->agent, began, s->first == s->n_dirty);
 	return true;
 }
 

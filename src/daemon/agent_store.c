@@ -95,6 +95,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 		a->store->ipam_due = due;
 	if (is_our_node_anew(a, old, now))
 		agent_report_anew(a);
+	agent_health_changed(a, old, now);
 	agent_plan_changed(a, old, now);
 	agent_service_changed(a, old, now);
 }

@@ -41,6 +41,7 @@ struct health {
 	struct proxy_health proxy;
 	struct httpd proxy_httpd;
 	struct port proxy_port;
+	uint64_t healthz[2], livez[2]; /* the latter's answers: bad, good */
 	struct stream *peers[SRC_PEERS];
 	unsigned asked, answered; /* sockets */
 };
@@ -168,31 +169,46 @@ static int roles_page(const struct health *h, const char *name, const char * not
 	return status;
 }
 
-static void put_self(struct health *h, const char *name, const char *help, const char *value,
-		     unsigned n)
+/* One of `what`, which has all but label's and series' values. */
+static void put_self(struct health *h, const struct rec_metric *what, const char *label_value,
+		     uint64_t n)
 {
-	struct strmap_entry label = { .key = "state", .value = value };
-	char text[16];
-	struct rec_metric m = { .name = name,
-				.help = help,
-				.type = "gauge",
-				.labels = { .v = &label, .n = 1 },
-				.value = text };
+	struct strmap_entry entry = { what->labels.v[0].key, label_value };
+	struct rec_metric m = *what;
+	char text[24];
 	struct err e;
 
-	snprintf(text, sizeof(text), "%u", n);
+	m.labels.v = &entry;
+	m.value = text;
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
 	if (metrics_put(&h->metrics, SRC_SELF, &m, &e))
 		log_warn("%s", e.text);
 }
 
 static void metrics_page(struct health *h, struct http_answer *a)
 {
-	static const char name[] = "fairlead_health_check_ports";
-	static const char help[] = "Services' health check ports.";
+	static struct strmap_entry state = { .key = "state" }, code = { .key = "code" };
+	static const struct rec_metric ports = { .name = "fairlead_health_check_ports",
+						 .help = "Services' health check ports",
+						 .type = "gauge",
+						 .labels = { .v = &state, .n = 1 } };
+	static const struct rec_metric healthz = { .name = "kubeproxy_proxy_healthz_total",
+						   .help = "answers of the proxy's /healthz",
+						   .type = "counter",
+						   .labels = { .v = &code, .n = 1 } };
+	static const struct rec_metric livez = { .name = "kubeproxy_proxy_livez_total",
+						 .help = "answers of the proxy's /livez",
+						 .type = "counter",
+						 .labels = { .v = &code, .n = 1 } };
 	struct health_ports_count n = health_ports_count(h->ports);
 
-	put_self(h, name, help, "served", n.served);
-	put_self(h, name, help, "waiting", n.waiting);
+	put_self(h, &ports, "served", n.served);
+	put_self(h, &ports, "waiting", n.waiting);
+	put_self(h, &healthz, "200", h->healthz[true]);
+	put_self(h, &healthz, "503", h->healthz[false]);
+	put_self(h, &livez, "200", h->livez[true]);
+	put_self(h, &livez, "503", h->livez[false]);
 	a->type = "text/plain; version=0.0.4; charset=utf-8";
 	metrics_print(&h->metrics, &a->body);
 }
@@ -218,9 +234,13 @@ static void page(void *arg, const char *path, struct http_answer *a)
 
 static void on_proxy_page(void *arg, const char *path, struct http_answer *a)
 {
-	const struct health *h = arg;
+	struct health *h = arg;
 
 	proxy_page(&h->proxy, now_ms(), (int64_t)(ev_time() * 1000.), path, a);
+	if (strcmp(path, "/healthz") == 0)
+		h->healthz[a->status == 200]++;
+	else if (strcmp(path, "/livez") == 0)
+		h->livez[a->status == 200]++;
 }
 
 /* ---- start and end */

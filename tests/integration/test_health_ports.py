@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """healthCheckNodePort and the proxy's health port as a load balancer meets them: curl asks one node's ports
 over its addresses, while Services, endpoints, processes and foreign listeners come and go. What kube-proxy
-answers is written here by hand."""
+answers is written here by hand. And the metrics that bear kube-proxy's names."""
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -289,25 +291,35 @@ def test_proxy_health_before_the_store_was_heard(netns, keeper, store, scratch):
     wait_pages(node, 200, 200)
 
 
+@pytest.fixture
+def owner():
+    """A context in which somebody else owns a table of our name, so that the kernel refuses what the
+    agent sends."""
+    @contextlib.contextmanager
+    def own(node):
+        p = subprocess.Popen(node.ns.argv("nft", "-i"), stdin=subprocess.PIPE, text=True)
+        try:
+            p.stdin.write("delete table inet fairlead; add table inet fairlead { flags owner; }\n")
+            p.stdin.flush()
+            node.keeper.program.wait_log("Operation not permitted")
+            yield
+        finally:
+            p.stdin.close()
+            p.wait(10)
+    return own
+
+
 @pytest.mark.all_only("waits for more than a minute")
 @needs("nft")
-def test_kernel_that_does_not_follow(node, start):
-    """Somebody else owns a table of our name, so that the kernel refuses what the agent sends: after a
-    minute that is known, and over when the table is given back."""
+def test_kernel_that_does_not_follow(node, owner):
+    """After a minute that is known, and over when the table is given back."""
     node.store.apply(service(), *endpoints("n1"))
     wait_pages(node, 200, 200)
-    owner = subprocess.Popen(node.ns.argv("nft", "-i"), stdin=subprocess.PIPE, text=True)
-    try:
-        owner.stdin.write("delete table inet fairlead; add table inet fairlead { flags owner; }\n")
-        owner.stdin.flush()
-        node.keeper.program.wait_log("Operation not permitted")
+    with owner(node):
         node.store.apply(*endpoints("n1", "n1"))
         assert pages(node)["healthz"][0] == 200
         wait_pages(node, 503, 503, timeout=90)
         node.wait(503, 2, healthy=False)
-    finally:
-        owner.stdin.close()
-        owner.wait(10)
     wait_pages(node, 200, 200)
     node.wait(200, 2)
 
@@ -335,3 +347,116 @@ def test_proxy_health_port_is_taken(node, start):
     wait_for(lambda: metric(node.ns, "fairlead_role_ready", 'role="health"') == 1)
     other.stop()
     wait_pages(node, 200, 200)
+
+
+# ---- figures with kube-proxy's names
+
+SYNC = "kubeproxy_sync_proxy_rules_"
+
+
+def figures(node):
+    """{name with labels: value}; judges the text by the exposition format on the way."""
+    status, text, _ = node.ask("9099/metrics?", "127.0.0.1", ns=node.ns)
+    assert status == 200
+    types, got = {}, {}
+    for line in text.splitlines():
+        if m := re.fullmatch(r"# TYPE (\S+) (counter|gauge|histogram)", line):
+            types[m[1]] = m[2]
+        elif not line.startswith("# HELP "):
+            key, value = re.fullmatch(r'([a-z_]+(?:\{[^{}]+\})?) (-?[0-9.]+)', line).groups()
+            name = key.partition("{")[0]
+            assert name in types or types[re.sub("_(bucket|sum|count)$", "", name)] == "histogram", line
+            assert key not in got
+            got[key] = float(value)
+    for name in (n for n, t in types.items() if t == "histogram"):
+        buckets = [(k, v) for k, v in got.items() if k.startswith(name + "_bucket{")]
+        bounds = [re.search(r'le="([^"]+)"', k)[1] for k, _ in buckets]
+        assert bounds[-1] == "+Inf" and [float(b) for b in bounds] == sorted({float(b) for b in bounds})
+        assert [v for _, v in buckets] == sorted(v for _, v in buckets)
+        assert buckets[-1][1] == got[name + "_count"] and got[name + "_sum"] >= 0
+    return got
+
+
+def stamp(moment):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1e6):06d}Z"
+
+
+def test_figures_of_changes(node):
+    """Each change is counted once and no longer pending when the kernel has it; a slice that says when it
+    happened is measured from there."""
+    begun = time.time()
+    node.store.apply(service(), *endpoints("n1"))
+    node.wait(200, 1)
+    first = wait_for(lambda: (f := figures(node)) and f.get(SYNC + "service_changes_total") == 1 and f)
+    assert first[SYNC + "endpoint_changes_total"] == 2
+    assert first[SYNC + "duration_seconds_count"] >= 1
+    assert begun < first[SYNC + "last_queued_timestamp_seconds"] <= first[SYNC + "last_timestamp_seconds"] < time.time()
+    assert first["kubeproxy_network_programming_duration_seconds_count"] == 0
+    told = endpoints("n1", "n1")
+    for o in told:
+        o["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": stamp(time.time() - 0.3)}
+    node.store.apply(*told)
+    node.wait(200, 2)
+    then = wait_for(lambda: (f := figures(node)) and f[SYNC + "endpoint_changes_total"] == 4 and f)
+    assert then[SYNC + "service_changes_total"] == 1
+    assert then[SYNC + "endpoint_changes_pending"] == then[SYNC + "service_changes_pending"] == 0
+    assert then[SYNC + "duration_seconds_count"] > first[SYNC + "duration_seconds_count"]
+    assert then[SYNC + "last_timestamp_seconds"] > first[SYNC + "last_timestamp_seconds"]
+    assert then["kubeproxy_network_programming_duration_seconds_count"] == 2
+    assert 0.6 <= then["kubeproxy_network_programming_duration_seconds_sum"] < 10
+    assert then['kubeproxy_network_programming_duration_seconds_bucket{le="0.25"}'] == 0
+
+
+def test_figures_of_policies(node):
+    """Ports whose policy wants an endpoint of this node, while others have some: for each family."""
+    def count(family, policy):
+        return figures(node).get(SYNC + f'no_local_endpoints_total{{ip_family="{family}",traffic_policy="{policy}"}}')
+    node.store.apply(service(internalTrafficPolicy="Local"), *endpoints("n2"))
+    wait_for(lambda: [count(f, p) for f in ("IPv4", "IPv6") for p in ("internal", "external")] == [1] * 4)
+    node.store.apply(endpoints("n1")[0])
+    wait_for(lambda: [count("IPv4", "internal"), count("IPv4", "external"), count("IPv6", "external")] == [0, 0, 1])
+    node.store.delete(service())
+    wait_for(lambda: count("IPv6", "external") == count("IPv6", "internal") == 0)
+
+
+def test_figures_of_answers(node):
+    wait_pages(node, 200, 200)
+    before = figures(node)
+    pages(node)
+    node.ask("10256/other?")
+    after = figures(node)
+    for name in ("kubeproxy_proxy_healthz_total", "kubeproxy_proxy_livez_total"):
+        assert after[name + '{code="200"}'] == before[name + '{code="200"}'] + 1
+        assert after[name + '{code="503"}'] == before[name + '{code="503"}']
+
+
+@needs("nft")
+def test_figures_of_a_kernel_that_refuses(node, owner):
+    """What it does not take stays pending, and is counted; all is well once the table is given back."""
+    node.store.apply(service(), *endpoints("n1"))
+    node.wait(200, 1)
+    wait_for(lambda: figures(node)[SYNC + "service_changes_total"] == 1)
+    assert figures(node)[SYNC + "nftables_sync_failures_total"] == 0
+    with owner(node):
+        node.store.apply(*endpoints("n1", "n1"))
+        bad = wait_for(lambda: (f := figures(node)) and f[SYNC + "nftables_sync_failures_total"] and f)
+        assert bad[SYNC + "endpoint_changes_pending"] == 2
+        assert bad[SYNC + "last_timestamp_seconds"] < bad[SYNC + "last_queued_timestamp_seconds"]
+    good = wait_for(lambda: (f := figures(node)) and f[SYNC + "endpoint_changes_pending"] == 0 and f, 20)
+    assert good[SYNC + "last_timestamp_seconds"] > good[SYNC + "last_queued_timestamp_seconds"]
+
+
+def test_figures_of_conntrack(node):
+    """An endpoint of a UDP front that goes has the connection table looked through."""
+    udp = service(ports=[{"port": 53, "targetPort": 8053, "protocol": "UDP", "nodePort": 30201}])
+    slices = endpoints("n1", "n1")
+    for o in slices:
+        o["ports"] = [{"name": "", "port": 8053, "protocol": "UDP"}]
+    node.store.apply(udp, *slices)
+    node.wait(200, 2)
+    before = wait_for(lambda: figures(node).get("kubeproxy_conntrack_reconciler_sync_duration_seconds_count"))
+    for o in slices:
+        del o["endpoints"][1]
+    node.store.apply(*slices)
+    wait_for(lambda: figures(node)["kubeproxy_conntrack_reconciler_sync_duration_seconds_count"] > before)
+    assert figures(node)["kubeproxy_conntrack_reconciler_deleted_entries_total"] == 0

@@ -346,6 +346,15 @@ static void test_cluster_policy(void **state)
 	close_world(&w);
 }
 
+static void assert_no_local(const struct world *w, uint32_t internal, uint32_t external)
+{
+	uint32_t n[SVC_POLICIES] = { 0 };
+
+	svc_count_no_local(&w->plans[0], n);
+	assert_int_equal(n[SVC_INTERNAL], internal);
+	assert_int_equal(n[SVC_EXTERNAL], external);
+}
+
 static void test_local_policies(void **state)
 {
 	struct world w;
@@ -363,11 +372,13 @@ static void test_local_policies(void **state)
 	TCP(OUTSIDE, "198.51.100.7", 31000, "PASS");
 	assert_string_equal(judge(&w, OUTSIDE, NODE, 31000, PROTO_UDP), "PASS");
 	assert_int_equal(w.plans[0].local_ready, 1);
+	assert_no_local(&w, 0, 0);
 	close_world(&w);
 
 	open_world(&w, SERVICE(LB(", externalTrafficPolicy: Local, internalTrafficPolicy: Local"))
 			       SLICE("s-1", EP("2.1", THERE)));
 	plan(&w);
+	assert_no_local(&w, 1, 1);
 	TCP(POD, "10.96.0.1", 80, "DROP");
 	TCP(OUTSIDE, NODE, 30080, "DROP");
 	TCP(POD, NODE, 30080, "DNAT 10.244.2.1:80");

@@ -216,3 +216,21 @@ int svc_plan(const struct service *s, const struct endpoint_slice *const *slices
 	*out = plan;
 	return 0;
 }
+
+void svc_count_no_local(const struct svc_plan *plan, uint32_t n[SVC_POLICIES])
+{
+	for (uint32_t i = 0; i < plan->ports.n; i++) {
+		bool without[SVC_POLICIES] = { 0 };
+
+		for (uint32_t k = 0; k < plan->fronts.n; k++) {
+			const struct svc_front *f = &plan->fronts.v[k];
+
+			if (f->port == &plan->ports.v[i] &&
+			    (f->refuse == SVC_DROPPED || f->refuse == SVC_DROPPED_FROM_OUTSIDE))
+				without[f->kind == SVC_CLUSTER_IP ? SVC_INTERNAL : SVC_EXTERNAL] =
+					true;
+		}
+		for (int p = 0; p < SVC_POLICIES; p++)
+			n[p] += without[p];
+	}
+}

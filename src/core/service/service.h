@@ -132,6 +132,11 @@ int svc_plan(const struct service *s, const struct endpoint_slice *const *slices
 	     const struct svc_node *node, uint8_t family, struct arena *a, struct svc_plan *out,
 	     struct err *e);
 
+/* Ports with endpoints, but none where the policy wants it: by internalTrafficPolicy for the cluster
+ * IP, by externalTrafficPolicy for the other fronts. Adds to `n`. */
+enum svc_policy { SVC_INTERNAL, SVC_EXTERNAL, SVC_POLICIES };
+void svc_count_no_local(const struct svc_plan *plan, uint32_t n[SVC_POLICIES]);
+
 /* Plans of all Services of a cluster, both families of each, by namespace and name. */
 int svc_plan_cluster(const struct cluster *c, const struct svc_node *node, struct arena *a,
 		     struct svc_plan **out, size_t *n, struct err *e);
