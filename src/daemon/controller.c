@@ -22,14 +22,25 @@ static int64_t now_ms(void)
 	return (int64_t)(clock_boot_ns() / 1000000);
 }
 
-bool controller_leads(struct controller *c)
+bool controller_leads(const struct controller *c)
 {
-	bool now = lease_leads(&c->lease, now_ms());
+	return lease_leads(&c->lease, now_ms());
+}
 
-	if (now != c->led)
-		log_info("%s", now ? "leads the cluster" : "no longer leads the cluster");
+/* All that a new leader has to do begins here, whoever learned first that it leads. */
+static void note_lead(struct controller *c)
+{
+	bool now = controller_leads(c);
+
+	if (now == c->led)
+		return;
 	c->led = now;
-	return now;
+	log_info("%s", now ? "leads the cluster" : "no longer leads the cluster");
+	if (!now)
+		return;
+	work_wake(c);
+	services_wake(c);
+	slices_all(c);
 }
 
 /* ---- lease */
@@ -52,6 +63,8 @@ static void on_written(void *arg, const struct rec_written *w)
 		give_up(c); /* else what the answer speaks of has to be seen first */
 	if (w->code && w->code != -EEXIST && w->code != -ESTALE && w->code != -EPIPE)
 		log_warn("lease: %s", w->text ? w->text : "refused");
+	if (!c->lease.leaving)
+		note_lead(c);
 }
 
 static void write_lease(struct controller *c, enum lease_action action)
@@ -79,19 +92,16 @@ static void write_lease(struct controller *c, enum lease_action action)
 
 static void mind_lease(struct controller *c)
 {
-	bool led = c->led;
 	enum lease_action action;
 
-	if (!mirror_current(c->mirror) || c->lease.leaving)
+	if (c->lease.leaving)
+		return;
+	note_lead(c);
+	if (!mirror_current(c->mirror))
 		return;
 	action = lease_step(&c->lease, now_ms());
 	if (action != LEASE_NOTHING)
 		write_lease(c, action);
-	if (controller_leads(c) && !led) {
-		work_wake(c);
-		services_wake(c);
-		slices_all(c);
-	}
 }
 
 /* Called again until nothing is left to give up: a renewal may be under way. */

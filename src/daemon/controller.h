@@ -32,7 +32,7 @@ struct controller {
 
 /* ---- controller.c */
 
-bool controller_leads(struct controller *c);
+bool controller_leads(const struct controller *c);
 /* Lets a part's timer ring in `seconds`, unless it rings sooner anyway. */
 void controller_look_in(struct controller *c, ev_timer *timer, double seconds);
 

@@ -240,10 +240,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *t, int events)
 void work_synced(struct controller *c, uint64_t revision)
 {
 	struct work *w = c->work;
-	bool caught_up = w->synced < w->written && revision >= w->written;
 
 	w->synced = revision;
-	if (!w->running && caught_up && w->dirty)
+	/* The timer may have found that it could not plan yet, too. */
+	if (!w->running && !w->failed && w->dirty && revision >= w->written)
 		plan_in(w, SETTLE_S);
 }
 

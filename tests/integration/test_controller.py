@@ -180,12 +180,10 @@ def test_restart_keeps_the_lease(cluster, store):
     store.apply(node("n1"), workload("Deployment", "web", 1))
     k = cluster.add("n1")
     wait_for(lambda: len(pods(store)) == 1)
-    os.kill(k.pid("controller"), signal.SIGKILL)
-    store.apply(workload("Deployment", "web", 3))
-    wait_for(lambda: len(pods(store)) == 3, timeout=3)
-    os.kill(k.pid("watch"), signal.SIGKILL)
-    store.apply(workload("Deployment", "web", 5))
-    wait_for(lambda: len(pods(store)) == 5, timeout=5)
+    for n, role in enumerate(["controller"] * 4 + ["watch"], 2):
+        os.kill(k.wait_role(role), signal.SIGKILL)
+        store.apply(workload("Deployment", "web", n))
+        wait_for(lambda: len(pods(store)) == n, 8, f"{n} pods after the end of {role}, long before a lease runs out")
 
 
 def test_many_pods(cluster, store):
