@@ -51,13 +51,13 @@ bool nft_choice_parse(const char *name, struct nft_choice *out)
 	struct nft_choice c = { 0 };
 	char again[NFT_CHOICE_NAME];
 
-	for (uint8_t i = PROTO_TCP; i <= PROTO_SCTP; i++) {
+	for (unsigned i = PROTO_TCP; i <= PROTO_SCTP; i++) {
 		size_t n = strlen(nft_service_transports[i].name);
 		char *end;
 
 		if (strncmp(name, nft_service_transports[i].name, n) != 0 || !name[n])
 			continue;
-		c.proto = i;
+		c.proto = (uint8_t)i;
 		c.family = name[n] == '6' ? AF_INET6 : AF_INET;
 		c.count = (uint32_t)strtoul(name[n + 1] ? name + n + 2 : "", &end, 10);
 		if (*end == '-')

@@ -23,9 +23,9 @@ static uint16_t port16(const uint8_t *p)
 
 uint8_t nft_adopted_proto(uint8_t number)
 {
-	for (uint8_t i = PROTO_TCP; i <= PROTO_SCTP; i++)
+	for (unsigned i = PROTO_TCP; i <= PROTO_SCTP; i++)
 		if (nft_service_transports[i].number == number)
-			return i;
+			return (uint8_t)i;
 	return PROTO_NONE;
 }
 
