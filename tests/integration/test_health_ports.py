@@ -392,9 +392,11 @@ def test_figures_of_changes(node):
     assert first[SYNC + "duration_seconds_count"] >= 1
     assert begun < first[SYNC + "last_queued_timestamp_seconds"] <= first[SYNC + "last_timestamp_seconds"] < time.time()
     assert first["kubeproxy_network_programming_duration_seconds_count"] == 0
+    happened = time.time()  # not before the agent was there: that would be no measure of it
+    wait_for(lambda: time.time() > happened + 0.3)
     told = endpoints("n1", "n1")
     for o in told:
-        o["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": stamp(time.time() - 0.3)}
+        o["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": stamp(happened)}
     node.store.apply(*told)
     node.wait(200, 2)
     then = wait_for(lambda: (f := figures(node)) and f[SYNC + "endpoint_changes_total"] == 4 and f)
