@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_health: see agent_health.h. */
 #include "daemon/agent_health.h"
+#include "base/by_name.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_report.h"
@@ -14,9 +15,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #define TAINT_AUTOSCALER "ToBeDeletedByClusterAutoscaler"
 
 /* Ports without a local endpoint, where a policy wants one: by family and policy. */
@@ -27,17 +25,15 @@ struct no_local {
 
 /* A Service with a health check port, or with some of the above. */
 struct check {
-	char *ns, *name; /* both in `key` */
-	uint16_t port;   /* 0: none, or none any more, to be told */
+	struct by_name id; /* first: a check is found by it */
+	uint16_t port;     /* 0: none, or none any more, to be told */
 	uint32_t endpoints;
 	struct no_local no_local;
 	bool changed; /* port or endpoints, and not told yet */
-	UT_hash_handle hh;
-	char key[]; /* namespace/name */
 };
 
 struct agent_health {
-	struct check *checks;
+	struct by_name *checks;
 	struct no_local no_local; /* of all */
 	bool changed;             /* one of them */
 	bool started;             /* the kernel did all once */
@@ -50,31 +46,12 @@ struct agent_health {
 
 static struct check *get(struct agent_health *h, const char *ns, const char *name, bool make)
 {
-	size_t n = strlen(ns), len = n + strlen(name) + 2;
-	struct check *c = calloc(1, sizeof(*c) + len + n + 1), *found;
-
-	if (!c)
-		return NULL;
-	snprintf(c->key, len, "%s/%s", ns, name);
-	HASH_FIND_STR(h->checks, c->key, found);
-	if (found || !make) {
-		free(c);
-		return found;
-	}
-	c->name = c->key + n + 1;
-	c->ns = c->key + len;
-	memcpy(c->ns, ns, n + 1);
-	HASH_ADD_KEYPTR(hh, h->checks, c->key, len - 1, c);
-	if (c->hh.tbl)
-		return c;
-	free(c);
-	return NULL;
+	return (struct check *)by_name_get(&h->checks, ns, name, make ? sizeof(struct check) : 0);
 }
 
 static void forget(struct agent_health *h, struct check *c)
 {
-	HASH_DEL(h->checks, c);
-	free(c);
+	by_name_drop(&h->checks, &c->id);
 }
 
 static bool is_none(const struct check *c)
@@ -127,14 +104,14 @@ void agent_health_planned(struct agent *a, const char *ns, const char *name,
 static void tell(struct agent *a, struct report *m, bool all)
 {
 	struct agent_health *h = a->health;
-	struct check *c, *next;
 
-	HASH_ITER(hh, h->checks, c, next)
-	{
+	for (struct by_name *x = h->checks, *next; x; x = next) {
+		struct check *c = (struct check *)x;
 		struct rec_health_port told = {
-			.ns = c->ns, .name = c->name, .port = c->port, .endpoints = c->endpoints
+			.ns = x->ns, .name = x->name, .port = c->port, .endpoints = c->endpoints
 		};
 
+		next = by_name_next(x);
 		if ((all && c->port) || c->changed)
 			report_send(m, REC_HEALTH_PORT, &told);
 		c->changed = false;
@@ -336,12 +313,10 @@ int agent_health_open(struct agent *a, struct err *e)
 
 void agent_health_close(struct agent *a)
 {
-	struct check *c, *next;
-
 	if (!a->health)
 		return;
-	HASH_ITER(hh, a->health->checks, c, next)
-	forget(a->health, c);
+	while (a->health->checks)
+		by_name_drop(&a->health->checks, a->health->checks);
 	free(a->health);
 	a->health = NULL;
 }

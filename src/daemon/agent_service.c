@@ -2,6 +2,8 @@
 /* agent_service: see agent_service.h. Kept is which EndpointSlices each Service has; a plan lives
  * no longer than its slice of the loop. */
 #include "daemon/agent_service.h"
+#include "base/by_name.h"
+#include "base/text.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_hostport.h"
@@ -15,28 +17,23 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #define COALESCE 0.002 /* seconds from a mark to the plan, at most */
 #define AGAIN    1.    /* after a lack of memory */
 /* Of planning, before others get their turn; the kernel takes more. */
 #define SLICE_NS (1000 * 1000UL)
 
 struct entry {
-	char *ns, *name;                      /* both in `key` */
+	struct by_name id;                    /* first: an entry is found by it */
 	const struct endpoint_slice **slices; /* the mirror's, by name */
 	uint32_t n_slices;
 	bool dirty;
 	char problem[160]; /* said last */
-	UT_hash_handle hh;
-	char key[]; /* namespace/name */
 };
 
 struct agent_service {
 	struct agent *agent;
 	struct nft_services *rules;
-	struct entry *entries;
+	struct by_name *entries;
 	struct entry **dirty;
 	size_t first, n_dirty, cap_dirty;
 	bool found;   /* entries of an earlier run may be of Services that are gone */
@@ -49,26 +46,7 @@ struct agent_service {
 
 static struct entry *entry_get(struct agent_service *s, const char *ns, const char *name, bool make)
 {
-	size_t n = strlen(ns), len = n + strlen(name) + 2;
-	struct entry *x, *found;
-
-	x = calloc(1, sizeof(*x) + len + strlen(ns) + 1);
-	if (!x)
-		return NULL;
-	snprintf(x->key, len, "%s/%s", ns, name);
-	HASH_FIND_STR(s->entries, x->key, found);
-	if (found || !make) {
-		free(x);
-		return found;
-	}
-	x->name = x->key + n + 1;
-	x->ns = x->key + len;
-	memcpy(x->ns, ns, n + 1);
-	HASH_ADD_KEYPTR(hh, s->entries, x->key, len - 1, x);
-	if (x->hh.tbl)
-		return x;
-	free(x);
-	return NULL;
+	return (struct entry *)by_name_get(&s->entries, ns, name, make ? sizeof(struct entry) : 0);
 }
 
 static void wait_for(struct agent_service *s, ev_tstamp seconds)
@@ -92,7 +70,7 @@ static void mark(struct agent_service *s, struct entry *x)
 		struct entry **v = realloc(s->dirty, cap * sizeof(*v));
 
 		if (!v) {
-			log_error("Service %s: no memory to plan it", x->key);
+			log_error("Service %s: no memory to plan it", x->id.key);
 			return;
 		}
 		s->dirty = v;
@@ -106,8 +84,8 @@ static void mark(struct agent_service *s, struct entry *x)
 
 static void mark_all(struct agent_service *s)
 {
-	for (struct entry *x = s->entries; x; x = x->hh.next)
-		mark(s, x);
+	for (struct by_name *x = s->entries; x; x = by_name_next(x))
+		mark(s, (struct entry *)x);
 }
 
 /* ---- changes of the store */
@@ -165,20 +143,15 @@ static void slice_changed(struct agent_service *s, const struct endpoint_slice *
 	}
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
 /* What a plan reads of its own node. */
 static bool node_same(const struct node *a, const struct node *b)
 {
 	if (!a || !b || a->status.addresses.n != b->status.addresses.n ||
-	    !same_text(strmap_get(&a->meta.labels, LABEL_ZONE),
-		       strmap_get(&b->meta.labels, LABEL_ZONE)))
+	    !text_eq(strmap_get(&a->meta.labels, LABEL_ZONE),
+		     strmap_get(&b->meta.labels, LABEL_ZONE)))
 		return false;
 	for (uint32_t i = 0; i < a->status.addresses.n; i++)
-		if (!same_text(a->status.addresses.v[i].address, b->status.addresses.v[i].address))
+		if (!text_eq(a->status.addresses.v[i].address, b->status.addresses.v[i].address))
 			return false;
 	return true;
 }
@@ -241,9 +214,9 @@ static void say_problem(struct entry *x, const char *problem)
 		return;
 	snprintf(x->problem, sizeof(x->problem), "%.*s", (int)sizeof(x->problem) - 1, problem);
 	if (problem[0])
-		log_warn("Service %s: %s", x->key, problem);
+		log_warn("Service %s: %s", x->id.key, problem);
 	else
-		log_info("Service %s: is served in full again", x->key);
+		log_info("Service %s: is served in full again", x->id.key);
 }
 
 /* How many of the two families' plans there are: none when it is gone; or -errno. */
@@ -254,9 +227,9 @@ static int make_plans(struct agent_service *s, const struct entry *x, const stru
 	const struct object *o;
 	int rc = 0;
 
-	if (!strcmp(x->ns, SVC_HOST_PORTS))
-		return agent_hostport_plan(s->agent, x->name, ar, out, e);
-	o = cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->ns, x->name);
+	if (!strcmp(x->id.ns, SVC_HOST_PORTS))
+		return agent_hostport_plan(s->agent, x->id.name, ar, out, e);
+	o = cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->id.ns, x->id.name);
 	if (!o)
 		return 0;
 	for (size_t i = 0; i < 2 && !rc; i++)
@@ -272,11 +245,11 @@ static void plan(struct agent_service *s, struct entry *x, const struct svc_node
 	int n = make_plans(s, x, node, ops->arena, plans, &e), rc = n < 0 ? n : 0;
 
 	if (!rc) {
-		agent_conntrack_put(s->agent, x->ns, x->name, plans, (size_t)n);
-		rc = nft_services_put(s->rules, x->ns, x->name, plans, (size_t)n, ops, &e);
+		agent_conntrack_put(s->agent, x->id.ns, x->id.name, plans, (size_t)n);
+		rc = nft_services_put(s->rules, x->id.ns, x->id.name, plans, (size_t)n, ops, &e);
 	}
 	if (!rc)
-		agent_health_planned(s->agent, x->ns, x->name, plans, (size_t)n);
+		agent_health_planned(s->agent, x->id.ns, x->id.name, plans, (size_t)n);
 	say_problem(x, rc ? e.text : "");
 	x->dirty = false;
 }
@@ -284,11 +257,10 @@ static void plan(struct agent_service *s, struct entry *x, const struct svc_node
 static void forget(struct agent_service *s, struct entry *x)
 {
 	if (x->dirty || x->n_slices ||
-	    cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->ns, x->name))
+	    cluster_get(agent_store_cluster(s->agent), KIND_SERVICE, x->id.ns, x->id.name))
 		return;
-	HASH_DEL(s->entries, x);
 	free(x->slices);
-	free(x);
+	by_name_drop(&s->entries, &x->id);
 }
 
 /* As many as fit into the slice, in one go to the kernel; false: not now. */
@@ -466,16 +438,13 @@ int agent_service_open(struct agent *a, struct err *e)
 void agent_service_close(struct agent *a)
 {
 	struct agent_service *s = a->service;
-	struct entry *x, *next;
 
 	if (!s)
 		return;
 	ev_timer_stop(a->role->loop, &s->timer);
-	HASH_ITER(hh, s->entries, x, next)
-	{
-		HASH_DEL(s->entries, x);
-		free(x->slices);
-		free(x);
+	while (s->entries) {
+		free(((struct entry *)s->entries)->slices);
+		by_name_drop(&s->entries, s->entries);
 	}
 	nft_services_free(s->rules);
 	free(s->dirty);

@@ -5,6 +5,7 @@
  * other and does nothing while the keeper's answer is due, so that no socket comes for a Service
  * that is gone. A port is held by one Service at a time; another that wants it waits for that. */
 #include "daemon/health_ports.h"
+#include "base/by_name.h"
 #include "daemon/httpd.h"
 #include "daemon/port.h"
 
@@ -12,30 +13,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
 #define CONNECTIONS 16 /* of one port at once */
 
 /* One Service's; what it holds is port.number. */
 struct check {
-	struct health_ports *all;
-	char *ns, *name; /* both in `key` */
+	struct by_name id;        /* first: a check is found by it */
+	struct health_ports *all; /* NULL: new */
 	uint16_t wants;
 	uint64_t endpoints;
 	bool named; /* in the list that the agent is telling */
 	bool said;  /* that another Service has the port */
 	struct httpd httpd;
 	struct port port;
-	UT_hash_handle hh;
-	char key[]; /* namespace/name */
 };
 
 struct health_ports {
 	struct role *role;
 	bool (*healthy)(void *arg);
 	void *arg;
-	struct check *checks;
+	struct by_name *checks;
 	ev_timer freed; /* a port: somebody may wait for it */
 	bool swept;     /* what an earlier process had bound was given up */
 };
@@ -53,9 +49,9 @@ static void page(void *arg, const char *path, struct http_answer *a)
 	snprintf(a->extra, sizeof(a->extra), "X-Load-Balancing-Endpoint-Weight: %llu\r\n",
 		 (unsigned long long)s->endpoints);
 	buf_puts(&a->body, "{\n\t\"service\": {\n\t\t\"namespace\": ");
-	buf_json_str(&a->body, s->ns);
+	buf_json_str(&a->body, s->id.ns);
 	buf_puts(&a->body, ",\n\t\t\"name\": ");
-	buf_json_str(&a->body, s->name);
+	buf_json_str(&a->body, s->id.name);
 	buf_printf(&a->body,
 		   "\n\t},\n\t\"localEndpoints\": %llu,\n\t\"serviceProxyHealthy\": %s\n}",
 		   (unsigned long long)s->endpoints, healthy ? "true" : "false");
@@ -81,19 +77,23 @@ static void step(struct check *s);
 static void on_freed(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct health_ports *hp = w->data;
-	struct check *s, *next;
 
 	(void)loop;
 	(void)events;
-	HASH_ITER(hh, hp->checks, s, next)
-	step(s);
+	for (struct by_name *x = hp->checks, *next; x; x = next) {
+		next = by_name_next(x);
+		step((struct check *)x);
+	}
 }
 
 static const struct check *holder(const struct health_ports *hp, uint16_t port)
 {
-	for (const struct check *s = hp->checks; s; s = s->hh.next)
+	for (const struct by_name *x = hp->checks; x; x = by_name_next(x)) {
+		const struct check *s = (const struct check *)x;
+
 		if (s->port.number == port)
 			return s;
+	}
 	return NULL;
 }
 
@@ -103,18 +103,17 @@ static void take(struct check *s)
 	const struct ipaddr every = { 0 };
 	char name[384];
 
-	snprintf(name, sizeof(name), "Service %.340s: health check port %u", s->key, s->wants);
+	snprintf(name, sizeof(name), "Service %.340s: health check port %u", s->id.key, s->wants);
 	if (!other)
 		port_open(&s->port, &every, s->wants, name);
 	else if (!s->said)
-		log_warn("%s: it is that of Service %s", name, other->key);
+		log_warn("%s: it is that of Service %s", name, other->id.key);
 	s->said = other;
 }
 
 static void forget(struct check *s)
 {
-	HASH_DEL(s->all->checks, s);
-	free(s);
+	by_name_drop(&s->all->checks, &s->id);
 }
 
 /* One step on the way from what it holds to what it wants; forgets it where that is nothing. */
@@ -144,31 +143,16 @@ static void on_settled(void *arg)
 
 static struct check *get(struct health_ports *hp, const char *ns, const char *name)
 {
-	size_t n = strlen(ns), len = n + strlen(name) + 2;
-	struct check *s, *found;
+	struct check *s = (struct check *)by_name_get(&hp->checks, ns, name, sizeof(*s));
 
-	s = calloc(1, sizeof(*s) + len + n + 1);
-	if (!s)
-		return NULL;
-	snprintf(s->key, len, "%s/%s", ns, name);
-	HASH_FIND_STR(hp->checks, s->key, found);
-	if (found) {
-		free(s);
-		return found;
-	}
+	if (!s || s->all)
+		return s;
 	s->all = hp;
-	s->name = s->key + n + 1;
-	s->ns = s->key + len;
-	memcpy(s->ns, ns, n + 1);
 	httpd_init(&s->httpd, hp->role->loop, &httpd_ops, s, CONNECTIONS);
 	port_init(&s->port, hp->role, &s->httpd);
 	s->port.settled = on_settled;
 	s->port.arg = s;
-	HASH_ADD_KEYPTR(hh, hp->checks, s->key, len - 1, s);
-	if (s->hh.tbl)
-		return s;
-	free(s);
-	return NULL;
+	return s;
 }
 
 void health_ports_put(struct health_ports *hp, const struct rec_health_port *p)
@@ -191,11 +175,12 @@ void health_ports_put(struct health_ports *hp, const struct rec_health_port *p)
 
 void health_ports_listed(struct health_ports *hp)
 {
-	struct check *s, *next;
 	struct err e;
 
-	HASH_ITER(hh, hp->checks, s, next)
-	{
+	for (struct by_name *x = hp->checks, *next; x; x = next) {
+		struct check *s = (struct check *)x;
+
+		next = by_name_next(x);
 		if (!s->named)
 			s->wants = 0;
 		s->named = false;
@@ -209,15 +194,17 @@ void health_ports_listed(struct health_ports *hp)
 
 void health_ports_anew(struct health_ports *hp)
 {
-	for (struct check *s = hp->checks; s; s = s->hh.next)
-		s->named = false;
+	for (struct by_name *x = hp->checks; x; x = by_name_next(x))
+		((struct check *)x)->named = false;
 }
 
 struct health_ports_count health_ports_count(const struct health_ports *hp)
 {
 	struct health_ports_count n = { 0 };
 
-	for (const struct check *s = hp->checks; s; s = s->hh.next) {
+	for (const struct by_name *x = hp->checks; x; x = by_name_next(x)) {
+		const struct check *s = (const struct check *)x;
+
 		if (s->wants && s->wants == s->port.number && port_is_open(&s->port))
 			n.served++;
 		else
@@ -242,15 +229,12 @@ struct health_ports *health_ports_new(struct role *r, bool (*healthy)(void *arg)
 
 void health_ports_free(struct health_ports *hp)
 {
-	struct check *s, *next;
-
 	if (!hp)
 		return;
 	ev_timer_stop(hp->role->loop, &hp->freed);
-	HASH_ITER(hh, hp->checks, s, next)
-	{
-		port_fini(&s->port);
-		forget(s);
+	while (hp->checks) {
+		port_fini(&((struct check *)hp->checks)->port);
+		by_name_drop(&hp->checks, hp->checks);
 	}
 	free(hp);
 }

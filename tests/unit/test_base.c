@@ -3,8 +3,10 @@
 #include "base/addr.h"
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/by_name.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "base/wire.h"
 
 #include <errno.h>
@@ -223,6 +225,60 @@ static void test_err(void **state)
 	assert_int_equal(err_set(NULL, -EINVAL, "x"), -EINVAL);
 }
 
+static void test_by_name(void **state)
+{
+	struct thing {
+		struct by_name id;
+		int n;
+	};
+	static const char *const names[][2] = {
+		{ "a", "b" }, { "a", "c" }, { "", "b" }, { "(x)", "a/b" }
+	};
+	struct by_name *all = NULL, *x, *next;
+	int left = 0;
+
+	assert_null(by_name_get(&all, "a", "b", 0));
+	for (int i = 0; i < 4; i++) {
+		struct thing *t =
+			(struct thing *)by_name_get(&all, names[i][0], names[i][1], sizeof(*t));
+
+		assert_non_null(t);
+		assert_int_equal(t->n, 0); /* new */
+		t->n = i + 1;
+	}
+	for (int i = 0; i < 4; i++) {
+		/* Whether one may be made or not, it is the one that is there. */
+		x = by_name_get(&all, names[i][0], names[i][1], 0);
+		assert_ptr_equal(x,
+				 by_name_get(&all, names[i][0], names[i][1], sizeof(struct thing)));
+		assert_int_equal(((struct thing *)x)->n, i + 1);
+		assert_string_equal(x->ns, names[i][0]);
+		assert_string_equal(x->name, names[i][1]);
+	}
+	assert_string_equal(by_name_get(&all, "(x)", "a/b", 0)->key, "(x)/a/b");
+	for (x = all; x; x = next) {
+		next = by_name_next(x);
+		if (((struct thing *)x)->n % 2)
+			by_name_drop(&all, x);
+	}
+	for (x = all; x; x = by_name_next(x))
+		left += ((struct thing *)x)->n;
+	assert_int_equal(left, 2 + 4);
+	while (all)
+		by_name_drop(&all, all);
+	assert_null(by_name_get(&all, "a", "c", 0));
+}
+
+static void test_text(void **state)
+{
+	assert_true(text_eq(NULL, NULL) && text_eq("a", "a") && text_eq("", ""));
+	assert_false(text_eq(NULL, "") || text_eq("", NULL) || text_eq("a", "b") ||
+		     text_eq("a", NULL));
+	assert_true(text_eq_or_empty(NULL, "") && text_eq_or_empty(NULL, NULL) &&
+		    text_eq_or_empty("a", "a"));
+	assert_false(text_eq_or_empty(NULL, "a") || text_eq_or_empty("b", "a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +290,8 @@ int main(void)
 		cmocka_unit_test(test_json_string),
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_fnv64),
+		cmocka_unit_test(test_by_name),
+		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_err),
 	};
 

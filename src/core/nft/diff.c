@@ -5,6 +5,7 @@
  * Rules are compared by their encoded expressions, which is what the kernel will run. */
 #include "core/nft/diff.h"
 
+#include "base/text.h"
 #include "core/nft/encode.h"
 #include "core/nft/sel.h"
 #include "core/nft/text.h"
@@ -52,11 +53,6 @@ static void add_op(struct work *w, struct nft_op op)
 
 /* ---- is a declaration the same? */
 
-static bool str_eq(const char *a, const char *b)
-{
-	return !strcmp(a ? a : "", b ? b : "");
-}
-
 static bool parts_same(const struct nft_part *a, const struct nft_part *b, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
@@ -70,7 +66,7 @@ static bool set_same(const struct nft_set *a, const struct nft_set *b)
 	return a->flags == b->flags && a->n_key == b->n_key && a->n_data == b->n_data &&
 	       a->key_len == b->key_len && a->data_len == b->data_len && a->size == b->size &&
 	       a->timeout_ms == b->timeout_ms && a->counter == b->counter &&
-	       str_eq(a->comment, b->comment) && parts_same(a->key, b->key, a->n_key) &&
+	       text_eq_or_empty(a->comment, b->comment) && parts_same(a->key, b->key, a->n_key) &&
 	       parts_same(a->data, b->data, a->n_data);
 }
 
@@ -80,11 +76,11 @@ static bool chain_same(const struct nft_chain *a, const struct nft_chain *b)
 		return false;
 	if (!a->base)
 		return true;
-	if (!str_eq(a->type, b->type) || a->hook != b->hook || a->priority != b->priority ||
-	    a->policy != b->policy || a->n_devs != b->n_devs)
+	if (!text_eq_or_empty(a->type, b->type) || a->hook != b->hook ||
+	    a->priority != b->priority || a->policy != b->policy || a->n_devs != b->n_devs)
 		return false;
 	for (uint32_t i = 0; i < a->n_devs; i++)
-		if (!str_eq(a->devs[i], b->devs[i]))
+		if (!text_eq_or_empty(a->devs[i], b->devs[i]))
 			return false;
 	return true;
 }
@@ -94,7 +90,8 @@ static bool declared_same(struct work *w)
 {
 	bool same = true;
 
-	if (w->want->flags != w->have->flags || !str_eq(w->want->comment, w->have->comment)) {
+	if (w->want->flags != w->have->flags ||
+	    !text_eq_or_empty(w->want->comment, w->have->comment)) {
 		find(w, NFTF_CHANGED, "table", NULL, 1);
 		same = false;
 	}
@@ -151,13 +148,13 @@ static struct sorted *sorted(struct arena *a, const struct nft_set *s)
 
 static bool elem_same(const struct nft_set *s, const struct nft_elem *a, const struct nft_elem *b)
 {
-	if (!str_eq(a->comment, b->comment) || a->timeout_ms != b->timeout_ms)
+	if (!text_eq_or_empty(a->comment, b->comment) || a->timeout_ms != b->timeout_ms)
 		return false;
 	if (!s->n_data)
 		return true;
 	if (nft_set_is_vmap(s))
 		return a->verdict.code == b->verdict.code &&
-		       str_eq(a->verdict.chain, b->verdict.chain);
+		       text_eq_or_empty(a->verdict.chain, b->verdict.chain);
 	return !memcmp(a->data, b->data, s->data_len);
 }
 
@@ -259,7 +256,7 @@ static struct coded *coded(struct work *w, const struct nft_chain *c, bool ours,
 static bool coded_same(const struct coded *a, const struct coded *b)
 {
 	return a->p && b->p && a->n == b->n && !memcmp(a->p, b->p, a->n) &&
-	       str_eq(a->r->comment, b->r->comment);
+	       text_eq_or_empty(a->r->comment, b->r->comment);
 }
 
 static void put_rule(struct work *w, struct nft_ops *to, uint8_t verb, const char *chain,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* condition: see condition.h. */
 #include "core/service/condition.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,15 +16,10 @@ static bool is_ours(const struct pod_condition *c)
 	return c->type && !strcmp(c->type, CONDITION_ALLOCATED);
 }
 
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : a == b;
-}
-
 static bool same(const struct pod_condition *a, const struct pod_condition *b)
 {
-	return same_text(a->status, b->status) && same_text(a->reason, b->reason) &&
-	       same_text(a->message, b->message);
+	return text_eq(a->status, b->status) && text_eq(a->reason, b->reason) &&
+	       text_eq(a->message, b->message);
 }
 
 int svc_condition(const struct service *s, const struct err *refused, struct arena *mem,

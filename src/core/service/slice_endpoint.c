@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* slice_endpoint: see slice_endpoint.h; the rules are in slices.h. */
 #include "core/service/slice_endpoint.h"
+#include "base/text.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -8,11 +9,6 @@
 static uint8_t protocol_of(uint8_t proto)
 {
 	return proto ? proto : PROTO_TCP;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-	return !strcmp(a ? a : "", b ? b : "");
 }
 
 static const struct ipaddr *address_of(const struct pod *p, uint8_t family)
@@ -28,8 +24,8 @@ static const struct ipaddr *address_of(const struct pod *p, uint8_t family)
 static bool pod_is_ready(const struct pod *p)
 {
 	for (uint32_t i = 0; i < p->status.conditions.n; i++)
-		if (same_text(p->status.conditions.v[i].type, "Ready"))
-			return same_text(p->status.conditions.v[i].status, "True");
+		if (text_eq_or_empty(p->status.conditions.v[i].type, "Ready"))
+			return text_eq_or_empty(p->status.conditions.v[i].status, "True");
 	return false;
 }
 
@@ -38,7 +34,7 @@ static bool pod_is_ready(const struct pod *p)
 static int64_t port_of(const struct container *c, const char *name, uint8_t proto)
 {
 	for (uint32_t i = 0; i < c->ports.n; i++)
-		if (same_text(c->ports.v[i].name, name) &&
+		if (text_eq_or_empty(c->ports.v[i].name, name) &&
 		    protocol_of(c->ports.v[i].protocol) == proto)
 			return c->ports.v[i].containerPort;
 	return 0;
@@ -51,7 +47,7 @@ static int64_t named_port(const struct pod *p, const char *name, uint8_t proto)
 	for (uint32_t i = 0; !port && i < p->spec.containers.n; i++)
 		port = port_of(&p->spec.containers.v[i], name, proto);
 	for (uint32_t i = 0; !port && i < p->spec.initContainers.n; i++)
-		if (same_text(p->spec.initContainers.v[i].restartPolicy, "Always"))
+		if (text_eq_or_empty(p->spec.initContainers.v[i].restartPolicy, "Always"))
 			port = port_of(&p->spec.initContainers.v[i], name, proto);
 	return port;
 }
@@ -89,8 +85,9 @@ bool slice_same_ports(const struct slice_ports *ports, const struct endpoint_sli
 	for (uint32_t i = 0; i < s->ports.n; i++) {
 		const struct slice_port *a = &ports->list.v[i], *b = &s->ports.v[i];
 
-		if (!same_text(a->name, b->name) || a->protocol != protocol_of(b->protocol) ||
-		    a->port != b->port || !same_text(a->appProtocol, b->appProtocol))
+		if (!text_eq_or_empty(a->name, b->name) ||
+		    a->protocol != protocol_of(b->protocol) || a->port != b->port ||
+		    !text_eq_or_empty(a->appProtocol, b->appProtocol))
 			return false;
 	}
 	return true;
@@ -168,7 +165,8 @@ bool slice_want(const struct svc_pods *in, const struct pod *p, uint8_t family, 
 	ep->conditions.ready = tri(s->spec.publishNotReadyAddresses || (serving && !terminating));
 	ep->nodeName = p->spec.nodeName;
 	ep->zone = zone_of(in->cluster, p->spec.nodeName);
-	if (p->spec.hostname && *p->spec.hostname && same_text(p->spec.subdomain, s->meta.name))
+	if (p->spec.hostname && *p->spec.hostname &&
+	    text_eq_or_empty(p->spec.subdomain, s->meta.name))
 		ep->hostname = p->spec.hostname;
 	add_hints(s, ep, a);
 	find_ports(s, p, a, &out->ports);
