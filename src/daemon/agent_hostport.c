@@ -9,21 +9,15 @@
 #include "sys/rtnl.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define NAME_LEN (NS_MAX_LEN + NAME_MAX_LEN + 2)
-
 /* ---- whose */
 
-/* As svc_plan_host_ports() names it. */
-static void name_of_holder(const struct ipam_attachment *at, char out[NAME_LEN])
+static const char *name_of_holder(const struct ipam_attachment *at, char out[SVC_HOST_PORTS_NAME])
 {
-	if (at->pod_name)
-		snprintf(out, NAME_LEN, "%s/%s", at->pod_namespace, at->pod_name);
-	else
-		snprintf(out, NAME_LEN, "%s", at->container);
+	return svc_host_ports_name(at->pod_name ? at->pod_namespace : NULL,
+				   at->pod_name ? at->pod_name : at->container, out);
 }
 
 static bool has_ports(const struct ipam_attachment *at)
@@ -35,15 +29,14 @@ static bool has_ports(const struct ipam_attachment *at)
 static const struct ipam_attachment *find_holder(const struct agent *a, const char *name)
 {
 	const struct ipam_attachment *const *v;
-	char its[NAME_LEN];
+	char its[SVC_HOST_PORTS_NAME];
 	size_t n;
 
 	v = ipam_all(agent_ipam_book(a), &n);
 	while (n--) {
 		if (!has_ports(v[n]))
 			continue;
-		name_of_holder(v[n], its);
-		if (!strcmp(its, name))
+		if (!strcmp(name_of_holder(v[n], its), name))
 			return v[n];
 	}
 	return NULL;
@@ -54,7 +47,7 @@ static const struct ipam_attachment *find_holder(const struct agent *a, const ch
 static int check_pods(const struct agent *a, const struct ipam_attachment *at,
 		      const struct port_mapping *m, struct err *e)
 {
-	char mine[NAME_LEN], its[NAME_LEN], text[PORT_MAPPING_TEXT];
+	char mine[SVC_HOST_PORTS_NAME], its[SVC_HOST_PORTS_NAME], text[PORT_MAPPING_TEXT];
 	const struct ipam_attachment *const *v;
 	size_t n;
 
@@ -155,7 +148,6 @@ int agent_hostport_plan(struct agent *a, const char *name, struct arena *ar, str
 {
 	const struct ipam_attachment *at = find_holder(a, name);
 	struct svc_host_ports h = { .node = a->role->cfg.node };
-	int rc;
 
 	if (!at)
 		return 0;
@@ -165,33 +157,27 @@ int agent_hostport_plan(struct agent *a, const char *name, struct arena *ar, str
 	h.ports.n = at->ports.n;
 	h.ips.v = at->addrs.v;
 	h.ips.n = at->addrs.n;
-	rc = svc_plan_host_ports(&h, AF_INET, ar, &out[0], e);
-	if (!rc)
-		rc = svc_plan_host_ports(&h, AF_INET6, ar, &out[1], e);
-	return rc ? rc : 2;
+	return svc_plan_host_ports(&h, ar, out, e) ? -ENOMEM : 2;
 }
 
 void agent_hostport_changed(struct agent *a, const struct ipam_attachment *at)
 {
-	char name[NAME_LEN];
+	char name[SVC_HOST_PORTS_NAME];
 
 	if (!at->ports.n)
 		return;
-	name_of_holder(at, name);
-	agent_service_now(a, SVC_HOST_PORTS, name);
+	agent_service_now(a, SVC_HOST_PORTS, name_of_holder(at, name));
 }
 
 void agent_hostport_mark(struct agent *a)
 {
 	const struct ipam_attachment *const *v;
-	char name[NAME_LEN];
+	char name[SVC_HOST_PORTS_NAME];
 	size_t n;
 
 	v = ipam_all(agent_ipam_book(a), &n);
 	for (size_t i = 0; i < n; i++) {
-		if (!has_ports(v[i]))
-			continue;
-		name_of_holder(v[i], name);
-		agent_service_mark(a, SVC_HOST_PORTS, name);
+		if (has_ports(v[i]))
+			agent_service_mark(a, SVC_HOST_PORTS, name_of_holder(v[i], name));
 	}
 }

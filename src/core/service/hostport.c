@@ -3,6 +3,7 @@
 #include "core/service/hostport.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -69,18 +70,16 @@ static int plan_one(const struct port_mapping *m, const struct ipaddr *ip,
 	return 0;
 }
 
-int svc_plan_host_ports(const struct svc_host_ports *h, uint8_t family, struct arena *a,
-			struct svc_plan *out, struct err *e)
+static int plan_family(const struct svc_host_ports *h, uint8_t family, const char *name,
+		       const struct slice_endpoint *of, struct arena *a, struct svc_plan *out)
 {
-	struct svc_plan plan = { .ns = SVC_HOST_PORTS, .family = family };
+	struct svc_plan plan = { .ns = SVC_HOST_PORTS, .name = name, .family = family };
 	const struct ipaddr *ip = first_ip(h, family);
-	const struct slice_endpoint *of = make_of(h, a);
 
-	plan.name = h->ns ? arena_printf(a, "%s/%s", h->ns, h->name) : h->name;
 	plan.ports.v = arena_array(a, h->ports.n, sizeof(*plan.ports.v));
 	plan.fronts.v = arena_array(a, h->ports.n, sizeof(*plan.fronts.v));
-	if (!of || !plan.name || !plan.ports.v || !plan.fronts.v)
-		return err_set(e, -ENOMEM, "no memory");
+	if (!plan.ports.v || !plan.fronts.v)
+		return -ENOMEM;
 	if (!ip)
 		plan.absent = family == AF_INET6 ? "the pod has no IPv6 address"
 						 : "the pod has no IPv4 address";
@@ -90,9 +89,28 @@ int svc_plan_host_ports(const struct svc_host_ports *h, uint8_t family, struct a
 		if (m->hostIP.family && m->hostIP.family != family)
 			continue;
 		if (plan_one(m, ip, of, &plan, a))
-			return err_set(e, -ENOMEM, "no memory");
+			return -ENOMEM;
 	}
 	*out = plan;
+	return 0;
+}
+
+const char *svc_host_ports_name(const char *ns, const char *name, char out[SVC_HOST_PORTS_NAME])
+{
+	snprintf(out, SVC_HOST_PORTS_NAME, "%s%s%s", ns ? ns : "", ns ? "/" : "", name);
+	return out;
+}
+
+int svc_plan_host_ports(const struct svc_host_ports *h, struct arena *a, struct svc_plan out[2],
+			struct err *e)
+{
+	const struct slice_endpoint *of = make_of(h, a);
+	char text[SVC_HOST_PORTS_NAME];
+	const char *name = arena_strdup(a, svc_host_ports_name(h->ns, h->name, text));
+
+	if (!of || !name || plan_family(h, AF_INET, name, of, a, &out[0]) ||
+	    plan_family(h, AF_INET6, name, of, a, &out[1]))
+		return err_set(e, -ENOMEM, "no memory");
 	return 0;
 }
 
@@ -116,7 +134,6 @@ static int of_endpoint(const struct workload_endpoint *w, struct arena *a,
 int svc_plan_host_ports_cluster(const struct cluster *c, const struct svc_node *node,
 				struct arena *a, struct svc_plan **out, size_t *n, struct err *e)
 {
-	static const uint8_t families[] = { AF_INET, AF_INET6 };
 	size_t all, n_plans = 0;
 	const struct object *const *v = cluster_all(c, KIND_WORKLOADENDPOINT, &all);
 	struct svc_plan *plans = arena_array(a, 2 * all, sizeof(*plans));
@@ -131,9 +148,9 @@ int svc_plan_host_ports_cluster(const struct cluster *c, const struct svc_node *
 			continue;
 		if (of_endpoint(w, a, &h))
 			return err_set(e, -ENOMEM, "no memory");
-		for (size_t k = 0; k < 2; k++)
-			if (svc_plan_host_ports(&h, families[k], a, &plans[n_plans++], e))
-				return -ENOMEM;
+		if (svc_plan_host_ports(&h, a, &plans[n_plans], e))
+			return -ENOMEM;
+		n_plans += 2;
 	}
 	*out = plans;
 	*n = n_plans;

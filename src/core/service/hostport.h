@@ -22,9 +22,13 @@ struct svc_host_ports {
 	LIST(struct ipaddr) ips;
 };
 
-/* As svc_plan(); the plan's name is "ns/name", or "name" alone. */
-int svc_plan_host_ports(const struct svc_host_ports *h, uint8_t family, struct arena *a,
-			struct svc_plan *out, struct err *e);
+/* The plans' name: "ns/name", or "name" alone. */
+#define SVC_HOST_PORTS_NAME (NS_MAX_LEN + NAME_MAX_LEN + 2)
+const char *svc_host_ports_name(const char *ns, const char *name, char out[SVC_HOST_PORTS_NAME]);
+
+/* As svc_plan(), of both families. */
+int svc_plan_host_ports(const struct svc_host_ports *h, struct arena *a, struct svc_plan out[2],
+			struct err *e);
 
 /* Plans of both families of each pod of the node that has some, by its WorkloadEndpoints. */
 int svc_plan_host_ports_cluster(const struct cluster *c, const struct svc_node *node,
