@@ -56,7 +56,6 @@ static void on_entry(void *arg, const struct ct_entry *c)
 
 static int delete_found(struct agent_conntrack *k, struct err *e)
 {
-	size_t deleted = 0;
 	int rc = 0;
 
 	if (!k->n_found)
@@ -66,12 +65,11 @@ static int delete_found(struct agent_conntrack *k, struct err *e)
 		rc = k->nl ? 0 : e->code;
 	}
 	if (!rc)
-		rc = ctnl_delete(k->nl, k->found, k->n_found, &deleted, e);
+		rc = ctnl_delete(k->nl, k->found, k->n_found, NULL, e);
 	/* What the kernel had let go of by itself counts as well: we would have. */
 	for (size_t i = 0; i < k->n_found && !rc; i++)
 		k->stats.deleted[k->fates[i]]++;
 	k->deleted += k->n_found;
-	k->n_found = 0;
 	return rc;
 }
 
@@ -110,7 +108,6 @@ static void done(struct agent_conntrack *k)
 
 	svc_stale_done(k->stale);
 	k->retry = RETRY;
-	k->stats.looks++;
 	histogram_observe(&k->stats.took, took / 1000);
 	gap = SHARE * (double)took / 1e9;
 	k->earliest = ev_now(k->agent->role->loop) + (gap > GAP ? gap : GAP);
@@ -184,7 +181,6 @@ void agent_conntrack_put(struct agent *a, const char *ns, const char *name,
 void agent_conntrack_look(struct agent *a)
 {
 	struct agent_conntrack *k = a->conntrack;
-
 	ev_tstamp settled = ev_now(a->role->loop) + SETTLE;
 
 	if (!k->dump && svc_stale_due(k->stale))

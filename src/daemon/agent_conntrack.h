@@ -24,7 +24,7 @@ void agent_conntrack_put(struct agent *a, const char *ns, const char *name,
 void agent_conntrack_look(struct agent *a);
 
 struct agent_conntrack_stats {
-	uint64_t looks, failures;
+	uint64_t failures;
 	struct histogram took;                    /* looks that came to their end */
 	uint64_t deleted[SVC_STALE_NO_FRONT + 1]; /* by enum svc_fate */
 };

@@ -406,7 +406,7 @@ static void fill_conntrack(struct report *m, const struct agent *a)
 	const struct agent_conntrack_stats *s = agent_conntrack_stats(a);
 
 	put(m, "fairlead_conntrack_looks_total", "looks through the connection table", NULL, NULL,
-	    s->looks);
+	    s->took.n);
 	put(m, "fairlead_conntrack_failures_total", "looks that failed", NULL, NULL, s->failures);
 	for (enum svc_fate f = SVC_STALE_UNTRANSLATED; f <= SVC_STALE_NO_FRONT; f++)
 		put(m, "fairlead_conntrack_deleted_total",
