@@ -195,6 +195,46 @@ class World:
 
 # ---- packets
 
+# Answers on a port of TCP and UDP, both families: python3 -c SERVE NAME PORT
+SERVE = """
+import socket, sys, threading
+name, port = sys.argv[1], int(sys.argv[2])
+t = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+u.bind(("::", port))
+def udp():
+    while True:
+        _, a = u.recvfrom(99)
+        u.sendto(f"{name} {a[0]}".encode(), a)
+threading.Thread(target=udp, daemon=True).start()
+print("up", flush=True)
+while True:
+    c, a = t.accept()
+    c.sendall(f"{name} {a[0]}".encode())
+    c.close()
+"""
+# python3 -c ASK ADDRESS PORT tcp|udp
+ASK = """
+import socket, sys
+kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[3]]
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, kind)
+s.settimeout(1)
+s.connect((sys.argv[1], int(sys.argv[2])))
+if sys.argv[3] == "udp":
+    s.send(b"x")
+print(s.recv(99).decode())
+"""
+
+
+def ask(ns, host, port, proto="tcp"):
+    """(who answered, whom it saw), or None."""
+    r = ns.run("python3", "-c", ASK, host, port, proto, check=False)
+    if r.returncode:
+        return None
+    who, _, seen = r.stdout.strip().partition(" ")
+    return who, seen.removeprefix("::ffff:")
+
+
 def ping(ns, to, source=None, count=1, wait=1):
     args = ["ping", "-n", "-c", str(count), "-i", "0.05", "-W", str(wait)]
     if source:

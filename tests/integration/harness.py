@@ -29,6 +29,18 @@ PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+# ---- packets
+
+# Frames as hexadecimal digits, out of a device: python3 -c SEND_FRAMES DEVICE FRAME...
+SEND_FRAMES = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((sys.argv[1], 0))
+for line in sys.argv[2:]:
+    s.send(bytes.fromhex(line))
+"""
+
+
 # ---- waiting
 
 def wait_for(cond, timeout=10.0, what=None, every=0.02):

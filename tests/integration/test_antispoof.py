@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness import built, needs, wait_for
+from harness import SEND_FRAMES, built, needs, wait_for
 
 scapy = pytest.importorskip("scapy.all", reason="not installed: python3-scapy")
 from scapy.all import (ARP, BOOTP, DHCP, IP, UDP, Dot1Q, Ether, ICMPv6MLReport2,  # noqa: E402
@@ -16,13 +16,6 @@ from scapy.all import (ARP, BOOTP, DHCP, IP, UDP, Dot1Q, Ether, ICMPv6MLReport2,
 
 pytestmark = needs("nft")
 
-SEND = """
-import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind((sys.argv[1], 0))
-for line in sys.argv[2:]:
-    s.send(bytes.fromhex(line))
-"""
 SNIFF = """
 import socket, sys
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
@@ -59,7 +52,7 @@ class Wire:
         """Does the frame arrive? `control` is one that surely does, sent behind it."""
         self.n += 1
         tag, end = f"tag{self.n:05}".encode(), f"end{self.n:05}".encode()
-        self.src.run(sys.executable, "-c", SEND, self.src_if, raw(frame / Raw(tag)),
+        self.src.run(sys.executable, "-c", SEND_FRAMES, self.src_if, raw(frame / Raw(tag)),
                      raw(control / Raw(end)))
         wait_for(lambda: end.hex() in self.sniffer.log(), what="the control frame has arrived")
         return tag.hex() in self.sniffer.log()
@@ -151,7 +144,7 @@ def test_routed_sources(routed, start):
     counted(node, "inet", "VXLAN from a pod", before + 2)
     # The addresses go with the pod: afterwards its link may send nothing.
     helper(node, "pod", "del", "fla", "routed", A, A4, A6)
-    a.run(sys.executable, "-c", SEND, "eth0", raw(control4 / Raw(b"late4")),
+    a.run(sys.executable, "-c", SEND_FRAMES, "eth0", raw(control4 / Raw(b"late4")),
           raw(control6 / Raw(b"late6")))
     helper(node, "pod", "add", "fla", "routed", A, A4, A6)
     assert wire.passes(control4, control6)
@@ -167,7 +160,7 @@ def test_routed_arp(routed):
     node, a, _ = routed
 
     def ask(psrc, hwsrc=A, pdst="169.254.1.1"):
-        a.run(sys.executable, "-c", SEND, "eth0",
+        a.run(sys.executable, "-c", SEND_FRAMES, "eth0",
               raw(Ether(src=A, dst="ff:ff:ff:ff:ff:ff") /
                   ARP(op=1, psrc=psrc, hwsrc=hwsrc, pdst=pdst)))
     node.sh(f"ip neigh del {A4} dev fla; ip route add 10.244.1.77 dev fla")
@@ -195,7 +188,7 @@ def test_routed_neighbour_discovery(routed):
     node, a, _ = routed
 
     def send(*frames):
-        a.run(sys.executable, "-c", SEND, "eth0", *map(raw, frames))
+        a.run(sys.executable, "-c", SEND_FRAMES, "eth0", *map(raw, frames))
     evil = "02:00:00:00:00:66"
     node.sh(f"ip -6 neigh replace {A6} lladdr {A} dev fla nud stale;"
             f"ip -6 neigh replace fd00:10::77 lladdr {A} dev fla nud stale")

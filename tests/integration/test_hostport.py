@@ -8,47 +8,11 @@ import pytest
 import yaml
 
 from agent_world import world  # noqa: F401 (a fixture)
-from agent_world import pod_object, pools
+from agent_world import SERVE, ask, pod_object, pools
 from conntrack import table
 from harness import wait_for
 
 FAMILIES = [4, 6]
-SERVE = """
-import socket, sys, threading
-name, port = sys.argv[1], int(sys.argv[2])
-t = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-u.bind(("::", port))
-def udp():
-    while True:
-        _, a = u.recvfrom(99)
-        u.sendto(f"{name} {a[0]}".encode(), a)
-threading.Thread(target=udp, daemon=True).start()
-print("up", flush=True)
-while True:
-    c, a = t.accept()
-    c.sendall(f"{name} {a[0]}".encode())
-    c.close()
-"""
-ASK = """
-import socket, sys
-kind = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[sys.argv[3]]
-s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, kind)
-s.settimeout(1)
-s.connect((sys.argv[1], int(sys.argv[2])))
-if sys.argv[3] == "udp":
-    s.send(b"x")
-print(s.recv(99).decode())
-"""
-
-
-def ask(ns, host, port, proto="tcp"):
-    """(who answered, whom it saw), or None."""
-    r = ns.run("python3", "-c", ASK, host, port, proto, check=False)
-    if r.returncode:
-        return None
-    who, _, seen = r.stdout.strip().partition(" ")
-    return who, seen.removeprefix("::ffff:")
 
 
 def mapping(host, container=80, proto="tcp", ip=None):

@@ -6,25 +6,12 @@ import sys
 
 import pytest
 
-from agent_world import pools, world  # noqa: F401
-from harness import needs, wait_for
+from agent_world import world  # noqa: F401 (a fixture)
+from agent_world import ASK, SERVE, ask, pools
+from harness import SEND_FRAMES, needs, wait_for
 
 pytestmark = needs("nft")
 
-SERVER = """
-import socket
-s = socket.create_server(("0.0.0.0", 8080))
-print("ready", flush=True)
-while True:
-    c, peer = s.accept()
-    c.sendall(f"{socket.gethostname()} {peer[0]}".encode())
-    c.close()
-"""
-ASK = """
-import socket, sys
-s = socket.create_connection((sys.argv[1], 30080), 3)
-print(s.recv(100).decode().split()[1])
-"""
 LISTEN = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -32,12 +19,6 @@ s.bind(("127.0.0.1", 9999))
 print("ready", flush=True)
 while True:
     print(s.recv(100).decode(), flush=True)
-"""
-SEND = """
-import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(("eth0", 0))
-s.send(bytes.fromhex(sys.argv[1]))
 """
 
 
@@ -57,26 +38,23 @@ def test_node_port_on_loopback(world, start, where):  # noqa: F811
     n1, n2 = world.up(10, 10, objects=pools("Direct"), service_cidr="10.96.0.0/16", localhost_node_ports="yes")
     assert n1.ns.run("sysctl", "-n", "net.ipv4.conf.all.route_localnet").stdout == "1\n"
     pod = world.pod({"here": n1, "there": n2}[where], "web")
-    start([sys.executable, "-uc", SERVER], ns=pod.ns).wait_log("ready")
+    start([sys.executable, "-uc", SERVE, "web", "8080"], ns=pod.ns).wait_log("up")
     world.store.apply(*service([pod.ip(4)]))
 
-    def ask(ip):
-        return n1.ns.run(sys.executable, "-c", ASK, ip, check=False, timeout=10).stdout.strip()
-    wait_for(lambda: ask("127.0.0.1"), 10, "an answer")
+    wait_for(lambda: ask(n1.ns, "127.0.0.1", 30080), 10, "an answer")
     sees = {"here": {"169.254.1.1", n1.ip4}, "there": {n1.ip4}}[where]
-    assert ask("127.0.0.1") in sees and ask("127.8.9.10") in sees
-    assert ask(n1.ip4) in sees
+    for ip in ("127.0.0.1", "127.8.9.10", n1.ip4):
+        assert ask(n1.ns, ip, 30080)[1] in sees, ip
 
 
 def test_off_by_default(world, start):  # noqa: F811
     n1, = world.up(10, objects=pools("Direct"), service_cidr="10.96.0.0/16")
     assert n1.ns.run("sysctl", "-n", "net.ipv4.conf.all.route_localnet").stdout == "0\n"
     pod = world.pod(n1, "web")
-    start([sys.executable, "-uc", SERVER], ns=pod.ns).wait_log("ready")
+    start([sys.executable, "-uc", SERVE, "web", "8080"], ns=pod.ns).wait_log("up")
     world.store.apply(*service([pod.ip(4)]))
-    wait_for(lambda: n1.ns.run(sys.executable, "-c", ASK, n1.ip4, check=False, timeout=10).stdout, 10,
-             "the node port is served")
-    r = n1.ns.run(sys.executable, "-c", ASK, "127.0.0.1", check=False, timeout=10)
+    wait_for(lambda: ask(n1.ns, n1.ip4, 30080), 10, "the node port is served")
+    r = n1.ns.run(sys.executable, "-c", ASK, "127.0.0.1", 30080, "tcp", check=False, timeout=10)
     assert "refused" in r.stderr
 
 
@@ -88,7 +66,7 @@ def test_loopback_is_not_for_others(world, start):  # noqa: F811
         mac = json.loads(node.ns.run("ip", "-j", "link", "show", "eth0").stdout)[0]["address"]
         frame = (scapy.Ether(src="02:00:00:00:00:77", dst=mac) / scapy.IP(src=sender.ip4, dst="127.0.0.1") /
                  scapy.UDP(sport=9, dport=9999) / scapy.Raw(text))
-        sender.ns.run(sys.executable, "-c", SEND, bytes(frame).hex())
+        sender.ns.run(sys.executable, "-c", SEND_FRAMES, "eth0", bytes(frame).hex())
 
     def before(node):
         """Without our tables it arrives, once somebody has set route_localnet."""

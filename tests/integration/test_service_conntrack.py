@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import built, wait_for
+from harness import SEND_FRAMES, built, wait_for
 from roles import get
 from test_lab_life import RUN
 from test_services import FAMILIES, NODES, agent_of, answered, at, cluster_ip, ips, pod, write
@@ -277,13 +277,6 @@ while len(sources) < 3:
         sources.append(socket.inet_ntop(family, source))
 print(*sources, flush=True)
 """
-SEND = """
-import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(("eth0", 0))
-for line in sys.argv[1:]:
-    s.send(bytes.fromhex(line))
-"""
 
 
 def late_segment(a, client, server, port, family):
@@ -317,7 +310,7 @@ def test_late_segments_are_translated(front, family):
                                 stdout=subprocess.PIPE, text=True)
         try:
             assert talk.stdout.readline() == "connected\n"
-            f.a.exec("x/s1", "/usr/bin/python3", "-c", SEND, *late_segment(f.a, client, server, port, family))
+            f.a.exec("x/s1", "/usr/bin/python3", "-c", SEND_FRAMES, "eth0", *late_segment(f.a, client, server, port, family))
             sources.append(set(talk.stdout.readline().split()))
         finally:
             talk.kill()
