@@ -413,6 +413,42 @@ static void start(struct nft_services **s, struct kernel *k)
 	arena_fini(&a);
 }
 
+static bool has_key(const struct nft_set *set, const uint8_t *key)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (!memcmp(set->elems[i].key, key, set->key_len))
+			return true;
+	return false;
+}
+
+/* Fronts as they stand in the maps: each leads somewhere, or is refused, or both. */
+static void must_count(const struct nft_services *s)
+{
+	static const char *const maps[][2] = { { "vip4", "refused4" },
+					       { "vip6", "refused6" },
+					       { "nodeport4", "refused_nodeport4" },
+					       { "nodeport6", "refused_nodeport6" } };
+	struct nft_services_stats stats;
+	const struct nft_table *t;
+	struct nft_ruleset rs;
+	uint32_t fronts = 0;
+	struct arena a;
+
+	arena_init(&a, 0);
+	nft_services_count(s, &stats);
+	t = render(s, &rs, &a);
+	for (unsigned i = 0; i < 4; i++) {
+		const struct nft_set *leads = nft_set_get(t, maps[i][0]),
+				     *refused = nft_set_get(t, maps[i][1]);
+
+		fronts += leads->n;
+		for (uint32_t k = 0; k < refused->n; k++)
+			fronts += !has_key(leads, refused->elems[k].key);
+	}
+	assert_int_equal(stats.fronts, fronts);
+	arena_fini(&a);
+}
+
 static void test_random(void **state)
 {
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
@@ -427,6 +463,7 @@ static void test_random(void **state)
 			snprintf(what, sizeof(what), "seed %u, step %u", (unsigned)seed, step);
 			must_equal(s, &k, what);
 		}
+		must_count(s);
 		for (unsigned i = 0; i < SERVICES; i++) {
 			struct nft_ops ops;
 			struct arena a;
@@ -441,6 +478,7 @@ static void test_random(void **state)
 			arena_fini(&a);
 		}
 		must_equal(s, &k, "none are left");
+		must_count(s);
 		nft_services_free(s);
 		kernel_fini(&k);
 	}

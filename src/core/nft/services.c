@@ -287,9 +287,8 @@ void nft_services_render(const struct nft_services *s, struct nft_table *t)
 void nft_services_count(const struct nft_services *s, struct nft_services_stats *out)
 {
 	*out = (struct nft_services_stats){ .services = HASH_COUNT(s->services),
+					    .fronts = s->n_fronts,
 					    .endpoints = s->n_slots };
-	for (const struct nft_fact *f = s->facts; f; f = f->hh.next)
-		out->fronts += f->key.kind == NFT_FACT_FRONT || f->key.kind == NFT_FACT_NODE_PORT;
 }
 
 /* ---- life */

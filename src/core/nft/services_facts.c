@@ -20,6 +20,11 @@ struct nft_fact *nft_fact_get(const struct nft_services *s, const struct nft_fac
 	return f;
 }
 
+static bool is_front(const struct nft_fact_key *key)
+{
+	return key->kind == NFT_FACT_FRONT || key->kind == NFT_FACT_NODE_PORT;
+}
+
 static struct nft_fact *fact_make(struct nft_services *s, const struct nft_fact_key *key)
 {
 	struct nft_fact *f = nft_fact_get(s, key);
@@ -35,6 +40,7 @@ static struct nft_fact *fact_make(struct nft_services *s, const struct nft_fact_
 		free(f);
 		return NULL;
 	}
+	s->n_fronts += is_front(key);
 	return f;
 }
 
@@ -134,6 +140,7 @@ void nft_fact_release(struct nft_services *s, struct nft_ops *ops, struct nft_fa
 	say(s, ops, &f->key, &old, nft_fact_first(f));
 	if (f->n)
 		return;
+	s->n_fronts -= is_front(&f->key);
 	HASH_DEL(s->facts, f);
 	free(f->holders);
 	free(f);

@@ -126,7 +126,7 @@ struct nft_services {
 	struct nft_number numbers[NFT_CHOICE_MAX + 1];
 	uint32_t n_numbers; /* in use: below this one */
 	uint32_t next_kept, next_id;
-	uint32_t n_slots;
+	uint32_t n_slots, n_fronts;
 	uint8_t used[(NFT_SERVICE_ID_MASK + 1) / 8]; /* ids */
 	bool adopting; /* from nft_services_adopt() to nft_services_adopted() */
 	struct nft_adopted adopted;
