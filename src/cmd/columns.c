@@ -207,6 +207,20 @@ static void slice_cells(struct table *t, const struct object *o, bool wide)
 	buf_fini(&b);
 }
 
+static void policy_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct network_policy *p = o->body;
+	bool in = network_policy_has(p, POLICY_INGRESS), out = network_policy_has(p, POLICY_EGRESS);
+	struct arena a;
+	const char *text;
+
+	arena_init(&a, 0);
+	text = selector_text(&p->spec.podSelector, &a);
+	table_cell(t, "%s", text && *text ? text : "<all>");
+	arena_fini(&a);
+	table_cell(t, "%s%s%s", in ? "Ingress" : "", in && out ? "," : "", out ? "Egress" : "");
+}
+
 static void pool_cells(struct table *t, const struct object *o, bool wide)
 {
 	static const char *const modes[] = { "VXLAN", "Direct", "VXLAN", "IPIP" };
@@ -293,6 +307,7 @@ static const struct columns {
 			   .wide = { "SELECTOR" } },
 	[KIND_ENDPOINTSLICE] = { .cells = slice_cells,
 				 .heads = { "ADDRESSTYPE", "PORTS", "ENDPOINTS" } },
+	[KIND_NETWORKPOLICY] = { .cells = policy_cells, .heads = { "POD-SELECTOR", "TYPES" } },
 	[KIND_DEPLOYMENT] = { .cells = workload_cells, .heads = { "REPLICAS", "SELECTOR" } },
 	[KIND_REPLICASET] = { .cells = workload_cells, .heads = { "REPLICAS", "SELECTOR" } },
 	[KIND_STATEFULSET] = { .cells = workload_cells, .heads = { "REPLICAS", "SELECTOR" } },

@@ -308,6 +308,46 @@ struct endpoint_slice {
 	LIST(struct slice_port) ports;
 };
 
+/* ---- networking.k8s.io/v1 */
+
+#define LABEL_NAMESPACE_NAME "kubernetes.io/metadata.name" /* every Namespace has it: its name */
+
+enum policy_type { POLICY_TYPE_NONE, POLICY_INGRESS, POLICY_EGRESS };
+
+struct policy_port {
+	uint8_t protocol;   /* enum protocol; PROTO_NONE means TCP */
+	struct intstr port; /* absent: every port; a name: of the pod that receives */
+	struct opt_i64 endPort;
+};
+
+struct ip_block {
+	const char *cidr;
+	LIST(const char *) except;
+};
+
+struct policy_peer { /* an ipBlock, or one selector, or both */
+	struct label_selector *podSelector, *namespaceSelector;
+	struct ip_block *ipBlock;
+};
+
+struct policy_rule {
+	LIST(struct policy_port) ports; /* none: every protocol and port */
+	LIST(struct policy_peer) peers; /* from, to; none: everybody */
+};
+
+struct network_policy {
+	struct meta meta;
+	struct {
+		struct label_selector podSelector;
+		LIST(uint8_t) policyTypes; /* enum policy_type */
+		LIST(struct policy_rule) ingress, egress;
+	} spec;
+};
+
+/* Is this direction the policy's business? Without policyTypes ingress is, and egress where it
+ * has rules for it. */
+bool network_policy_has(const struct network_policy *p, enum policy_type type);
+
 /* ---- coordination.k8s.io/v1 */
 
 struct lease {
@@ -452,3 +492,6 @@ const struct object *const *cluster_all(const struct cluster *c, unsigned kind, 
 
 /* Kubernetes' selector rules: an empty selector matches everything, NULL nothing. */
 bool selector_match(const struct label_selector *s, const struct strmap *labels);
+/* In kubectl's words ("app=web,tier in (a,b),!old"), the same for selectors that ask the same
+ * requirements in another order or spelling; "" for the empty one. In `a`; NULL: no memory. */
+const char *selector_text(const struct label_selector *s, struct arena *a);

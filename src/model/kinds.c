@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The kinds that fairlead knows. Ids of the enum that have no row yet (policies, ingresses)
+/* The kinds that fairlead knows. Ids of the enum that have no row yet (ingresses)
  * are unknown everywhere, so that nothing is accepted that would then not be obeyed. */
 #include "model/cluster.h"
 #include "model/table.h"
@@ -27,6 +27,8 @@ static const struct kind kinds[KIND_COUNT] = {
 	[KIND_JOB] = { KIND_JOB, "batch/v1", "Job", "jobs", NULL, 1, 0, &workload_schema },
 	[KIND_ENDPOINTSLICE] = { KIND_ENDPOINTSLICE, "discovery.k8s.io/v1", "EndpointSlice",
 				 "endpointslices", NULL, 1, 0, &endpoint_slice_schema },
+	[KIND_NETWORKPOLICY] = { KIND_NETWORKPOLICY, "networking.k8s.io/v1", "NetworkPolicy",
+				 "networkpolicies", "netpol", 1, 0, &network_policy_schema },
 	[KIND_LEASE] = { KIND_LEASE, "coordination.k8s.io/v1", "Lease", "leases", NULL, 1, 1,
 			 &lease_schema },
 	FAIRLEAD(KIND_IPPOOL, "IPPool", "ippools", NULL, 0, 0, ippool_schema),

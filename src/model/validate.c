@@ -40,17 +40,9 @@ static bool one_of(const char *s, const char *const *list)
 static int check_labels(const struct object *o, const char *at, const struct strmap *labels,
 			struct err *e)
 {
-	for (uint32_t i = 0; i < labels->n; i++) {
-		if (!is_qualified_name(labels->v[i].key))
-			return bad(o, e, "%s: \"%s\" is no label key ([prefix/]name)", at,
-				   labels->v[i].key);
-		if (!is_label_value(labels->v[i].value))
-			return bad(o, e,
-				   "%s.%s: must be up to 63 letters, digits, '-', '_' or '.', "
-				   "with a letter or digit at both ends",
-				   at, labels->v[i].key);
-	}
-	return 0;
+	struct err inner = { .code = 0 };
+
+	return validate_labels(at, labels, &inner) ? bad(o, e, "%s", inner.text) : 0;
 }
 
 static int check_annotation_keys(const struct object *o, struct err *e)
@@ -84,42 +76,12 @@ static int check_meta(const struct object *o, struct err *e)
 	return rc ? rc : check_annotation_keys(o, e);
 }
 
-static int check_requirement(const struct object *o, const char *at, uint32_t i,
-			     const struct label_requirement *r, struct err *e)
-{
-	bool wants = r->op == SEL_IN || r->op == SEL_NOT_IN;
-
-	if (!is_qualified_name(r->key))
-		return bad(o, e, "%s.matchExpressions[%u].key: \"%s\" is no label key", at, i,
-			   r->key);
-	if (wants && !r->values.n)
-		return bad(o, e, "%s.matchExpressions[%u].values: In and NotIn need at least one",
-			   at, i);
-	if (!wants && r->values.n)
-		return bad(o, e,
-			   "%s.matchExpressions[%u].values: must be empty for Exists and "
-			   "DoesNotExist",
-			   at, i);
-	for (uint32_t k = 0; k < r->values.n; k++)
-		if (!is_label_value(r->values.v[k]))
-			return bad(o, e, "%s.matchExpressions[%u].values[%u]: is no label value",
-				   at, i, k);
-	return 0;
-}
-
 static int check_selector(const struct object *o, const char *at, const struct label_selector *s,
 			  struct err *e)
 {
-	char path[PATH_LEN];
-	int rc = 0;
+	struct err inner = { .code = 0 };
 
-	if (!s)
-		return 0;
-	snprintf(path, sizeof(path), "%s.matchLabels", at);
-	rc = check_labels(o, path, &s->matchLabels, e);
-	for (uint32_t i = 0; !rc && i < s->matchExpressions.n; i++)
-		rc = check_requirement(o, at, i, &s->matchExpressions.v[i], e);
-	return rc;
+	return s && validate_selector(at, s, &inner) ? bad(o, e, "%s", inner.text) : 0;
 }
 
 /* ---- Node, Pod, workloads */
@@ -389,6 +351,13 @@ static int check_slice(const struct object *o, struct err *e)
 	return validate_endpoint_slice(o->body, &inner) ? bad(o, e, "%s", inner.text) : 0;
 }
 
+static int check_policy(const struct object *o, struct err *e)
+{
+	struct err inner = { .code = 0 };
+
+	return validate_network_policy(o->body, &inner) ? bad(o, e, "%s", inner.text) : 0;
+}
+
 int validate_object(const struct object *o, struct err *e)
 {
 	int rc = check_meta(o, e);
@@ -404,6 +373,8 @@ int validate_object(const struct object *o, struct err *e)
 		return check_service(o, e);
 	case KIND_ENDPOINTSLICE:
 		return check_slice(o, e);
+	case KIND_NETWORKPOLICY:
+		return check_policy(o, e);
 	case KIND_DEPLOYMENT:
 	case KIND_REPLICASET:
 	case KIND_STATEFULSET:
@@ -421,7 +392,6 @@ int validate_object(const struct object *o, struct err *e)
 	case KIND_WORKLOADENDPOINT:
 	case KIND_NODESTATE:
 	case KIND_NONE:
-	case KIND_NETWORKPOLICY:
 	case KIND_INGRESS:
 	case KIND_COUNT:
 		return 0;

@@ -12,6 +12,9 @@ int validate_among(const struct object *o, const struct object *other, struct er
 /* Parts of validate_object(): errors begin with the path, without the object. */
 int validate_service(const struct service *s, struct err *e);
 int validate_endpoint_slice(const struct endpoint_slice *s, struct err *e);
+int validate_network_policy(const struct network_policy *p, struct err *e);
+int validate_labels(const char *at, const struct strmap *labels, struct err *e);
+int validate_selector(const char *at, const struct label_selector *s, struct err *e);
 
 /* RFC 1123: a label has up to 63 of [a-z0-9-], a subdomain up to 253 of labels and dots. */
 bool is_dns_label(const char *s);
@@ -23,6 +26,9 @@ bool is_label_value(const char *s);
 bool is_qualified_name(const char *s); /* label and annotation keys: [subdomain/]name */
 
 #define ANNOTATION_IPS "fairlead.io/ips" /* Pod: JSON list of addresses as strings */
+/* NetworkPolicy: are connections that it newly forbids cut ("enforce"), or do they live on
+ * ("grandfather")? */
+#define ANNOTATION_ON_CHANGE "fairlead.io/on-change"
 
 /* The addresses that a pod's annotation asks for, at most `max`. Returns their number, or a
  * negative errno. 0 when there is no annotation. */

@@ -111,9 +111,30 @@ def test_exit_codes(store, scratch):
     assert run("apply", "-f", scratch / "missing.yaml")[0] == 1
 
 
+def test_network_policies_are_kept_and_not_obeyed(store, scratch):
+    def policy(name, **spec):
+        return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": {"name": name, "namespace": "shop"}, "spec": spec}
+    good = policy("db", podSelector={"matchLabels": {"app": "db"}, "matchExpressions": [
+        {"key": "tier", "operator": "In", "values": ["b", "a"]}, {"key": "old", "operator": "DoesNotExist"}]},
+        egress=[{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}])
+    bad = policy("bad", podSelector={}, ingress=[{"ports": [{"port": 80}, {"port": 5432, "endPort": 80}]}])
+    path = scratch / "p.json"
+    path.write_text("\n---\n".join(json.dumps(o) for o in (good, policy("all", podSelector={}, policyTypes=["Egress"]), bad)))
+    r = store.fairlead("apply", "-f", path, "--wait=0", check=False)
+    assert r.returncode == 1
+    assert r.stdout.splitlines() == ["networkpolicy/shop/db created", "networkpolicy/shop/all created"]
+    assert "NetworkPolicy shop/bad: spec.ingress[0].ports[1].endPort: must be ≥ port (5432)" in r.stderr
+    assert "nodes do not enforce them yet" in r.stderr
+    rows = [line.split() for line in store.fairlead("get", "networkpolicies", "-n", "shop").stdout.splitlines()]
+    assert rows == [["NAME", "POD-SELECTOR", "TYPES"], ["all", "<all>", "Egress"],
+                    ["db", "!old,app=db,tier", "in", "(a,b)", "Ingress,Egress"]]
+    assert store.fairlead("get", "netpol", "db", "-n", "shop", "-o", "json").stdout.count("10.0.0.0/8") == 1
+
+
 def test_a_bad_object_does_not_stop_the_others(store, scratch):
     text = yaml.safe_dump_all([NODE, {**POOL, "spec": {"cidr": "10.244.0.1/16"}}, pod("Bad"), pod("ok"), {
-        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "np"}}])
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "ing"}}])
     (scratch / "in").mkdir()
     (scratch / "in/a.yaml").write_text(text)
     (scratch / "in/b.json").write_text(json.dumps(pod("b")))
@@ -124,7 +145,7 @@ def test_a_bad_object_does_not_stop_the_others(store, scratch):
     assert r.stdout.splitlines() == ["node/n1 created", "pod/shop/ok created", "pod/shop/b created"]
     assert f"{scratch}/in/a.yaml:6: IPPool default: spec.cidr: host bits must be zero" in r.stderr
     assert "Pod shop/Bad: metadata.name" in r.stderr
-    assert f"ignored: {scratch}/in/a.yaml:" in r.stderr and "NetworkPolicy np" in r.stderr
+    assert f"ignored: {scratch}/in/a.yaml:" in r.stderr and "Ingress ing" in r.stderr
     assert f"{scratch}/in/c.yaml:2: " in r.stderr
 
 

@@ -415,6 +415,38 @@ static void test_selector(void **state)
 	assert_false(selector_match(&s, &labels));
 }
 
+/* Equal selectors have one text, whatever the order and spelling; others do not. */
+static void test_selector_text(void **state)
+{
+	const char *ba[] = { "b", "a", "b" }, *web[] = { "web" }, *none[] = { "" };
+	struct strmap_entry labels[] = { { "app", "web" }, { "zone", "" } };
+	struct label_requirement asked[] = {
+		{ "tier", SEL_IN, { ba, 3 } },      { "old", SEL_DOES_NOT_EXIST, { NULL, 0 } },
+		{ "x/y", SEL_EXISTS, { NULL, 0 } }, { "tier", SEL_NOT_IN, { ba, 2 } },
+		{ "app", SEL_IN, { web, 1 } },      { "zone", SEL_IN, { none, 1 } },
+	};
+	struct label_selector mixed = { .matchLabels = { labels, 2 },
+					.matchExpressions = { asked, 6 } };
+	struct label_selector spelled = { .matchExpressions = { asked, 6 } };
+	struct label_selector empty = { .matchLabels = { NULL, 0 } };
+	struct label_requirement swapped = asked[0];
+	struct arena a;
+
+	arena_init(&a, 0);
+	assert_string_equal(selector_text(&mixed, &a),
+			    "!old,app=web,tier in (a,b),tier notin (a,b),x/y,zone=");
+	asked[0] = asked[3];
+	asked[3] = swapped;
+	assert_string_equal(selector_text(&spelled, &a),
+			    "!old,app=web,tier in (a,b),tier notin (a,b),x/y,zone=");
+	assert_string_equal(selector_text(&empty, &a), "");
+	arena_fini(&a);
+	/* No memory is NULL, not half a text. */
+	arena_init(&a, 1);
+	assert_null(selector_text(&mixed, &a));
+	arena_fini(&a);
+}
+
 /* ---- kernel objects */
 
 static void test_kobj(void **state)
@@ -465,6 +497,7 @@ int main(void)
 		cmocka_unit_test(test_cluster),
 		cmocka_unit_test(test_cluster_many),
 		cmocka_unit_test(test_selector),
+		cmocka_unit_test(test_selector_text),
 		cmocka_unit_test(test_kobj),
 	};
 
