@@ -201,6 +201,23 @@ def test_tally_adds_up(tmp_path):
     assert r.returncode == 1
 
 
+def test_tally_of_what_was_asked_again(tmp_path):
+    """Only what passed then is unsteady; a test that left something broken behind itself has failed."""
+    def xml(**results):
+        return "<testsuites><testsuite>" + "".join(
+            f'<testcase classname="tests.tools.test_tools" name="{name}">{"<failure/>" * bad}</testcase>'
+            for name, each in results.items() for bad in each) + "</testsuite></testsuites>"
+    first = tmp_path / "pytest-release.xml"
+    first.write_text(xml(good=[0], late=[1], bad=[1], left=[0, 1]))
+    (tmp_path / "pytest-release-again.xml").write_text(xml(late=[0], bad=[1], left=[0, 1]))
+    lines = tool("tally", tmp_path).stdout.splitlines()
+    assert lines == ["unsteady: pytest-release: tests.tools.test_tools::late",
+                     "failed: pytest-release: tests.tools.test_tools::bad",
+                     "failed: pytest-release: tests.tools.test_tools::left", "2 passed, 2 failed, 0 skipped"]
+    assert tool("tally", "--failed", first).stdout.splitlines() == [
+        f"tests/tools/test_tools.py::{name}" for name in ("late", "bad", "left")]
+
+
 def test_tally_of_nothing_is_no_success(tmp_path):
     assert tool("tally", tmp_path).returncode == 1
 
