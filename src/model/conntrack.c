@@ -30,10 +30,18 @@ bool ct_is_translated(const struct ct_entry *c)
 
 #define PEER_TEXT (ADDR_TEXT + 8)
 
-static const char *peer_str(const struct ipaddr *a, uint16_t port, char buf[PEER_TEXT])
+static bool is_icmp(uint8_t proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+static const char *peer_str(const struct ct_entry *c, const struct ipaddr *a, uint16_t port,
+			    char buf[PEER_TEXT])
 {
 	char text[ADDR_TEXT];
 
+	if (is_icmp(c->proto))
+		return addr_str(a, buf);
 	snprintf(buf, PEER_TEXT, a->family == AF_INET6 ? "[%s]:%u" : "%s:%u", addr_str(a, text),
 		 port);
 	return buf;
@@ -45,6 +53,7 @@ static const char *proto_str(uint8_t proto, char buf[16])
 	return proto == IPPROTO_UDP    ? "udp"
 	       : proto == IPPROTO_TCP  ? "tcp"
 	       : proto == IPPROTO_SCTP ? "sctp"
+	       : is_icmp(proto)        ? "icmp"
 				       : buf;
 }
 
@@ -54,8 +63,8 @@ const char *ct_str(const struct ct_entry *c, char buf[CT_TEXT])
 	bool translated = ct_is_translated(c);
 
 	snprintf(buf, CT_TEXT, "%s %s > %s%s%s", proto_str(c->proto, proto),
-		 peer_str(&c->orig.src, c->orig.sport, src),
-		 peer_str(&c->orig.dst, c->orig.dport, dst), translated ? " > " : "",
-		 translated ? peer_str(&c->reply.src, c->reply.sport, to) : "");
+		 peer_str(c, &c->orig.src, c->orig.sport, src),
+		 peer_str(c, &c->orig.dst, c->orig.dport, dst), translated ? " > " : "",
+		 translated ? peer_str(c, &c->reply.src, c->reply.sport, to) : "");
 	return buf;
 }

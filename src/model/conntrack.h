@@ -12,6 +12,8 @@
 struct ct_tuple {
 	struct ipaddr src, dst;
 	uint16_t sport, dport; /* 0 where the protocol has no ports */
+	uint16_t icmp_id;      /* of ICMP and ICMPv6, like the two below */
+	uint8_t icmp_type, icmp_code;
 };
 
 /* As the kernel numbers them (nf_conntrack_sctp.h). */
@@ -41,7 +43,7 @@ struct ct_entry {
 /* Is the destination another one than the client named? */
 bool ct_is_translated(const struct ct_entry *c);
 
-/* "udp 10.244.1.5:4711 > 10.96.0.10:53 > 10.244.2.7:53", the last where it is translated; for
- * logs. */
+/* "udp 10.244.1.5:4711 > 10.96.0.10:53 > 10.244.2.7:53", the last where it is translated; "icmp
+ * 10.244.1.5 > 10.244.2.7"; for logs. */
 #define CT_TEXT 192
 const char *ct_str(const struct ct_entry *c, char buf[CT_TEXT]);

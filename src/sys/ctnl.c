@@ -39,6 +39,8 @@ static int put_dump(struct nl_batch *b, const struct ctnl_which *w)
 
 	if (!nlh)
 		return -ENOMEM;
+	if (!w->proto)
+		return 0;
 	tuple = mnl_attr_nest_start(nlh, CTA_TUPLE_ORIG);
 	l4 = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
 	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, w->proto);
@@ -63,8 +65,21 @@ static void put_tuple(struct nlmsghdr *nlh, const struct ct_entry *c)
 	mnl_attr_nest_end(nlh, in);
 	in = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
 	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, c->proto);
-	mnl_attr_put_u16(nlh, CTA_PROTO_SRC_PORT, htons(t->sport));
-	mnl_attr_put_u16(nlh, CTA_PROTO_DST_PORT, htons(t->dport));
+	switch (c->proto) {
+	case IPPROTO_ICMP:
+		mnl_attr_put_u16(nlh, CTA_PROTO_ICMP_ID, htons(t->icmp_id));
+		mnl_attr_put_u8(nlh, CTA_PROTO_ICMP_TYPE, t->icmp_type);
+		mnl_attr_put_u8(nlh, CTA_PROTO_ICMP_CODE, t->icmp_code);
+		break;
+	case IPPROTO_ICMPV6:
+		mnl_attr_put_u16(nlh, CTA_PROTO_ICMPV6_ID, htons(t->icmp_id));
+		mnl_attr_put_u8(nlh, CTA_PROTO_ICMPV6_TYPE, t->icmp_type);
+		mnl_attr_put_u8(nlh, CTA_PROTO_ICMPV6_CODE, t->icmp_code);
+		break;
+	default:
+		mnl_attr_put_u16(nlh, CTA_PROTO_SRC_PORT, htons(t->sport));
+		mnl_attr_put_u16(nlh, CTA_PROTO_DST_PORT, htons(t->dport));
+	}
 	mnl_attr_nest_end(nlh, in);
 	mnl_attr_nest_end(nlh, tuple);
 }
@@ -74,7 +89,7 @@ static bool can_delete(const struct ct_entry *c)
 	uint8_t family = c->orig.src.family;
 
 	return (family == AF_INET || family == AF_INET6) && family == c->orig.dst.family &&
-	       ctnl_has_ports(c->proto);
+	       ctnl_knows(c->proto);
 }
 
 static int put_delete(struct nl_batch *b, const struct ct_entry *c)
@@ -180,7 +195,8 @@ static int on_message(void *arg, const struct nlmsghdr *nlh, struct err *e)
 	const struct ctnl_which *w = &d->which[d->at];
 	struct ct_entry *c = &d->v[d->n];
 
-	d->n += ctnl_decode(nlh, c) && c->proto == w->proto && c->orig.src.family == w->family;
+	d->n += ctnl_decode(nlh, c) && (!w->proto || c->proto == w->proto) &&
+		c->orig.src.family == w->family;
 	return d->n == CTNL_AT_ONCE ? hand_over(d, e) : 0;
 }
 

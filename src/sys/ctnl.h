@@ -14,11 +14,11 @@
 #include "model/conntrack.h"
 #include "sys/nl.h"
 
-/* What to look for; both must be given. The kernel filters (Linux 5.8; others' entries are skipped
- * here as well). */
+/* What to look for. The kernel filters (by protocol: Linux 5.8; others' entries are skipped here as
+ * well). */
 struct ctnl_which {
 	uint8_t family; /* AF_INET, AF_INET6 */
-	uint8_t proto;  /* IPPROTO_* */
+	uint8_t proto;  /* IPPROTO_*; 0: all that ctnl_knows() */
 };
 
 #define CTNL_WHICH_MAX 4
@@ -42,15 +42,15 @@ int ctnl_count(struct nl *nl, uint32_t *n, struct err *e);
 /* Takes out these very entries: one of the same tuple that came since has another id, and stays
  * (unless the kernel put it into the same memory: then it goes, and the next packet makes it anew).
  * What is gone already is no failure; *deleted (NULL: not asked) are those that we took out. All
- * are tried; the first failure is returned. Only entries with ports: a request without a tuple
- * would empty the table, so that -EINVAL answers whatever would make one. */
+ * are tried; the first failure is returned. Only entries of protocols that ctnl_knows(): a request
+ * without a tuple would empty the table, so that -EINVAL answers whatever would make one. */
 int ctnl_delete(struct nl *nl, const struct ct_entry *v, size_t n, size_t *deleted, struct err *e);
 
 /* ---- the decoder by itself, for tests and fuzzing */
 
 #define CTNL_TYPE(msg) ((uint16_t)(NFNL_SUBSYS_CTNETLINK << 8 | (msg))) /* msg: IPCTNL_MSG_CT_* */
 
-bool ctnl_has_ports(uint8_t proto); /* IPPROTO_* */
-/* 1: *c is what the message says; 0: it is no entry of a protocol with ports, or
- * malformed. */
+/* Those with ports, ICMP and ICMPv6: what can be told apart by its tuple, and so deleted. */
+bool ctnl_knows(uint8_t proto); /* IPPROTO_* */
+/* 1: *c is what the message says; 0: it is no entry of such a protocol, or malformed. */
 int ctnl_decode(const struct nlmsghdr *nlh, struct ct_entry *c);

@@ -9,10 +9,19 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-bool ctnl_has_ports(uint8_t proto)
+bool ctnl_knows(uint8_t proto)
 {
 	return proto == IPPROTO_UDP || proto == IPPROTO_TCP || proto == IPPROTO_SCTP ||
-	       proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
+	       proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP || proto == IPPROTO_ICMP ||
+	       proto == IPPROTO_ICMPV6;
+}
+
+static void decode_icmp(const struct nla *l4, unsigned id, unsigned type, unsigned code,
+			struct ct_tuple *out)
+{
+	out->icmp_id = nla_be16(l4, id);
+	out->icmp_type = nla_u8(l4, type);
+	out->icmp_code = nla_u8(l4, code);
 }
 
 static bool decode_tuple(const struct nla *t, unsigned type, uint8_t family, struct ct_tuple *out,
@@ -23,9 +32,19 @@ static bool decode_tuple(const struct nla *t, unsigned type, uint8_t family, str
 	bool v4 = family == AF_INET;
 
 	*proto = nla_u8(&l4, CTA_PROTO_NUM);
-	out->sport = nla_be16(&l4, CTA_PROTO_SRC_PORT);
-	out->dport = nla_be16(&l4, CTA_PROTO_DST_PORT);
-	return ctnl_has_ports(*proto) &&
+	switch (*proto) {
+	case IPPROTO_ICMP:
+		decode_icmp(&l4, CTA_PROTO_ICMP_ID, CTA_PROTO_ICMP_TYPE, CTA_PROTO_ICMP_CODE, out);
+		break;
+	case IPPROTO_ICMPV6:
+		decode_icmp(&l4, CTA_PROTO_ICMPV6_ID, CTA_PROTO_ICMPV6_TYPE, CTA_PROTO_ICMPV6_CODE,
+			    out);
+		break;
+	default:
+		out->sport = nla_be16(&l4, CTA_PROTO_SRC_PORT);
+		out->dport = nla_be16(&l4, CTA_PROTO_DST_PORT);
+	}
+	return ctnl_knows(*proto) &&
 	       nla_addr(&ip, v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, family, &out->src) &&
 	       nla_addr(&ip, v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST, family, &out->dst);
 }

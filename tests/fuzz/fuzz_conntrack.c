@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ctnetlink messages as a dump brings them: decoding never reads outside of them, and what comes
- * out is an entry that has addresses of one family, and ports, and can be printed.
+ * out is an entry that has addresses of one family, of a protocol that is known, and can be printed.
  * Parser: sys/ctnl_decode.c model/conntrack.c */
 #include "sys/ctnl.h"
 #include "tests/fuzz/fuzz.h"
@@ -16,7 +16,7 @@ static void check(const struct ct_entry *c)
 
 	assert(addr_bits(&c->orig.src) && c->orig.dst.family == family &&
 	       c->reply.src.family == family && c->reply.dst.family == family);
-	assert(c->sctp_state < ct_sctp_names.n);
+	assert(ctnl_knows(c->proto) && c->sctp_state < ct_sctp_names.n);
 	assert(strlen(ct_str(c, text)) < sizeof(text) - 1);
 	assert((strchr(strchr(text, '>') + 1, '>') != NULL) == ct_is_translated(c));
 }

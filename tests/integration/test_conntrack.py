@@ -2,6 +2,7 @@
 """The agent's hands on the connection table (sys/ctnl), through helpers/ct: entries are made by
 netlink messages of our own (conntrack.py) and by real packets, what is left is read from /proc."""
 import json
+import re
 import socket
 import subprocess
 
@@ -67,6 +68,34 @@ def test_delete_in_a_zone(netns):
     assert sorted(line.split(" zone ")[1] for line in listed(ns, "udp")) == ["0 0", "7 7"]
     assert ct(ns, "delete", "udp", *FRONT).stdout == "2\n"
     assert not table(ns)
+
+
+TRACK = "table inet t { chain c { type filter hook output priority 0; ct state new counter; }; }"
+
+
+@needs("nft", "ping")
+def test_icmp(netns):
+    """Entries without ports: the two pings of each family are told apart, and one goes by itself."""
+    ns = netns()
+    for a in ("10.244.1.5/32", "10.244.1.6/32", "fd00:244::5/128", "fd00:244::6/128"):
+        ns.run("ip", "addr", "add", a, "dev", "lo", *(["nodad"] if ":" in a else []))
+    ns.nft(TRACK)
+    make(ns, [entry("udp", CLIENT, FRONT, POD)])
+    for a in ("10.244.1.5", "10.244.1.6", "fd00:244::5", "fd00:244::6"):
+        ns.run("ping", "-c1", "-W2", a)
+
+    def left():
+        with inside(ns), open("/proc/thread-self/net/nf_conntrack") as f:
+            return sorted(set(re.findall(r" icmp\S* .*? dst=(\S+)", f.read())))
+    full = "fd00:0244:0000:0000:0000:0000:0000:000"
+    assert left() == ["10.244.1.5", "10.244.1.6", f"{full}5", f"{full}6"]
+    assert [x.partition(" id ")[0] for x in listed(ns, "icmp", "icmp6")] == [
+        f"icmp {a} > {a}" for a in ("10.244.1.5", "10.244.1.6", "fd00:244::5", "fd00:244::6")]
+    assert len(listed(ns, "all")) == 5
+    assert ct(ns, "delete", "icmp", "10.244.1.5", 0).stdout == "1\n"
+    assert ct(ns, "delete", "icmp6", "fd00:244::6", 0).stdout == "1\n"
+    assert left() == ["10.244.1.6", f"{full}5"]
+    assert len(table(ns, "udp")) == 1
 
 
 def test_delete_of_what_went_meanwhile(netns):

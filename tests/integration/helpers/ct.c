@@ -12,7 +12,7 @@
  *   ct other PROTO ADDR PORT    as delete, but with other ids than the entries have
  *   ct leave PROTO              ends a dump that it did not read
  *
- * PROTO is udp, tcp or sctp, in both families. */
+ * PROTO is udp, tcp, sctp, icmp (in the IPv4 half of the table), icmp6 or all, in both families. */
 #include "sys/clock.h"
 #include "sys/ctnl.h"
 
@@ -34,10 +34,12 @@ static int die(const struct err *e)
 
 static uint8_t proto_of(const char *name)
 {
-	return !strcmp(name, "udp")    ? IPPROTO_UDP
-	       : !strcmp(name, "tcp")  ? IPPROTO_TCP
-	       : !strcmp(name, "sctp") ? IPPROTO_SCTP
-				       : 0;
+	return !strcmp(name, "udp")     ? IPPROTO_UDP
+	       : !strcmp(name, "tcp")   ? IPPROTO_TCP
+	       : !strcmp(name, "sctp")  ? IPPROTO_SCTP
+	       : !strcmp(name, "icmp")  ? IPPROTO_ICMP
+	       : !strcmp(name, "icmp6") ? IPPROTO_ICMPV6
+					: 0; /* all */
 }
 
 struct found {
