@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The judge of NetworkPolicies: see judge.h. */
+#include "core/policy/side.h"
+
+#include "base/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const states[] = { "exempt", "open", "allowed", "denied" };
+const struct names policy_state_names = NAMES(states);
+
+/* ---- one direction */
+
+static int find_other_labels(struct policy_side *s, struct arena *a)
+{
+	const struct object *o;
+
+	if (!policy_knows_pod(s->other))
+		return 0;
+	o = cluster_get(s->cluster, KIND_NAMESPACE, NULL, s->other->meta.namespace);
+	s->other_labels = policy_namespace_labels(s->other->meta.namespace, o ? o->body : NULL, a);
+	return s->other_labels ? 0 : -ENOMEM;
+}
+
+int policy_side_of(const struct cluster *c, const struct policy_flow *flow, enum policy_type type,
+		   struct arena *a, struct policy_side *out)
+{
+	bool in = type == POLICY_INGRESS;
+
+	*out = (struct policy_side){ .cluster = c,
+				     .flow = flow,
+				     .type = type,
+				     .pod = in ? flow->to : flow->from,
+				     .other = in ? flow->from : flow->to,
+				     .other_ip = in ? &flow->src : &flow->dst };
+	return find_other_labels(out, a);
+}
+
+/* ---- exemptions */
+
+static bool is_same_pod(const struct pod *a, const struct pod *b)
+{
+	return a && b &&
+	       (a == b || (text_eq(a->meta.namespace, b->meta.namespace) &&
+			   text_eq(a->meta.name, b->meta.name)));
+}
+
+static bool node_has(const struct node *n, const struct ipaddr *a)
+{
+	struct ipaddr ip;
+
+	for (uint32_t i = 0; i < n->status.addresses.n; i++)
+		if (!addr_parse(n->status.addresses.v[i].address, &ip) && addr_eq(&ip, a))
+			return true;
+	return false;
+}
+
+static bool is_own_node(const struct policy_side *s)
+{
+	const char *name = s->pod->spec.nodeName;
+	const struct object *node;
+
+	if (!name || !*name || policy_knows_pod(s->other))
+		return false;
+	if (s->other && s->other->spec.hostNetwork && text_eq(s->other->spec.nodeName, name))
+		return true;
+	node = cluster_get(s->cluster, KIND_NODE, NULL, name);
+	return node && node_has(node->body, s->other_ip);
+}
+
+static enum policy_exempt find_exempt(const struct policy_side *s)
+{
+	if (!policy_knows_pod(s->pod))
+		return POLICY_NO_POD;
+	if (is_same_pod(s->pod, s->other))
+		return POLICY_ITSELF;
+	return is_own_node(s) ? POLICY_OWN_NODE : POLICY_JUDGED;
+}
+
+/* ---- the policies of a namespace: a run of the list, which is sorted by namespace and name */
+
+struct candidates {
+	const struct object *const *v;
+	size_t n;
+};
+
+static struct candidates candidates_of(const struct cluster *c, const char *ns)
+{
+	size_t n, from = 0, to;
+	const struct object *const *all = cluster_all(c, KIND_NETWORKPOLICY, &n);
+
+	to = n;
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+
+		if (strcmp(all[mid]->meta->namespace, ns) < 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	while (to < n && !strcmp(all[to]->meta->namespace, ns))
+		to++;
+	return (struct candidates){ all + from, to - from };
+}
+
+static int find_isolating(const struct policy_side *s, struct arena *a, struct policy_half *half)
+{
+	struct candidates c = candidates_of(s->cluster, s->pod->meta.namespace);
+
+	half->isolating.v = arena_array(a, c.n, sizeof(*half->isolating.v));
+	if (!half->isolating.v)
+		return -ENOMEM;
+	for (size_t i = 0; i < c.n; i++)
+		if (policy_isolates(c.v[i]->body, s->type, s->pod))
+			half->isolating.v[half->isolating.n++] = c.v[i]->body;
+	return 0;
+}
+
+/* ---- rules */
+
+static bool peer_has(const struct policy_side *s, const struct network_policy *p,
+		     const struct policy_peer *peer)
+{
+	if (peer->ipBlock)
+		return policy_block_has(peer->ipBlock, s->other_ip);
+	return policy_peer_selects(peer, p->meta.namespace, s->other, s->other_labels);
+}
+
+/* Sets the half's rule, where one of the policy's allows the flow. */
+static bool try_policy(const struct policy_side *s, const struct network_policy *p,
+		       struct policy_half *half)
+{
+	struct policy_rules rules = policy_rules(p, s->type);
+
+	for (uint32_t i = 0; i < rules.n; i++) {
+		const struct policy_rule *r = &rules.v[i];
+		uint32_t k = 0;
+
+		if (!policy_rule_takes(r, s->flow->proto, s->flow->dport, s->flow->to))
+			continue;
+		while (k < r->peers.n && !peer_has(s, p, &r->peers.v[k]))
+			k++;
+		if (r->peers.n && k == r->peers.n)
+			continue;
+		half->by = p;
+		half->rule = i;
+		half->peer = r->peers.n ? (int64_t)k : -1;
+		return true;
+	}
+	return false;
+}
+
+int policy_judge_half(const struct cluster *c, const struct policy_flow *flow,
+		      enum policy_type type, struct arena *a, struct policy_half *out,
+		      struct err *e)
+{
+	struct policy_half half = { .state = POLICY_EXEMPT };
+	struct policy_side s;
+
+	if (policy_side_of(c, flow, type, a, &s))
+		return err_set(e, -ENOMEM, "no memory");
+	half.exempt = (uint8_t)find_exempt(&s);
+	if (half.exempt == POLICY_JUDGED) {
+		if (find_isolating(&s, a, &half))
+			return err_set(e, -ENOMEM, "no memory");
+		half.state = half.isolating.n ? POLICY_DENIED : POLICY_OPEN;
+		for (uint32_t i = 0; i < half.isolating.n && half.state == POLICY_DENIED; i++)
+			if (try_policy(&s, half.isolating.v[i], &half))
+				half.state = POLICY_ALLOWED;
+	}
+	*out = half;
+	return 0;
+}
+
+int policy_judge(const struct cluster *c, const struct policy_flow *flow, struct arena *a,
+		 struct policy_verdict *out, struct err *e)
+{
+	struct policy_verdict v;
+	int rc = policy_judge_half(c, flow, POLICY_EGRESS, a, &v.egress, e);
+
+	if (!rc)
+		rc = policy_judge_half(c, flow, POLICY_INGRESS, a, &v.ingress, e);
+	if (rc)
+		return rc;
+	v.allowed = v.egress.state != POLICY_DENIED && v.ingress.state != POLICY_DENIED;
+	*out = v;
+	return 0;
+}
+
+const char *policy_denial_text(const struct network_policy *const *isolating, uint32_t n,
+			       struct arena *a)
+{
+	static const char start[] = "default deny by ";
+	size_t len = sizeof(start);
+	char *text, *end;
+
+	for (uint32_t i = 0; i < n; i++)
+		len += strlen(isolating[i]->meta.namespace) + strlen(isolating[i]->meta.name) + 3;
+	text = arena_alloc(a, len);
+	if (!text)
+		return NULL;
+	end = stpcpy(text, start);
+	for (uint32_t i = 0; i < n; i++) {
+		end = stpcpy(stpcpy(end, i ? ", " : ""), isolating[i]->meta.namespace);
+		end = stpcpy(stpcpy(end, "/"), isolating[i]->meta.name);
+	}
+	return text;
+}
