@@ -164,6 +164,13 @@ def test_matrix_options(world):
         assert world("matrix", *bad, check=False).returncode == 2
 
 
+def test_every_refusal_is_said(world):
+    """Kernels hold back ICMP errors after a handful, and silence would look like a policy."""
+    ports = ",".join(f"{p}/{proto}" for p in range(2000, 2040) for proto in ("udp", "sctp"))
+    got = world.matrix("--ports", ports, "--from", "x/a", "--timeout", 400)
+    assert len(got) == 3 * 2 * 80 and {r["result"] for r in got} == {"refused"}
+
+
 def test_matrix_all_and_externals(world):
     got = rows(world, "--all", "--external", "client=198.51.100.7", "--external", "v6=2001:db8:7::7")
     names = {k[0] for k in got}
