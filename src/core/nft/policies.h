@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* NetworkPolicy in the node's ruleset: what of core/policy's index the kernel has, and what a
+ * change of it changes there. Nothing here is a kernel: put() says operations, which the caller
+ * sends, and render() says everything as of the last put, with which the caller's audit compares.
+ * How a packet goes through it stands in policy_frame.c.
+ *
+ * Names follow from the objects, so that another process says the same and adopts nothing:
+ *
+ *   egress4-NS/NAME    the rules of a policy; over 200 characters cut, with a hash of the whole
+ *   egress4-HASH       of a list of policies: where the traffic of a pod goes that they isolate;
+ *                      also the prefix of the log of what is dropped there
+ *   pods4-HASH, blocks4-HASH, named4-HASH, ports-HASH     what rules look up
+ *
+ * (egress or ingress, 4 or 6; two texts of one hash are told apart by "-2" behind.) Each is there only
+ * while a pod of this node needs it. A rule's comment is "NS/NAME ingress[0].from[1]", that of
+ * a drop "default deny by NS/A, NS/B". A pod that comes, goes or changes its labels changes
+ * elements, and chains only where its list of policies is new here. */
+#pragma once
+#include "core/nft/build.h"
+#include "core/policy/index.h"
+
+#define NFT_POLICY_LOG_GROUP 26220 /* of NFLOG: docs/abi.md */
+
+struct nft_policies;
+
+/* `x` stays the caller's and outlives it; nobody else may take its changes. NULL: no memory. */
+struct nft_policies *nft_policies_new(struct policy_index *x);
+void nft_policies_free(struct nft_policies *s); /* NULL is fine */
+
+/* What changed in the index since the last call, as one step; none: no operation. They point into
+ * `ops`' arena and into `s`: send them before the next put. -ENOMEM: `s` and the kernel may have
+ * parted; what is left is tried by the next put, and an audit helps. */
+int nft_policies_put(struct nft_policies *s, struct nft_ops *ops, struct err *e);
+
+/* Frame, chains and elements into `inet fairlead`. */
+void nft_policies_render(const struct nft_policies *s, struct nft_table *t);
+
+/* Pods wired here whose traffic the puts since nft_policies_looked() may have narrowed, so that
+ * connections that live may be forbidden now: a list of policies begins or loses one, a rule is
+ * gone, an address left what a rule looks up. Told once for each direction; what only adds is not told,
+ * a rule of which more than that changed is. */
+typedef void nft_policies_narrowed_fn(void *arg, const char *ns, const char *name,
+				      enum policy_type type);
+void nft_policies_narrowed(struct nft_policies *s, nft_policies_narrowed_fn *fn, void *arg);
+void nft_policies_looked(struct nft_policies *s);
+
+/* The list of policies, "shop/a, shop/b", by whose default the chain of this name (a log's prefix)
+ * drops; NULL: it is none. Until the next put. */
+const char *nft_policies_denial(const struct nft_policies *s, const char *chain,
+				enum policy_type *type);
+
+/* A rule's counters, of all kernel rules that it became; or of the drops by one list of policies. */
+struct nft_policy_count {
+	uint8_t type;          /* enum policy_type */
+	const char *ns, *name; /* the policy's; of drops: NULL */
+	const char *rule;      /* "ingress[0].from[1]"; of drops: "shop/a, shop/b" */
+	uint64_t packets, bytes;
+};
+/* Out of `t` as it was read from a kernel; by policy, direction and rule. In `a`. 0 or -ENOMEM. */
+int nft_policies_counters(const struct nft_policies *s, const struct nft_table *t, struct arena *a,
+			  struct nft_policy_count **out, size_t *n, struct err *e);
+
+struct nft_policies_stats {
+	uint32_t pods;     /* of this node that are isolated in a direction */
+	uint32_t policies; /* that isolate them */
+	uint32_t rules, sets;
+};
+void nft_policies_count(const struct nft_policies *s, struct nft_policies_stats *out);
