@@ -4,10 +4,9 @@
  * Parser: core/nft/trace.c */
 #include "core/nft/trace.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/messages.h"
 
 #include <assert.h>
-#include <linux/netlink.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void check(const struct nft_trace *t)
@@ -29,25 +28,16 @@ static void check(const struct nft_trace *t)
 	assert(!nft_trace_matches(&p, &other));
 }
 
+static void try_message(const struct nlmsghdr *nlh)
+{
+	struct nft_trace t;
+
+	if (!nft_trace_decode(nlh, &t, NULL))
+		check(&t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct nlmsghdr head;
-
-	for (size_t off = 0; size - off >= sizeof(head);) {
-		struct nlmsghdr *nlh;
-		struct nft_trace t;
-
-		memcpy(&head, data + off, sizeof(head));
-		if (head.nlmsg_len < sizeof(head) || head.nlmsg_len > size - off)
-			break;
-		nlh = malloc(head.nlmsg_len); /* aligned, and its end is guarded */
-		memcpy(nlh, data + off, head.nlmsg_len);
-		if (!nft_trace_decode(nlh, &t, NULL))
-			check(&t);
-		free(nlh);
-		off += NLMSG_ALIGN(head.nlmsg_len);
-		if (off > size)
-			break;
-	}
+	each_message(data, size, try_message);
 	return 0;
 }

@@ -66,6 +66,17 @@ bool attr_is(const struct nlattr *a, const char *s)
 	       !memcmp(mnl_attr_get_payload(a), s, n);
 }
 
+void attr_text(char *out, size_t size, const struct nlattr *a)
+{
+	size_t n = a ? strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : 0;
+
+	if (n > size - 1)
+		n = size - 1;
+	if (n)
+		memcpy(out, mnl_attr_get_payload(a), n);
+	out[n] = 0;
+}
+
 char *attr_str(struct arena *a, const struct nlattr *attr)
 {
 	const char *s;

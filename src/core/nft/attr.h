@@ -19,6 +19,8 @@ uint16_t attr_be16(const struct nlattr *a);
 uint32_t attr_be32(const struct nlattr *a);
 uint64_t attr_be64(const struct nlattr *a);
 bool attr_is(const struct nlattr *a, const char *s);
+/* The text, cut to size - 1 bytes; "" where absent. */
+void attr_text(char *out, size_t size, const struct nlattr *a);
 char *attr_str(struct arena *a, const struct nlattr *attr); /* NULL where absent */
 /* The bytes of NFTA_DATA_VALUE inside, if there are n of them; else NULL. */
 const uint8_t *attr_value(const struct nlattr *a, size_t n);

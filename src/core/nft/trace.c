@@ -17,17 +17,6 @@ enum { TRACE_CT_ID = 18, TRACE_CT_DIRECTION, TRACE_CT_STATUS, TRACE_CT_STATE };
 
 /* ---- what the kernel tells */
 
-static void get_name(char *out, const struct nlattr *a)
-{
-	size_t n = a ? strnlen(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : 0;
-
-	if (n > NFT_TRACE_NAME - 1)
-		n = NFT_TRACE_NAME - 1;
-	if (n)
-		memcpy(out, mnl_attr_get_payload(a), n);
-	out[n] = 0;
-}
-
 static uint8_t get_bytes(uint8_t *out, size_t size, const struct nlattr *a)
 {
 	size_t n = a ? mnl_attr_get_payload_len(a) : 0;
@@ -46,7 +35,7 @@ static void get_verdict(const struct nlattr *a, struct nft_trace *x)
 	attrs_nest(&v, a);
 	x->verdict = (int32_t)attr_be32(v.v[NFTA_VERDICT_CODE]);
 	if (x->verdict == NFT_JUMP || x->verdict == NFT_GOTO)
-		get_name(x->to, v.v[NFTA_VERDICT_CHAIN]);
+		attr_text(x->to, sizeof(x->to), v.v[NFTA_VERDICT_CHAIN]);
 }
 
 static void get_ct(const struct attrs *t, struct nft_trace *x)
@@ -75,8 +64,8 @@ int nft_trace_decode(const struct nlmsghdr *nlh, struct nft_trace *out, struct e
 	x.id = attr_be32(t.v[NFTA_TRACE_ID]);
 	x.family = g->nfgen_family;
 	x.nfproto = (uint8_t)attr_be32(t.v[NFTA_TRACE_NFPROTO]);
-	get_name(x.table, t.v[NFTA_TRACE_TABLE]);
-	get_name(x.chain, t.v[NFTA_TRACE_CHAIN]);
+	attr_text(x.table, sizeof(x.table), t.v[NFTA_TRACE_TABLE]);
+	attr_text(x.chain, sizeof(x.chain), t.v[NFTA_TRACE_CHAIN]);
 	if (x.type == NFT_TRACETYPE_RULE)
 		x.rule = attr_be64(t.v[NFTA_TRACE_RULE_HANDLE]);
 	if (x.type == NFT_TRACETYPE_RULE && !x.rule) /* a chain's end, as Linux 6 says it */
@@ -101,7 +90,7 @@ int nft_trace_decode(const struct nlmsghdr *nlh, struct nft_trace *out, struct e
 
 /* ---- packets */
 
-static bool has_ports(uint8_t proto)
+bool nft_trace_has_ports(uint8_t proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP ||
 	       proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
@@ -124,7 +113,7 @@ bool nft_trace_packet(const struct nft_trace *t, struct nft_trace_flow *out)
 		x.proto = t->network[layouts[i].proto];
 		memcpy(x.src.b, t->network + layouts[i].src, layouts[i].n);
 		memcpy(x.dst.b, t->network + layouts[i].src + layouts[i].n, layouts[i].n);
-		if (has_ports(x.proto) && t->n_transport >= 4) {
+		if (nft_trace_has_ports(x.proto) && t->n_transport >= 4) {
 			x.sport = (uint16_t)(t->transport[0] << 8 | t->transport[1]);
 			x.dport = (uint16_t)(t->transport[2] << 8 | t->transport[3]);
 		}

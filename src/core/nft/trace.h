@@ -47,6 +47,8 @@ struct nft_trace_flow {
 	uint16_t sport, dport;
 };
 
+bool nft_trace_has_ports(
+	uint8_t proto); /* IPPROTO_*, in the first four bytes of the transport header */
 /* What the event's headers say; false where it has none. */
 bool nft_trace_packet(const struct nft_trace *t, struct nft_trace_flow *out);
 /* Is what `packet` says all that `wanted` asks for? */
