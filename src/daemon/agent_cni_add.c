@@ -25,13 +25,36 @@ struct wanted {
 	struct ipaddr ips[IPAM_MAX_WANTED];
 };
 
-static const struct pod *find_pod(const struct cni_call *c)
-{
-	const struct object *o = cluster_get(
-		agent_store_cluster(c->agent), KIND_POD,
-		c->req.pod_namespace ? c->req.pod_namespace : "default", c->req.pod_name);
+/* Of a static pod the runtime knows what its manifest hashes to; the API server's copy says it. */
+#define STATIC_POD "kubernetes.io/config.hash"
 
-	return o ? o->body : NULL;
+/* Another pod may have had the name before: its labels would open the new one to others. */
+static bool is_meant(const struct pod *p, const char *uid)
+{
+	const char *hash = strmap_get(&p->meta.annotations, STATIC_POD);
+
+	return !uid || !p->meta.uid || !strcmp(uid, p->meta.uid) || (hash && !strcmp(uid, hash));
+}
+
+/* The Pod that is to be started; without it its policies are not known either. NULL: c->why says
+ * what it waits for. */
+static const struct pod *find_pod(struct cni_call *c)
+{
+	const struct cni_request *r = &c->req;
+	const char *ns = r->pod_namespace ? r->pod_namespace : "default";
+	const struct object *o =
+		cluster_get(agent_store_cluster(c->agent), KIND_POD, ns, r->pod_name);
+
+	if (o && is_meant(o->body, r->pod_uid))
+		return o->body;
+	if (o)
+		snprintf(c->why, sizeof(c->why),
+			 "the store's Pod %.60s/%.100s is another one than that of uid %.40s", ns,
+			 r->pod_name, r->pod_uid);
+	else
+		snprintf(c->why, sizeof(c->why), "the store does not hold Pod %.60s/%.120s", ns,
+			 r->pod_name);
+	return NULL;
 }
 
 /* The addresses that the pod itself asks for: by annotation, or by status.podIPs of a manifest.
@@ -244,8 +267,6 @@ void cni_add(struct cni_call *c)
 	if (r->pod_name) {
 		pod = find_pod(c);
 		if (!pod) {
-			snprintf(c->why, sizeof(c->why), "the store does not hold Pod %.60s/%.120s",
-				 r->pod_namespace ? r->pod_namespace : "default", r->pod_name);
 			cni_wait(c);
 			return;
 		}

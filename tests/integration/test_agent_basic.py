@@ -159,6 +159,20 @@ def test_pod_must_be_in_the_store(world):
     wait_for(lambda: not world.store.get("workloadendpoints"), 5, "the endpoint is gone")
 
 
+def test_pod_must_be_the_one_that_is_started(world):
+    """A Pod of the same name, not yet gone, has other labels and so other policies."""
+    n1, = world.up(10)
+    ns = world.netns("p")
+    args = {"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "web-0"}
+    world.store.apply(pod_object("web-0", "n1"),
+                      pod_object("static", "n1", annotations={"kubernetes.io/config.hash": "5eed"}))
+    old = world.store.get("pods", "web-0")["metadata"]["uid"]
+    code, err = n1.cni("ADD", "c1", ns.path, args={**args, "K8S_POD_UID": "new"})
+    assert code and err["code"] == 11 and "another one than that of uid new" in err["msg"], err
+    assert world.pod(n1, "c2", args={**args, "K8S_POD_UID": old}).ips
+    assert world.pod(n1, "c3", args={**args, "K8S_POD_NAME": "static", "K8S_POD_UID": "5eed"}).ips
+
+
 def test_fixed_addresses(world):
     n1, = world.up(10)
     world.store.apply(
