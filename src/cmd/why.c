@@ -199,7 +199,7 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 			print_json(&w, &v, ctx->arena);
 		else
 			print_text(&w, &v, ctx->arena);
-		rc = w.left_out                                       ? CMD_PARTLY
+		rc = w.objects.left_out                               ? CMD_PARTLY
 		     : v.action == SVC_REJECT || v.action == SVC_DROP ? CMD_NO
 								      : CMD_OK;
 	}

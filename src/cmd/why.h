@@ -2,7 +2,7 @@
 /* fairlead why, its two halves: the question with all names resolved (why_ask.c), and the
  * answer on paper (why.c). */
 #pragma once
-#include "cmd/cmd.h"
+#include "cmd/objects.h"
 #include "core/service/service.h"
 
 struct why_opts {
@@ -15,22 +15,22 @@ struct why_opts {
 /* One side of the question. */
 struct why_end {
 	const char *text; /* as typed, without the port */
-	struct ipaddr ips[8];
+	struct ipaddr ips[OBJECT_IPS];
 	uint32_t n;
 	const char *node; /* where it lives; NULL: unknown, or nowhere */
 	const char *ns;   /* of a pod; for names in it */
+	const struct pod *pod;
 	const struct service *service;
 	uint16_t port; /* 0: none given */
 };
 
 struct why {
-	struct cluster *cluster;
+	struct objects objects;
 	struct why_end from, to;
 	struct svc_node node;
 	struct svc_flow flow;
 	struct svc_plan *plans;
 	size_t n_plans;
-	bool left_out; /* an object could not be read, and was reported */
 };
 
 /* Reads objects and names; on failure reports and returns the exit code. why_forget() after

@@ -4,120 +4,40 @@
 
 #include "core/service/hostport.h"
 #include "lab/world.h"
-#include "model/validate.h"
-#include "store/manifest.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define MAX_IPS (sizeof(((struct why_end *)0)->ips) / sizeof(struct ipaddr))
-
-/* ---- objects */
-
-static void on_put(void *arg, struct object *o, const json_t *json)
-{
-	object_free(cluster_put(((struct why *)arg)->cluster, o));
-}
-
-static void on_bad(void *arg, const struct err *e)
-{
-	((struct why *)arg)->left_out = true;
-	cmd_error(CMD_PARTLY, "%s", e->text);
-}
-
-static int load_store(struct cmd_ctx *ctx, struct why *w)
-{
-	static const struct store_events events = { .put = on_put, .bad = on_bad };
-	static const uint8_t kinds[] = { KIND_NODE,          KIND_POD,    KIND_SERVICE,
-					 KIND_ENDPOINTSLICE, KIND_IPPOOL, KIND_WORKLOADENDPOINT };
-	struct err e = { .code = 0 };
-	struct store *s;
-	int rc = cmd_store_open(ctx, 0, &s);
-
-	if (rc)
-		return rc;
-	for (size_t i = 0; !rc && i < sizeof(kinds); i++)
-		if (store_list(s, kinds[i], NULL, &events, w, &e))
-			rc = cmd_error(CMD_PARTLY, "%s", e.text);
-	store_close(s);
-	return rc;
-}
-
-static int load_files(const struct why_opts *o, struct why *w)
-{
-	struct manifest m = { .n_items = 0 };
-	struct err e = { .code = 0 };
-	int rc = CMD_OK;
-
-	for (uint32_t i = 0; !rc && i < o->files.n; i++)
-		if (manifest_load(&m, o->files.v[i], &e))
-			rc = cmd_fail(&e);
-	for (size_t i = 0; i < m.n_errors; i++)
-		cmd_error(CMD_PARTLY, "%s", m.errors[i]);
-	w->left_out = m.n_errors;
-	manifest_into_cluster(&m, w->cluster);
-	manifest_fini(&m);
-	return rc;
-}
-
 /* ---- names */
-
-static void add_ip(struct why_end *end, const struct ipaddr *ip)
-{
-	if (end->n < MAX_IPS)
-		end->ips[end->n++] = *ip;
-}
-
-static bool has_ip(const struct why_end *end, const struct ipaddr *ip)
-{
-	for (uint32_t i = 0; i < end->n; i++)
-		if (addr_eq(&end->ips[i], ip))
-			return true;
-	return false;
-}
 
 static void take_pod(struct why_end *end, const struct pod *p)
 {
-	struct ipaddr asked[2];
-	int n = annotation_ips(&p->meta, asked, 2, NULL);
-
+	end->pod = p;
 	end->node = p->spec.nodeName && *p->spec.nodeName ? p->spec.nodeName : NULL;
 	end->ns = p->meta.namespace;
-	for (uint32_t i = 0; i < p->status.podIPs.n; i++)
-		add_ip(end, &p->status.podIPs.v[i].ip);
-	if (!end->n && p->status.podIP.family)
-		add_ip(end, &p->status.podIP);
-	for (int i = 0; !p->status.podIPs.n && !p->status.podIP.family && i < n; i++)
-		add_ip(end, &asked[i]);
+	end->n = objects_pod_ips(p, end->ips);
 }
 
-/* The addresses of a node that its own kernel takes for local. */
 static void take_node(struct why_end *end, const struct node *n)
 {
-	struct ipaddr ip;
-
 	end->node = n->meta.name;
-	for (uint32_t i = 0; i < n->status.addresses.n; i++) {
-		const struct node_address *a = &n->status.addresses.v[i];
+	end->n = objects_node_ips(n, end->ips);
+}
 
-		if ((a->type == NODE_INTERNAL_IP || a->type == NODE_EXTERNAL_IP) &&
-		    !addr_parse(a->address, &ip))
-			add_ip(end, &ip);
-	}
+static void add_ip(struct why_end *end, const char *text)
+{
+	if (end->n < OBJECT_IPS && !addr_parse_lax(text, &end->ips[end->n]))
+		end->n++;
 }
 
 static void take_service(struct why_end *end, const struct service *s)
 {
-	struct ipaddr ip;
-
 	end->service = s;
 	for (uint32_t i = 0; i < s->spec.clusterIPs.n; i++)
-		if (!addr_parse_lax(s->spec.clusterIPs.v[i], &ip))
-			add_ip(end, &ip);
-	if (!s->spec.clusterIPs.n && s->spec.clusterIP && !addr_parse_lax(s->spec.clusterIP, &ip))
-		add_ip(end, &ip);
+		add_ip(end, s->spec.clusterIPs.v[i]);
+	if (!s->spec.clusterIPs.n && s->spec.clusterIP)
+		add_ip(end, s->spec.clusterIP);
 }
 
 /* "NAME", "NAME.NS", "NAME.NS.svc", "NAME.NS.svc.DOMAIN": NAME and NS, or false. */
@@ -138,27 +58,15 @@ static bool split_dns(struct cmd_ctx *ctx, const char *text, const char **name, 
 /* A bare address may be a pod's or a node's; it says where it lives. */
 static void take_address(const struct cluster *c, struct why_end *end, const struct ipaddr *ip)
 {
-	static const uint8_t kinds[] = { KIND_POD, KIND_NODE };
+	const struct pod *p = objects_pod_at(c, ip);
+	const struct node *n = p ? NULL : objects_node_at(c, ip);
 
-	add_ip(end, ip);
-	for (size_t k = 0; k < sizeof(kinds); k++) {
-		size_t n;
-		const struct object *const *all = cluster_all(c, kinds[k], &n);
-
-		for (size_t i = 0; i < n; i++) {
-			struct why_end its = { .n = 0 };
-
-			if (kinds[k] == KIND_POD)
-				take_pod(&its, all[i]->body);
-			else
-				take_node(&its, all[i]->body);
-			if (!has_ip(&its, ip))
-				continue;
-			end->node = its.node;
-			end->ns = its.ns;
-			return;
-		}
-	}
+	if (p)
+		take_pod(end, p);
+	else if (n)
+		take_node(end, n);
+	end->ips[0] = *ip;
+	end->n = 1;
 }
 
 /* `ns`: where a name without one is looked for. */
@@ -248,14 +156,14 @@ static const char *choose_node(const struct why_opts *o, const struct why *w)
 		return w->from.node;
 	if (w->to.node)
 		return w->to.node;
-	all = cluster_all(w->cluster, KIND_NODE, &n);
+	all = cluster_all(w->objects.cluster, KIND_NODE, &n);
 	return n == 1 ? all[0]->meta->name : NULL;
 }
 
 static int set_pods(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w)
 {
 	size_t n;
-	const struct object *const *pools = cluster_all(w->cluster, KIND_IPPOOL, &n);
+	const struct object *const *pools = cluster_all(w->objects.cluster, KIND_IPPOOL, &n);
 
 	w->node.pods.v = o->pod_cidrs.v;
 	w->node.pods.n = o->pod_cidrs.n;
@@ -281,7 +189,7 @@ static int set_node(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w
 		return cmd_error(CMD_NO, "no memory");
 	if (!name)
 		return cmd_usage(ctx, "which node judges? Give --node");
-	node = cluster_get(w->cluster, KIND_NODE, NULL, name);
+	node = cluster_get(w->objects.cluster, KIND_NODE, NULL, name);
 	if (!node)
 		return cmd_error(CMD_NO, "Node %s: does not exist", name);
 	take_node(end, node->body);
@@ -305,8 +213,9 @@ static int make_plans(struct cmd_ctx *ctx, struct why *w)
 	size_t n_ports, n;
 	struct err e;
 
-	if (svc_plan_host_ports_cluster(w->cluster, &w->node, ctx->arena, &ports, &n_ports, &e) ||
-	    svc_plan_cluster(w->cluster, &w->node, ctx->arena, &services, &n, &e))
+	if (svc_plan_host_ports_cluster(w->objects.cluster, &w->node, ctx->arena, &ports, &n_ports,
+					&e) ||
+	    svc_plan_cluster(w->objects.cluster, &w->node, ctx->arena, &services, &n, &e))
 		return cmd_fail(&e);
 	all = arena_array(ctx->arena, n_ports + n, sizeof(*all));
 	if (!all)
@@ -323,21 +232,26 @@ static int make_plans(struct cmd_ctx *ctx, struct why *w)
 int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, const char *to,
 	    struct why *w)
 {
+	static const uint8_t kinds[] = { KIND_NODE,    KIND_NAMESPACE,     KIND_POD,
+					 KIND_SERVICE, KIND_ENDPOINTSLICE, KIND_NETWORKPOLICY,
+					 KIND_IPPOOL,  KIND_IPBLOCK,       KIND_WORKLOADENDPOINT };
+	const struct objects_from where = {
+		.files = o->files.v, .n_files = o->files.n, .kinds = kinds, .n_kinds = sizeof(kinds)
+	};
 	struct err e = { .code = 0 };
 	int rc;
 
-	*w = (struct why){ .cluster = cluster_new() };
-	w->from.text = from;
+	*w = (struct why){ .from = { .text = from } };
 	w->flow.proto = o->proto ? o->proto : PROTO_TCP;
 	if (world_split(to, &w->to.text, &w->to.port, ctx->arena, &e))
 		return cmd_usage(ctx, "%s", e.text);
-	rc = o->files.n ? load_files(o, w) : load_store(ctx, w);
+	rc = objects_load(ctx, &where, &w->objects);
 	if (!rc)
-		rc = resolve(ctx, w->cluster, "default", &w->from);
+		rc = resolve(ctx, w->objects.cluster, "default", &w->from);
 	if (!rc && w->from.service)
 		rc = cmd_usage(ctx, "%s: a Service sends nothing", from);
 	if (!rc)
-		rc = resolve(ctx, w->cluster, w->from.ns ? w->from.ns : "default", &w->to);
+		rc = resolve(ctx, w->objects.cluster, w->from.ns ? w->from.ns : "default", &w->to);
 	if (!rc)
 		rc = set_node(ctx, o, w);
 	if (rc)
@@ -353,5 +267,5 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 
 void why_forget(struct why *w)
 {
-	cluster_free(w->cluster);
+	objects_fini(&w->objects);
 }
