@@ -145,20 +145,9 @@ static void print_text(const struct matrix *m)
 
 /* ---- in */
 
-static int parse_external(struct cmd_ctx *ctx, const char *text, struct matrix_external *out)
-{
-	const char *eq = strchr(text, '=');
-
-	if (!eq || eq == text || addr_parse(eq + 1, &out->addr))
-		return cmd_usage(ctx, "--external %s: must be NAME=ADDR", text);
-	out->name = arena_strndup(ctx->arena, text, (size_t)(eq - text));
-	return 0;
-}
-
 static int read_opts(struct cmd_ctx *ctx, const struct matrix_cmd_opts *o, struct matrix_opts *out)
 {
 	struct err e = { .code = 0 };
-	int rc = 0;
 
 	*out = (struct matrix_opts){
 		.timeout_ms = (int)o->timeout, .from = o->from, .to = o->to, .all = o->all
@@ -168,9 +157,11 @@ static int read_opts(struct cmd_ctx *ctx, const struct matrix_cmd_opts *o, struc
 	if (o->ports && matrix_ports(o->ports, &out->ports.v, &out->ports.n, ctx->arena, &e))
 		return cmd_usage(ctx, "--ports: %s", e.text);
 	out->externals.v = arena_array(ctx->arena, o->externals.n, sizeof(*out->externals.v));
-	for (uint32_t i = 0; !rc && i < o->externals.n; i++)
-		rc = parse_external(ctx, o->externals.v[i], &out->externals.v[out->externals.n++]);
-	return rc;
+	for (uint32_t i = 0; i < o->externals.n; i++)
+		if (matrix_external(o->externals.v[i], &out->externals.v[out->externals.n++],
+				    ctx->arena, &e))
+			return cmd_usage(ctx, "--external %s: %s", o->externals.v[i], e.text);
+	return 0;
 }
 
 static int run_matrix(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)

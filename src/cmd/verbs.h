@@ -9,6 +9,7 @@ extern const struct cmd cmd_get;
 extern const struct cmd cmd_ipam;
 extern const struct cmd cmd_lab;
 extern const struct cmd cmd_node;
+extern const struct cmd cmd_policy;
 extern const struct cmd cmd_schema;
 extern const struct cmd cmd_version, cmd_completion;
 extern const struct cmd cmd_why;

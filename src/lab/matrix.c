@@ -100,6 +100,20 @@ int matrix_ports(const char *text, struct world_port **v, uint32_t *n, struct ar
 	return 0;
 }
 
+int matrix_external(const char *text, struct matrix_external *out, struct arena *a, struct err *e)
+{
+	const char *eq = strchr(text, '=');
+	struct matrix_external got;
+
+	if (!eq || eq == text || addr_parse(eq + 1, &got.addr))
+		return err_set(e, -EINVAL, "must be NAME=ADDR");
+	got.name = arena_strndup(a, text, (size_t)(eq - text));
+	if (!got.name)
+		return err_set(e, -ENOMEM, "out of memory");
+	*out = got;
+	return 0;
+}
+
 /* ---- cells */
 
 static struct matrix_row *add_row(struct making *k)

@@ -44,3 +44,6 @@ int matrix_select(const char *selector, const struct world_member *m, bool *matc
 /* "80/tcp,53/udp" */
 int matrix_ports(const char *text, struct world_port **v, uint32_t *n, struct arena *a,
 		 struct err *e);
+
+/* "NAME=ADDR" */
+int matrix_external(const char *text, struct matrix_external *out, struct arena *a, struct err *e);
