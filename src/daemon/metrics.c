@@ -92,11 +92,18 @@ static bool are_buckets(const struct rec_metric *r)
 	return true;
 }
 
+static bool is_gone(const struct rec_metric *r)
+{
+	return !r->type && !r->value;
+}
+
 static int judge(const struct rec_metric *r, struct err *e)
 {
 	if (!r->name || !is_name(r->name, false))
 		return err_set(e, -EINVAL, "metric \"%.64s\": no name of a metric",
 			       r->name ? r->name : "");
+	if (is_gone(r))
+		return 0;
 	if (!is_type(r->type))
 		return err_set(e, -EINVAL, "metric %s: type is none of counter, gauge, histogram",
 			       r->name);
@@ -137,13 +144,13 @@ static int make(struct series *s, unsigned source, const struct rec_metric *r, s
 	buf_puts(&labels, "");
 	for (uint32_t i = 0; i < r->labels.n; i++)
 		put_label(&labels, r->labels.v[i].key, r->labels.v[i].value);
-	if (!strcmp(r->type, "histogram") && !labels.failed)
+	if (r->type && !strcmp(r->type, "histogram") && !labels.failed)
 		put_histogram(&lines, r, labels.v);
 	*s = (struct series){ .name = strdup(r->name),
 			      .help = strdup(r->help ? r->help : ""),
-			      .type = strdup(r->type),
+			      .type = strdup(r->type ? r->type : ""),
 			      .labels = labels.v,
-			      .value = strdup(r->value),
+			      .value = strdup(r->value ? r->value : ""),
 			      .lines = lines.v,
 			      .source = source };
 	if (s->name && s->help && s->type && s->value && !labels.failed && !lines.failed)
@@ -199,9 +206,17 @@ static int insert(struct metrics *m, size_t at, const struct series *s, struct e
 	return 0;
 }
 
+static void forget(struct metrics *m, size_t at)
+{
+	series_fini(&m->v[at]);
+	m->n--;
+	memmove(m->v + at, m->v + at + 1, (m->n - at) * sizeof(*m->v));
+}
+
 int metrics_put(struct metrics *m, unsigned source, const struct rec_metric *r, struct err *e)
 {
 	struct series s;
+	bool known;
 	size_t at;
 	int rc;
 
@@ -211,7 +226,14 @@ int metrics_put(struct metrics *m, unsigned source, const struct rec_metric *r, 
 	if (rc)
 		return rc;
 	at = lower_bound(m, &s);
-	if (at < m->n && series_cmp(&m->v[at], &s) == 0) {
+	known = at < m->n && series_cmp(&m->v[at], &s) == 0;
+	if (is_gone(r)) {
+		series_fini(&s);
+		if (known)
+			forget(m, at);
+		return 0;
+	}
+	if (known) {
 		series_fini(&m->v[at]);
 		m->v[at] = s;
 		return 0;

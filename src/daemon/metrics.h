@@ -22,7 +22,7 @@ struct metrics {
 };
 
 void metrics_fini(struct metrics *m);
-/* Takes or replaces one series of `source`. -EINVAL for what Prometheus would not read. */
+/* Takes, replaces, or (without type and value) forgets one series of `source`. -EINVAL for what Prometheus would not read. */
 int metrics_put(struct metrics *m, unsigned source, const struct rec_metric *r, struct err *e);
 /* Forgets all series of `source`. */
 void metrics_drop(struct metrics *m, unsigned source);

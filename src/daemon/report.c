@@ -92,7 +92,7 @@ void report_series(struct report *r, const struct report_series *s)
 				.type = s->type,
 				.labels = { .v = labels,
 					    .n = (s->label != NULL) + (s->label2 != NULL) },
-				.value = text };
+				.value = s->type ? text : NULL };
 
 	if (s->is_us)
 		print_us(text, s->value);

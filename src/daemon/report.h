@@ -22,7 +22,8 @@ void report_fini(struct report *r);
 /* Another record on the same stream; nothing while health is away. */
 void report_send(struct report *r, unsigned type, const void *body);
 
-/* Name, type and help as Prometheus has them; labels from the first on, NULL: no more. */
+/* Name, type and help as Prometheus has them, type NULL: the series is gone; labels by name, from the first on, NULL:
+ * no more. */
 struct report_series {
 	const char *name, *type, *help, *label, *label_value;
 	uint64_t value;

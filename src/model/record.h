@@ -142,7 +142,8 @@ struct rec_metric {
 	const char *name, *help,
 		*type; /* Prometheus' names; type "counter", "gauge", "histogram" */
 	struct strmap labels;
-	const char *value; /* decimal text: no float on the wire; of a histogram the sum */
+	/* Decimal text: no float on the wire; of a histogram the sum. Without it and a type the series is gone. */
+	const char *value;
 	/* of a histogram: how many in all, and ascending buckets */
 	int64_t count;
 	LIST(struct rec_bucket) buckets;

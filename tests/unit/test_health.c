@@ -226,6 +226,13 @@ static void test_metrics(void **state)
 	assert_string_equal(metrics_get(&m, "b_total", "x", "p"), "-1.5e3");
 	assert_null(metrics_get(&m, "b_total", "x", "r"));
 
+	assert_int_equal(put(&m, 1, "b_total", NULL, NULL, "x", "p"), 0);       /* gone */
+	assert_int_equal(put(&m, 2, "b_total", NULL, NULL, "x", "q\"\\\n"), 0); /* not its own */
+	assert_int_equal(put(&m, 1, "c_total", NULL, NULL, "x", "p"), 0);
+	assert_int_equal(m.n, 3);
+	assert_null(metrics_get(&m, "b_total", "x", "p"));
+	assert_non_null(metrics_get(&m, "b_total", "x", "q\"\\\n"));
+
 	metrics_drop(&m, 0);
 	metrics_drop(&m, 1);
 	buf_clear(&out);
