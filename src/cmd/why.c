@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* fairlead why: what a node does with a new connection to a Service's address, by which rule,
- * and which endpoints share it. The judgement is core/service's; docs/abi.md has the JSON. */
+/* fairlead why: what becomes of a new connection: what a node does with it for Services, by which
+ * rule, and which endpoints share it; and whether network policies let it through. The judgements
+ * are core/service's and core/policy's; docs/abi.md has the JSON. */
 #include "cmd/why.h"
 #include "cmd/out.h"
 #include "cmd/verbs.h"
@@ -19,7 +20,7 @@ static const struct opt why_table[] = {
 	OPT(struct why_opts, files, 'f', "filename", OPT_STR, .list = 1, .arg = "PATH",
 	    .complete = "file", .doc = "Objects of these manifests, not of the store"),
 	OPT(struct why_opts, pod_cidrs, 0, "pod-cidr", OPT_PREFIX, .list = 1, .arg = "CIDR",
-	    .doc = "Who is a pod (default: who is in an IPPool)"),
+	    .doc = "Who is a pod (default: who is in an IPPool, else known Pods)"),
 	OPT(struct why_opts, service_cidrs, 0, "service-cidr", OPT_PREFIX, .list = 1, .arg = "CIDR",
 	    .doc = "Where cluster IPs come from: the others in it are dropped"),
 	OPT(struct why_opts, node_port_addresses, 0, "node-port-addresses", OPT_PREFIX, .list = 1,
@@ -93,7 +94,8 @@ static json_t *service_json(const struct why *w, const struct svc_verdict *v, st
 			 v->action == SVC_DNAT ? (int)v->plan->affinity : 0);
 }
 
-static void print_json(const struct why *w, const struct svc_verdict *v, struct arena *a)
+static void print_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,
+		       struct arena *a)
 {
 	char src[ADDR_TEXT], dst[ADDR_TEXT];
 	json_t *j = json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:i}, s:s, s:s, s:o}", "from", "name",
@@ -102,13 +104,14 @@ static void print_json(const struct why *w, const struct svc_verdict *v, struct 
 			      "proto", name_of(&proto_names, w->flow.proto), "node", w->node.name,
 			      "service", service_json(w, v, a));
 
+	why_policy_json(w, v, p, j, a);
 	out_json(j, stdout);
 	json_decref(j);
 }
 
 /* ---- text */
 
-static const char *with_port(const struct ipaddr *ip, unsigned port, struct arena *a)
+const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a)
 {
 	char text[ADDR_TEXT];
 
@@ -126,7 +129,7 @@ static void print_endpoints(const struct why *w, const struct svc_verdict *v, st
 		const struct svc_endpoint *ep = &port->endpoints.v[i];
 		const char *because = left_out(v, ep), *pod = pod_of(ep, a);
 
-		table_cell(&t, "%s", with_port(&ep->ip, ep->port, a));
+		table_cell(&t, "%s", why_address(&ep->ip, ep->port, a));
 		if (because)
 			table_cell(&t, NULL);
 		else
@@ -149,7 +152,7 @@ static void print_end(const struct why_end *end, const struct ipaddr *ip, unsign
 		      struct arena *a)
 {
 	char text[ADDR_TEXT];
-	const char *address = port ? with_port(ip, port, a) : addr_str(ip, text);
+	const char *address = port ? why_address(ip, port, a) : addr_str(ip, text);
 	struct ipaddr same;
 
 	if (!addr_parse(end->text, &same))
@@ -158,7 +161,7 @@ static void print_end(const struct why_end *end, const struct ipaddr *ip, unsign
 		printf("%s (%s)", end->text, address);
 }
 
-static void print_text(const struct why *w, const struct svc_verdict *v, struct arena *a)
+static void print_service(const struct why *w, const struct svc_verdict *v, struct arena *a)
 {
 	const struct svc_plan *p = v->plan;
 
@@ -183,9 +186,17 @@ static void print_text(const struct why *w, const struct svc_verdict *v, struct 
 		print_endpoints(w, v, a);
 }
 
+static int exit_of(const struct why *w, const struct svc_verdict *v, const struct why_policy *p)
+{
+	if (w->objects.left_out || (p->n_denied && p->n_denied < p->targets.n))
+		return CMD_PARTLY;
+	return v->action == SVC_REJECT || v->action == SVC_DROP || p->n_denied ? CMD_NO : CMD_OK;
+}
+
 static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct why_opts *o = opts;
+	struct why_policy p;
 	struct svc_verdict v;
 	struct why w;
 	int rc;
@@ -195,13 +206,16 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 	rc = why_ask(ctx, o, argv[0], argv[1], &w);
 	if (!rc) {
 		svc_judge(&w.node, w.plans, w.n_plans, &w.flow, &v);
-		if (o->format == OUT_JSON)
-			print_json(&w, &v, ctx->arena);
-		else
-			print_text(&w, &v, ctx->arena);
-		rc = w.objects.left_out                               ? CMD_PARTLY
-		     : v.action == SVC_REJECT || v.action == SVC_DROP ? CMD_NO
-								      : CMD_OK;
+		rc = why_policy(ctx, &w, &v, &p);
+	}
+	if (!rc) {
+		if (o->format == OUT_JSON) {
+			print_json(&w, &v, &p, ctx->arena);
+		} else {
+			print_service(&w, &v, ctx->arena);
+			why_policy_print(&w, &p, ctx->arena);
+		}
+		rc = exit_of(&w, &v, &p);
 	}
 	why_forget(&w);
 	return rc;
@@ -210,15 +224,22 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 const struct cmd cmd_why = {
 	.name = "why",
 	.args = "FROM TO[:PORT]",
-	.summary = "What becomes of a connection to a Service, and why",
+	.summary = "What becomes of a connection: Services, network policies, and why",
 	.help = "FROM is NS/POD, a node or an address. TO may be a Service too: NS/NAME, or its "
 		"name in DNS;\none with a single port needs no PORT. IPv6 as [ADDR]:PORT. Says "
-		"what the Services do with\nthe connection; network policies are not looked at "
-		"yet.\n\n"
+		"what Services do with\nthe connection, and for each endpoint whether network "
+		"policies let it through: the rule\nthat allows it, or who isolates the pod and "
+		"why "
+		"none of their rules matched.\n\n"
 		"DNAT    one of the endpoints gets it    REJECT  refused at once    DROP  without "
 		"an answer\nPASS    no Service's business           ACCEPT  the node answers "
-		"(health check)\n\n"
-		"Exit code 0 DNAT, PASS, ACCEPT; 1 REJECT, DROP; 3 objects were left out.\n\n"
+		"(health check)\n"
+		"ALLOWED, DENIED    by policies: dropped without an answer\n\n"
+		"What a node masquerades arrives on other nodes with that node's address (in a "
+		"tunnel, its\ntunnel address): there an ipBlock sees the node, and no podSelector "
+		"the pod. Endpoints\non the node itself see the client.\n\n"
+		"Exit code 0 it is let through, 1 refused or denied, 3 denied to some of the "
+		"endpoints, or\nobjects were left out.\n\n"
 		"Try:\n"
 		"  fairlead why shop/web-0 shop/db:5432\n"
 		"  fairlead why 203.0.113.9 192.0.2.11:30080 -f shop.yaml --pod-cidr "

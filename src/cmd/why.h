@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fairlead why, its two halves: the question with all names resolved (why_ask.c), and the
- * answer on paper (why.c). */
+/* fairlead why: the question with all names resolved (why_ask.c), what policies say of it
+ * (why_policy.c), and the answer on paper (why.c, why_policy_out.c). */
 #pragma once
 #include "cmd/objects.h"
+#include "core/policy/judge.h"
 #include "core/service/service.h"
+
+#include <jansson.h>
 
 struct why_opts {
 	LIST(const char *) files;
@@ -38,3 +41,34 @@ struct why {
 int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, const char *to,
 	    struct why *w);
 void why_forget(struct why *w);
+
+/* ---- policies */
+
+/* Where the connection may come to, and how policies judge it there: on the source's node what leaves
+ * the pod, on the target's node what arrives. */
+struct why_target {
+	struct ipaddr ip;
+	uint16_t port;
+	const struct pod *pod; /* NULL: no pod */
+	const char *name;      /* "NS/POD", else the address */
+	struct policy_flow sent, arrives;
+	const char *
+		source_because; /* why `arrives` has another source than the client; NULL: it has not */
+	struct policy_half egress, ingress;
+	bool allowed;
+};
+
+struct why_policy {
+	LIST(struct why_target) targets; /* none where a Service refuses */
+	uint32_t n_denied;
+};
+
+/* 0, or the exit code, having said why. */
+int why_policy(struct cmd_ctx *ctx, const struct why *w, const struct svc_verdict *v,
+	       struct why_policy *out);
+/* The keys allowed, partly, reason, by and policy. */
+void why_policy_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,
+		     json_t *onto, struct arena *a);
+void why_policy_print(const struct why *w, const struct why_policy *p, struct arena *a);
+/* "ADDR:PORT", "[ADDR]:PORT" */
+const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a);

@@ -160,23 +160,45 @@ static const char *choose_node(const struct why_opts *o, const struct why *w)
 	return n == 1 ? all[0]->meta->name : NULL;
 }
 
+/* Without pools, those whose addresses are known. */
+static uint32_t pods_themselves(const struct cluster *c, struct prefix *out)
+{
+	size_t n_pods;
+	const struct object *const *pods = cluster_all(c, KIND_POD, &n_pods);
+	struct ipaddr its[OBJECT_IPS];
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < n_pods; i++) {
+		const struct pod *p = pods[i]->body;
+		uint32_t k = policy_knows_pod(p) ? objects_pod_ips(p, its) : 0;
+
+		for (uint32_t j = 0; j < k; j++)
+			out[n++] = prefix_host(&its[j]);
+	}
+	return n;
+}
+
 static int set_pods(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w)
 {
-	size_t n;
+	size_t n, n_pods;
 	const struct object *const *pools = cluster_all(w->objects.cluster, KIND_IPPOOL, &n);
 
 	w->node.pods.v = o->pod_cidrs.v;
 	w->node.pods.n = o->pod_cidrs.n;
 	if (o->pod_cidrs.n)
 		return CMD_OK;
-	w->node.pods.v = arena_array(ctx->arena, n, sizeof(*w->node.pods.v));
+	cluster_all(w->objects.cluster, KIND_POD, &n_pods);
+	w->node.pods.v = arena_array(ctx->arena, n + OBJECT_IPS * n_pods, sizeof(*w->node.pods.v));
 	if (!w->node.pods.v)
 		return cmd_error(CMD_NO, "no memory");
 	for (; w->node.pods.n < n; w->node.pods.n++)
 		w->node.pods.v[w->node.pods.n] =
 			((const struct ippool *)pools[w->node.pods.n]->body)->spec.cidr;
-	return n ? CMD_OK
-		 : cmd_usage(ctx, "where do pods live? There is no IPPool: give --pod-cidr");
+	if (!n)
+		w->node.pods.n = pods_themselves(w->objects.cluster, w->node.pods.v);
+	return w->node.pods.n
+		       ? CMD_OK
+		       : cmd_usage(ctx, "where do pods live? There is no IPPool: give --pod-cidr");
 }
 
 static int set_node(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w)

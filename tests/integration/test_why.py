@@ -94,12 +94,19 @@ def test_json(why):
                  "excluded_because": "on another node", "hairpin": False},
                 {"ip": "10.244.2.8", "port": 5432, "pod": "shop/db-2", "node": "n2", "zone": None, "weight": 0,
                  "excluded_because": "on another node", "hairpin": False}],
-            "masquerade": False, "masquerade_because": "externalTrafficPolicy Local", "affinity": 10800}}
+            "masquerade": False, "masquerade_because": "externalTrafficPolicy Local", "affinity": 10800},
+        "allowed": True, "partly": False, "reason": "no policy isolates shop/db-0 for ingress", "by": [],
+        "policy": [{"ip": "10.244.1.7", "port": 5432, "pod": "shop/db-0", "source": "203.0.113.9", "source_because": None,
+                    "allowed": True,
+                    "egress": {"state": "exempt", "reason": "203.0.113.9 is no pod that a policy can select", "misses": []},
+                    "ingress": {"state": "open", "reason": "no policy isolates shop/db-0 for ingress", "misses": []}}]}
     code, out, _ = why("shop/web-0", "[fd00:96::21]:2", "-o", "json")
     answer = json.loads(out)
     assert code == 1 and answer["from"]["ip"] == "fd00:244:1::5"
     assert (answer["service"]["action"], answer["service"]["endpoints"]) == ("REJECT", [])
     assert answer["service"]["masquerade_because"] is None
+    assert (answer["allowed"], answer["reason"], answer["policy"]) == (False, "no endpoint can serve", [])
+    assert answer["by"] == [{"kind": "Service", "ns": "shop", "name": "two", "rule": None, "direction": None}]
     code, out, _ = why("shop/web-0", "192.0.2.11:80", "-o", "json")
     assert code == 0 and json.loads(out)["service"]["action"] == "PASS"
     assert json.loads(out)["service"]["name"] is None
@@ -134,9 +141,14 @@ def test_what_cannot_be_asked(why, args, code, said):
     assert got[0] == code and said in got[2] and not got[1], got
 
 
-def test_where_pods_live(why):
-    got = why("shop/web-0", "db", cidrs=())
-    assert got[0] == 2 and "--pod-cidr" in got[2]
+def test_where_pods_live(why, scratch):
+    """Without pools and --pod-cidr, pods are those whose addresses are known."""
+    code, out, _ = why("shop/web-0", "db", "-o", "json", cidrs=())
+    assert code == 0 and json.loads(out)["service"]["masquerade_because"] == "it is a pod"
+    (scratch / "n.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": NODES + DB}))
+    r = subprocess.run([built("bin/fairlead"), "why", "n1", "shop/db", "-f", scratch / "n.json"], capture_output=True, text=True,
+                       timeout=60)
+    assert r.returncode == 2 and "--pod-cidr" in r.stderr
 
 
 def test_from_the_store(store):
@@ -184,3 +196,128 @@ def test_host_port(why):
     assert rc == 0 and re.search(r"^pod +shop/web-0$", out, re.M) and "it reaches itself" in out
     assert "fd00:244:1::5" in why("2001:db8:9::9", "[2001:db8::11]:8080", "-o", "json")[1]
     assert why("203.0.113.9", "n2:8080", "--node", "n2")[1].splitlines()[2].startswith("PASS")
+
+
+# ---- policies
+
+def pod(name, node, ip, app, **spec):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": name, "labels": {"app": app}},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "ports": [{"name": "pg", "containerPort": 5432}]}], **spec},
+            "status": {"podIPs": [{"ip": ip}]}}
+
+
+def policy(name, app, **spec):
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"namespace": "shop", "name": name},
+            "spec": {"podSelector": {"matchLabels": {"app": app}}, **spec}}
+
+
+SHOP = [pod("web-0", "n1", "10.244.1.5", "web"), pod("job-0", "n1", "10.244.1.6", "job"), pod("db-0", "n1", "10.244.1.7", "db"),
+        pod("db-1", "n2", "10.244.2.7", "db"), pod("host", "n1", "192.0.2.11", "web", hostNetwork=True),
+        service("db", ["10.96.0.20"], [{"name": "pg", "port": 5432, "nodePort": 30432}], type="NodePort"), DB[1],
+        policy("db", "db", ingress=[{"from": [{"ipBlock": {"cidr": "203.0.113.0/24"}}, {"podSelector": {"matchLabels": {"app": "web"}}}],
+                                     "ports": [{"port": "pg"}]}]),
+        policy("job", "job", policyTypes=["Egress"]), policy("job-too", "job", policyTypes=["Egress"])]
+BLOCK = {"apiVersion": "fairlead.io/v1", "kind": "IPBlock", "metadata": {"name": "10-244-1-0-26"},
+         "spec": {"cidr": "10.244.1.0/26", "pool": "default", "node": "n1", "tunnelAddress": "10.244.1.1"}}
+
+
+@pytest.fixture
+def policed(scratch):
+    """As `why`, on SHOP and more: (exit code, answer)"""
+    def run(*args, more=()):
+        path = scratch / "objects.json"
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": NODES + SHOP + list(more)}))
+        r = subprocess.run([built("bin/fairlead"), "why", *args, "-f", path, "-o", "json"], capture_output=True, text=True, timeout=60)
+        assert r.stdout, r.stderr
+        return r.returncode, json.loads(r.stdout)
+    run.path = scratch / "objects.json"
+    return run
+
+
+def by(name, direction, rule=None):
+    return {"kind": "NetworkPolicy", "ns": "shop", "name": name, "rule": rule, "direction": direction}
+
+
+def test_policy_between_pods(policed):
+    """After the Service translated: the rule that allows, or who isolates and why nothing matched."""
+    code, got = policed("shop/web-0", "shop/db")
+    assert (code, got["allowed"], got["partly"], got["reason"]) == (0, True, False, "shop/db ingress[0].from[1]")
+    assert got["by"] == [by("db", "ingress", "ingress[0].from[1]")]
+    assert [(t["pod"], t["ip"], t["port"], t["allowed"]) for t in got["policy"]] == \
+        [("shop/db-0", "10.244.1.7", 5432, True), ("shop/db-1", "10.244.2.7", 5432, True)]
+    code, got = policed("shop/web-0", "shop/db-1:80")
+    assert (code, got["service"]["action"], got["allowed"], got["reason"]) == (1, "PASS", False, "default deny by shop/db")
+    assert got["by"] == [by("db", "ingress")]
+    assert got["policy"][0]["ingress"]["misses"] == [
+        {"ns": "shop", "name": "db", "rule": "ingress[0]", "why": "80/tcp is not pg/tcp (5432)"}]
+    # Both ends deny: both are named.
+    code, got = policed("shop/job-0", "shop/db")
+    assert (code, got["reason"]) == (1, "default deny by shop/job, shop/job-too")
+    assert got["by"] == [by("job", "egress"), by("job-too", "egress"), by("db", "ingress")]
+    assert got["policy"][0]["egress"]["misses"] == [
+        {"ns": "shop", "name": n, "rule": None, "why": "has no rule"} for n in ("job", "job-too")]
+    assert got["policy"][0]["ingress"]["misses"][1]["why"] == "podSelector wants app=web, shop/job-0 has app=job"
+    # An address that a pod has is that pod; what has none may not be reached either.
+    assert policed("10.244.1.5", "10.244.2.7:5432")[1]["by"] == [by("db", "ingress", "ingress[0].from[1]")]
+    assert policed("shop/job-0", "203.0.113.9:443")[1]["by"] == [by("job", "egress"), by("job-too", "egress")]
+    assert policed("shop/job-0", "shop/job-0:1")[0] == 0
+    assert policed("shop/job-0", "n1:22")[0] == 0 and policed("shop/job-0", "n2:22")[0] == 1
+
+
+def test_policy_of_masqueraded_flows(policed):
+    """A node port with policy Cluster: the endpoint on the node sees the client, the other one the node,
+    by the address that the way there gives it."""
+    code, got = policed("203.0.113.9", "n1:30432")
+    assert (code, got["allowed"], got["partly"], got["reason"]) == (3, False, True, "on 1 of 2 ways: default deny by shop/db")
+    assert [(t["pod"], t["allowed"], t["source"], t["source_because"]) for t in got["policy"]] == [
+        ("shop/db-0", True, "203.0.113.9", None), ("shop/db-1", False, "192.0.2.11", "masqueraded on n1: that node's address")]
+
+    def sources(*more, spec=None):
+        pool = {**POOL, "spec": {**POOL["spec"], **(spec or {})}}
+        return [(t["source"], t["allowed"]) for t in policed("203.0.113.9", "n1:30432", more=[pool, *more])[1]["policy"][1:]]
+    node_block = policy("node", "db", ingress=[{"from": [{"ipBlock": {"cidr": "192.0.2.11/32"}}]}])
+    tunnel_block = policy("node", "db", ingress=[{"from": [{"ipBlock": {"cidr": "10.244.1.1/32"}}]}])
+    assert sources(BLOCK, node_block, spec={"mode": "Direct"}) == [("192.0.2.11", True)]
+    assert sources(BLOCK, node_block) == [("10.244.1.1", False)]
+    assert sources(BLOCK, tunnel_block) == [("10.244.1.1", True)]
+    assert sources(BLOCK, tunnel_block, spec={"crossSubnet": True}) == [("10.244.1.1", True), ("192.0.2.11", False)]
+    assert sources(policy("pool", "db", ingress=[{"from": [{"ipBlock": {"cidr": "10.244.0.0/16"}}]}])) == [("10.244.0.0", True)]
+    # What the node itself sends, or a pod on its network, leaves the same way.
+    for source in ("n1", "shop/host"):
+        got = policed(source, "shop/db-1:5432", more=[POOL, BLOCK, tunnel_block])
+        assert got[0] == 0 and got[1]["policy"][0]["source"] == "10.244.1.1", got
+        assert policed(source, "shop/db-0:5432")[1]["policy"][0]["ingress"]["reason"] == \
+            "a node and its own pods may always reach each other"
+    # A client that is a pod is none behind a masquerade.
+    code, got = policed("shop/web-0", "n1:30432")
+    assert code == 3 and [(t["source"], t["allowed"]) for t in got["policy"]] == [("10.244.1.5", True), ("192.0.2.11", False)]
+    assert got["policy"][1]["ingress"]["misses"][1]["why"] == "selects pods, 192.0.2.11 is the address of none"
+
+
+def test_policy_before_another_node_translates(policed):
+    """A pod's packet to another node's port is judged as addressed to that node; there, as to the endpoint."""
+    egress = policy("web", "web", policyTypes=["Egress"],
+                    egress=[{"to": [{"podSelector": {"matchLabels": {"app": "db"}}}]}])
+    code, got = policed("shop/web-0", "n2:30432", "--node", "n2", more=[egress])
+    assert code == 1 and got["service"]["action"] == "DNAT"
+    assert {t["egress"]["misses"][0]["why"] for t in got["policy"]} == {"selects pods, 192.0.2.12 is the address of none"}
+    got = policed("shop/web-0", "n1:30432", more=[egress])[1]
+    assert [t["egress"]["reason"] for t in got["policy"]] == ["shop/web egress[0].to[0]"] * 2
+
+
+def test_policy_text(policed):
+    policed("shop/web-0", "shop/db")
+
+    def text(*args):
+        return subprocess.run([built("bin/fairlead"), "why", *args, "-f", policed.path], capture_output=True, text=True, timeout=60).stdout
+    assert text("shop/web-0", "shop/db").endswith(
+        "\n\nALLOWED   to shop/db-0 (10.244.1.7:5432) and 1 more\n"
+        "  egress    no policy isolates shop/web-0 for egress\n"
+        "  ingress   shop/db ingress[0].from[1]\n")
+    assert text("203.0.113.9", "n1:30432").endswith(
+        "\n\nDENIED    to shop/db-1 (10.244.2.7:5432)\n"
+        "  arrives   192.0.2.11, not 203.0.113.9: masqueraded on n1: that node's address\n"
+        "  egress    203.0.113.9 is no pod that a policy can select\n"
+        "  ingress   default deny by shop/db\n"
+        "              shop/db ingress[0].from[0]: ipBlock 203.0.113.0/24 has not 192.0.2.11\n"
+        "              shop/db ingress[0].from[1]: selects pods, 192.0.2.11 is the address of none\n")
