@@ -27,7 +27,8 @@ int lab_load(const struct cmd_ctx *ctx, const struct lab_opts *o, struct world *
 
 static const struct cmd *const subs[] = {
 	&cmd_lab_up,   &cmd_lab_down,  &cmd_lab_status, &cmd_lab_wait,   &cmd_lab_exec,
-	&cmd_lab_node, &cmd_lab_probe, &cmd_lab_hooks,  &cmd_lab_matrix, NULL
+	&cmd_lab_node, &cmd_lab_probe, &cmd_lab_hooks,  &cmd_lab_matrix, &cmd_lab_verify,
+	NULL
 };
 
 const struct cmd cmd_lab = {

@@ -25,4 +25,4 @@ const char *lab_name(const struct cmd_ctx *ctx, const struct lab_opts *o);
 int lab_load(const struct cmd_ctx *ctx, const struct lab_opts *o, struct world *w);
 
 extern const struct cmd cmd_lab_up, cmd_lab_down, cmd_lab_wait, cmd_lab_status, cmd_lab_exec,
-	cmd_lab_node, cmd_lab_probe, cmd_lab_hooks, cmd_lab_matrix;
+	cmd_lab_node, cmd_lab_probe, cmd_lab_hooks, cmd_lab_matrix, cmd_lab_verify;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fairlead lab matrix: every pair, probed. As text one character per pair over all its ports and
  * families, as JSON one row per probe. */
+#include "cmd/lab_matrix.h"
 #include "base/names.h"
-#include "cmd/lab.h"
 #include "cmd/out.h"
-#include "lab/matrix.h"
+#include "sys/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,41 +12,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SECOND 1000000000ull
+
 enum family_opt { FAMILY_ANY, FAMILY_4, FAMILY_6 };
 
-struct matrix_cmd_opts {
-	struct lab_opts common;
-	const char *ports, *from, *to;
-	LIST(const char *) externals;
-	uint8_t family, all;
-	int64_t timeout;
-};
-
 static const char *const family_text[] = { NULL, "4", "6" };
-static const struct names family_names = NAMES(family_text);
+const struct names lab_matrix_families = NAMES(family_text);
 
 static const struct opt matrix_table[] = {
-	OPT(struct matrix_cmd_opts, ports, 0, "ports", OPT_STR, .arg = "PORT/PROTO,...",
-	    .doc = "Default: every declared port"),
-	OPT(struct matrix_cmd_opts, all, 0, "all", OPT_FLAG, .doc = "Nodes and the outside too"),
-	OPT(struct matrix_cmd_opts, from, 0, "from", OPT_STR, .arg = "SEL",
-	    .doc = "Only these sources: [NS/]key=value,... or a name"),
-	OPT(struct matrix_cmd_opts, to, 0, "to", OPT_STR, .arg = "SEL",
-	    .doc = "Only these targets"),
-	OPT(struct matrix_cmd_opts, externals, 0, "external", OPT_STR, .list = 1,
-	    .arg = "NAME=ADDR", .doc = "An address of the outside that takes part"),
-	OPT(struct matrix_cmd_opts, family, 0, "family", OPT_ENUM, .names = &family_names,
-	    .doc = "Default: both"),
-	OPT(struct matrix_cmd_opts, timeout, 0, "timeout", OPT_INT, .min = 1, .max = 60000,
-	    .arg = "MS", .doc = "Default 1500"),
-	LAB_OPT_FORMAT(struct matrix_cmd_opts),
-	LAB_OPT_NAME(struct matrix_cmd_opts),
+	LAB_MATRIX_OPTS,
+	OPT(struct lab_matrix_opts, all, 0, "all", OPT_FLAG, .doc = "Nodes and the outside too"),
 	{ 0 },
 };
 
-static void matrix_defaults(void *opts)
+void lab_matrix_defaults(void *opts)
 {
-	((struct matrix_cmd_opts *)opts)->timeout = 1500;
+	((struct lab_matrix_opts *)opts)->timeout = 1500;
 }
 
 /* ---- out */
@@ -145,7 +126,7 @@ static void print_text(const struct matrix *m)
 
 /* ---- in */
 
-static int read_opts(struct cmd_ctx *ctx, const struct matrix_cmd_opts *o, struct matrix_opts *out)
+static int read_opts(struct cmd_ctx *ctx, const struct lab_matrix_opts *o, struct matrix_opts *out)
 {
 	struct err e = { .code = 0 };
 
@@ -164,10 +145,56 @@ static int read_opts(struct cmd_ctx *ctx, const struct matrix_cmd_opts *o, struc
 	return 0;
 }
 
+int lab_matrix_read(struct cmd_ctx *ctx, const struct lab_matrix_opts *o, struct world *w,
+		    struct matrix_opts *out)
+{
+	int rc = read_opts(ctx, o, out);
+
+	if (!rc)
+		rc = lab_load(ctx, &o->common, w);
+	if (!rc && out->family && !lab_has_family(&w->spec, out->family))
+		return cmd_usage(ctx, "--family: lab %s has no IPv%d", w->name,
+				 out->family == AF_INET ? 4 : 6);
+	return rc;
+}
+
+struct progress {
+	uint64_t since, shown; /* ns; shown 0: never */
+};
+
+static void show(void *arg, uint32_t done, uint32_t all)
+{
+	struct progress *p = arg;
+	uint64_t now = clock_mono_ns();
+
+	if (now - p->since < SECOND || now - p->shown < SECOND / 10)
+		return;
+	p->shown = now;
+	fprintf(stderr, "\r\033[Kprobing: %u of %u", done, all);
+	fflush(stderr);
+}
+
+int lab_matrix_probe(struct cmd_ctx *ctx, const struct world *w, const struct matrix_opts *what,
+		     struct matrix *m)
+{
+	struct matrix_opts o = *what;
+	struct progress p = { .since = clock_mono_ns() };
+	struct err e = { .code = 0 };
+	int rc;
+
+	if (out_is_tty(stderr)) {
+		o.progress = show;
+		o.progress_arg = &p;
+	}
+	rc = matrix_make(w, &o, m, ctx->arena, &e);
+	if (p.shown)
+		fputs("\r\033[K", stderr);
+	return rc ? cmd_fail(&e) : 0;
+}
+
 static int run_matrix(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
-	const struct matrix_cmd_opts *o = opts;
-	struct err e = { .code = 0 };
+	const struct lab_matrix_opts *o = opts;
 	struct matrix_opts mo;
 	struct matrix m;
 	struct world w;
@@ -175,16 +202,11 @@ static int run_matrix(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 
 	if (argc)
 		return cmd_usage(ctx, "\"%s\" is too much", argv[0]);
-	rc = read_opts(ctx, o, &mo);
+	rc = lab_matrix_read(ctx, o, &w, &mo);
 	if (!rc)
-		rc = lab_load(ctx, &o->common, &w);
+		rc = lab_matrix_probe(ctx, &w, &mo, &m);
 	if (rc)
 		return rc;
-	if (mo.family && !lab_has_family(&w.spec, mo.family))
-		return cmd_usage(ctx, "--family: lab %s has no IPv%d", w.name,
-				 mo.family == AF_INET ? 4 : 6);
-	if (matrix_make(&w, &mo, &m, ctx->arena, &e))
-		return cmd_fail(&e);
 	if (o->common.format == OUT_JSON)
 		print_json(&m);
 	else
@@ -205,7 +227,7 @@ const struct cmd cmd_lab_matrix = {
 		"  fairlead lab matrix --ports 80/tcp,53/udp --from app=web --to shop/app=db\n"
 		"  fairlead lab matrix --external client=198.51.100.7",
 	.opts = matrix_table,
-	.opts_size = sizeof(struct matrix_cmd_opts),
-	.init = matrix_defaults,
+	.opts_size = sizeof(struct lab_matrix_opts),
+	.init = lab_matrix_defaults,
 	.run = run_matrix,
 };

@@ -2,7 +2,8 @@
 /* matrix: see matrix.h. Cells that are denied cost their whole timeout, so each prober has many
  * of them in flight. An external address lies on `outside` while the matrix is made. Where some
  * connections took a good part of the timeout the machine is slow or loses packets, and what
- * timed out is asked once more: silence is only a verdict where others are answered quickly. */
+ * timed out is asked once more: silence is only a verdict where others are answered quickly. So is
+ * what timed out though the caller expected an answer. */
 #include "lab/matrix.h"
 
 #include "base/names.h"
@@ -28,7 +29,7 @@ struct making {
 	struct probing_job *jobs; /* one per source, in the order of `sources` */
 	const struct world_member **sources;
 	size_t n_sources;
-	uint32_t cap;
+	uint32_t cap, done, asked;
 };
 
 /* ---- selectors and ports */
@@ -383,6 +384,14 @@ static void take(void *arg, const struct probing_result *r)
 	row->server = arena_strdup(k->a, r->server);
 	row->server_sees = arena_strdup(k->a, r->server_sees);
 	row->detail = arena_strdup(k->a, r->detail);
+	k->done++;
+	if (k->o->progress)
+		k->o->progress(k->o->progress_arg, k->done, k->asked);
+}
+
+static int ask(struct making *k, struct err *e)
+{
+	return probing_run(k->jobs, k->n_sources, take, k, e);
 }
 
 static bool is_slow(const struct making *k)
@@ -394,9 +403,13 @@ static bool is_slow(const struct making *k)
 	return false;
 }
 
-static void ask_again(struct making *k)
+/* Silence of those that should answer; where the machine is slow, all silence. */
+static int ask_again(struct making *k, struct err *e)
 {
+	bool slow = is_slow(k);
 	size_t s = 0;
+
+	k->asked = k->done = 0;
 
 	for (size_t i = 0; i < k->n_sources; i++)
 		buf_clear(&k->jobs[i].targets);
@@ -405,9 +418,13 @@ static void ask_again(struct making *k)
 
 		while (k->sources[s] != row->from)
 			s++;
-		if (row->result == PROBE_TIMEOUT)
-			put_target(&k->jobs[s].targets, i, row);
+		if (row->result != PROBE_TIMEOUT ||
+		    !(slow || (k->o->expects && k->o->expects(k->o->expects_arg, row))))
+			continue;
+		put_target(&k->jobs[s].targets, i, row);
+		k->asked++;
 	}
+	return k->asked ? ask(k, e) : 0;
 }
 
 int matrix_make(const struct world *w, const struct matrix_opts *o, struct matrix *out,
@@ -424,12 +441,11 @@ int matrix_make(const struct world *w, const struct matrix_opts *o, struct matri
 		rc = put_externals(&k, &s, e);
 	if (!rc)
 		rc = put_servers(&k, &s, e);
+	k.asked = out->rows.n;
 	if (!rc)
-		rc = probing_run(k.jobs, k.n_sources, take, &k, e);
-	if (!rc && is_slow(&k)) {
-		ask_again(&k);
-		rc = probing_run(k.jobs, k.n_sources, take, &k, e);
-	}
+		rc = ask(&k, e);
+	if (!rc)
+		rc = ask_again(&k, e);
 	strike(&k, &s);
 	for (size_t i = 0; k.jobs && i < k.n_sources; i++)
 		buf_fini(&k.jobs[i].targets);

@@ -9,6 +9,8 @@ struct matrix_external {
 	struct ipaddr addr;
 };
 
+struct matrix_row;
+
 struct matrix_opts {
 	LIST(struct world_port) ports; /* empty: the declared ones */
 	int family;                    /* AF_INET, AF_INET6; 0: both */
@@ -16,6 +18,12 @@ struct matrix_opts {
 	const char *from, *to; /* selectors, NULL: all */
 	LIST(struct matrix_external) externals;
 	bool all; /* nodes and outside too */
+	/* Each may be NULL: whether an answer is expected, so that silence is asked once more; and
+	 * how many rows are done. */
+	bool (*expects)(void *arg, const struct matrix_row *row);
+	void *expects_arg;
+	void (*progress)(void *arg, uint32_t done, uint32_t all);
+	void *progress_arg;
 };
 
 struct matrix_row {
