@@ -288,10 +288,10 @@ static void make_concat(struct nft_ruleset *rs)
 	for (unsigned i = 0; i < 2; i++) {
 		uint8_t lo[NFT_KEY_MAX] = { 0 }, hi[NFT_KEY_MAX] = { 0 };
 
-		n = nft_key_put(lo, nft_key_addr(lo, 0, i ? &a : &b), nft_u8(6).b, 1);
+		n = nft_key_put(lo, nft_key_addr(lo, 0, i ? &b : &a), nft_u8(6).b, 1);
 		nft_key_put(lo, n, nft_be16(80).b, 2);
-		n = nft_key_put(hi, nft_key_addr(hi, 0, i ? &a : &b2), nft_u8(6).b, 1);
-		nft_key_put(hi, n, nft_be16(i ? 90 : 80).b, 2);
+		n = nft_key_put(hi, nft_key_addr(hi, 0, i ? &b2 : &a), nft_u8(6).b, 1);
+		nft_key_put(hi, n, nft_be16(i ? 80 : 90).b, 2);
 		elem(s, lo, hi, NULL, NULL);
 	}
 	s = nft_set_typeof(t, "nd", 0,

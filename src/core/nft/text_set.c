@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets, maps and elements in nft's syntax. nft lists elements sorted by value, numbers and names
+/* Sets, maps and elements in nft's syntax. nft lists elements sorted by value, but intervals of
+ * concatenations as they came to the kernel: here by their bytes; numbers and names
  * of the kernel as host-order integers, and breaks lines by a count that depends on the type. */
 #include "core/nft/sel.h"
 #include "core/nft/text.h"
@@ -95,6 +96,8 @@ static int cmp_elem(const void *x, const void *y)
 {
 	const struct sort *a = x, *b = y;
 
+	if (a->s->n_key > 1 && a->s->flags & NFT_SET_INTERVAL)
+		return memcmp(a->e->key, b->e->key, a->s->key_len);
 	if (a->s->n_key > 1)
 		return cmp_concat(a->s->key, a->s->n_key, a->e->key, b->e->key);
 	return cmp_part(&a->s->key[0], a->e->key, b->e->key);
