@@ -74,8 +74,8 @@ struct policy_member {
 	bool told;   /* the reader's: the kernel has it */
 };
 
-/* Of a peer with selectors of a policy in `ns`, of a named port. Each use is to be released. NULL: no
- * memory. The first use finds the members; those are not taken as changes. */
+/* Of a peer with selectors of a policy in `ns`; of a named port. Each use is to be released, with
+ * the last one the members go. NULL: no memory. */
 struct policy_set *policy_set_use_peer(struct policy_index *x, const char *ns,
 				       const struct policy_peer *peer);
 struct policy_set *policy_set_use_port(struct policy_index *x, uint8_t proto, const char *name);
@@ -86,6 +86,9 @@ void policy_set_release(struct policy_index *x, struct policy_set *s);
 struct policy_member *policy_index_take_member(struct policy_index *x);
 /* All of a set, in no order; `m` NULL: the first. */
 struct policy_member *policy_set_next(const struct policy_set *s, const struct policy_member *m);
+
+/* After a reader failed: pods and policies are all due again, and members that were not told. */
+void policy_index_again(struct policy_index *x);
 
 struct policy_index_stats {
 	uint32_t pods, policies, wired, sets, members;
