@@ -714,9 +714,20 @@ void nft_bulk(struct nft_ruleset *rs, uint32_t n)
 }
 
 const struct nft_case nft_cases[] = {
-	{ "meta", make_meta },         { "headers", make_headers },       { "ct", make_ct },
-	{ "sets", make_sets },         { "concat", make_concat },         { "maps", make_maps },
-	{ "priority", make_priority }, { "statements", make_statements }, { "nat", make_nat },
-	{ "families", make_families }, { "priorities", make_priorities }, { "node", make_node },
-	{ "services", make_services }, { "nodeports", make_nodeports },   { NULL, NULL },
+	{ "meta", make_meta },
+	{ "headers", make_headers },
+	{ "ct", make_ct },
+	{ "sets", make_sets },
+	{ "concat", make_concat },
+	{ "maps", make_maps },
+	{ "priority", make_priority },
+	{ "statements", make_statements },
+	{ "nat", make_nat },
+	{ "families", make_families },
+	{ "priorities", make_priorities },
+	{ "node", make_node },
+	{ "services", make_services },
+	{ "nodeports", make_nodeports },
+	{ "policies", nft_case_policies },
+	{ NULL, NULL },
 };

@@ -12,6 +12,7 @@ struct nft_case {
 
 extern const struct nft_case nft_cases[]; /* ends with name NULL */
 
+void nft_case_policies(struct nft_ruleset *rs);
 /* A ruleset that nft_check() takes, different for each seed. */
 void nft_random(struct nft_ruleset *rs, unsigned seed);
 /* A routed and a bridged pod, three pools. */

@@ -11,7 +11,7 @@ from harness import built, needs, wait_for
 
 pytestmark = needs("nft")
 CASES = ["meta", "headers", "ct", "sets", "concat", "maps", "priority", "statements", "nat",
-         "families", "priorities", "node", "services", "nodeports"]
+         "families", "priorities", "node", "services", "nodeports", "policies"]
 SEEDS = 60  # of random rulesets in each run
 
 

@@ -10,6 +10,7 @@
  *       nat4, nat6           sources of pools with natOutgoing
  *       pools4, pools6       every pool: never translated towards them
  *     Services               see service_frame.c
+ *     NetworkPolicy          see policy_frame.c
  *   arp fairlead
  *     input                  ARP that the node itself hears from routed pods
  *       pod_arp              link . MAC . IPv4 address (and 0.0.0.0: probes)
@@ -34,6 +35,7 @@
  * elsewhere it pays one compare of names, from a pod one lookup. What remains is to be dropped,
  * or a case of its own. */
 #include "core/nft/build_sets.h"
+#include "core/nft/policies.h"
 #include "core/nft/services.h"
 
 #include <linux/netfilter_arp.h>
@@ -271,5 +273,7 @@ int nft_build(struct nft_ruleset *rs, const struct nft_input *in, struct err *e)
 	bridge_rules(bridge);
 	if (in->services)
 		nft_services_render(in->services, inet);
+	if (in->policies)
+		nft_policies_render(in->policies, inet);
 	return nft_check(rs, e);
 }

@@ -28,6 +28,7 @@ struct nft_pool {
 };
 
 struct nft_services;
+struct nft_policies;
 
 struct nft_input {
 	const struct nft_pod *pods;
@@ -35,6 +36,7 @@ struct nft_input {
 	const struct nft_pool *pools; /* all pools of the cluster; may overlap */
 	uint32_t n_pools;
 	const struct nft_services *services; /* NULL: the node serves none */
+	const struct nft_policies *policies; /* NULL: the node enforces none */
 };
 
 /* Builds everything into `rs` (initialised by the caller). -EINVAL names the bad input. */

@@ -194,6 +194,22 @@ struct nft_set *nft_set_typeof(struct nft_table *t, const char *name, uint32_t f
 	return s;
 }
 
+struct nft_set *nft_set_like(struct nft_table *t, const struct nft_set *like)
+{
+	struct nft_set *s = set_new(t, like->name, like->flags), made;
+
+	if (!s)
+		return NULL;
+	made = *like;
+	made.name = s->name;
+	made.comment = arena_strdup(t->rs->arena, like->comment);
+	made.table = t;
+	made.n = made.cap = 0;
+	made.elems = NULL;
+	*s = made;
+	return s;
+}
+
 void nft_set_data(struct nft_set *s, const uint8_t *types)
 {
 	if (!s)

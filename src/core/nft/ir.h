@@ -369,6 +369,8 @@ struct nft_set *nft_set_add(struct nft_table *t, const char *name, uint32_t flag
 			    const uint8_t *types);
 struct nft_set *nft_set_typeof(struct nft_table *t, const char *name, uint32_t flags,
 			       const struct nft_sel *sels);
+/* Declared as `like` is, of another table; without elements. */
+struct nft_set *nft_set_like(struct nft_table *t, const struct nft_set *like);
 /* Makes a set a map: to be called before elements are added. */
 void nft_set_data(struct nft_set *s, const uint8_t *types);
 void nft_set_data_typeof(struct nft_set *s, const struct nft_sel *sels);

@@ -61,8 +61,9 @@ int nft_policies_counters(const struct nft_policies *s, const struct nft_table *
 			  struct nft_policy_count **out, size_t *n, struct err *e);
 
 struct nft_policies_stats {
-	uint32_t pods;     /* of this node that are isolated in a direction */
-	uint32_t policies; /* that isolate them */
-	uint32_t rules, sets;
+	uint32_t pods;   /* of this node that are isolated in a direction */
+	uint32_t chains; /* profiles, and one for each policy, direction and family */
+	uint32_t rules;  /* in those of policies */
+	uint32_t sets;
 };
 void nft_policies_count(const struct nft_policies *s, struct nft_policies_stats *out);
