@@ -11,6 +11,7 @@
 
 #include "core/nft/services.h"
 #include "nft_cases.h"
+#include "nft_kernel.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,143 +21,6 @@
 #define SEEDS    40
 #define STEPS    60
 #define SERVICES 8
-
-/* ---- the model: one line of text per chain, rule and element, sorted where it is compared */
-
-struct kernel {
-	char **v;
-	size_t n, cap;
-};
-
-static void kernel_fini(struct kernel *k)
-{
-	for (size_t i = 0; i < k->n; i++)
-		free(k->v[i]);
-	free(k->v);
-	*k = (struct kernel){ 0 };
-}
-
-static void line_add(struct kernel *k, const char *s)
-{
-	if (k->n == k->cap) {
-		k->cap = k->cap ? 2 * k->cap : 256;
-		k->v = realloc(k->v, k->cap * sizeof(*k->v));
-		assert_non_null(k->v);
-	}
-	k->v[k->n++] = strdup(s);
-}
-
-static size_t line_find(const struct kernel *k, const char *head)
-{
-	size_t i = 0;
-
-	while (i < k->n && strncmp(k->v[i], head, strlen(head)) != 0)
-		i++;
-	return i;
-}
-
-static void line_del(struct kernel *k, size_t i)
-{
-	free(k->v[i]);
-	k->v[i] = k->v[--k->n];
-}
-
-static void hex(struct buf *b, const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; p && i < n; i++)
-		buf_printf(b, "%02x", p[i]);
-}
-
-/* "set key-end:" and what belongs to the key. */
-static void elem_line(struct buf *b, const struct nft_set *s, const struct nft_elem *e, bool whole)
-{
-	buf_printf(b, "%s ", s->name);
-	hex(b, e->key, s->key_len);
-	buf_puts(b, "-");
-	hex(b, e->key_end ? e->key_end : e->key, s->key_len);
-	buf_puts(b, ":");
-	if (!whole)
-		return;
-	hex(b, e->data, s->data_len);
-	buf_printf(b, " %d %s \"%s\"", e->verdict.code, e->verdict.chain ? e->verdict.chain : "",
-		   e->comment ? e->comment : "");
-}
-
-static void run_elem(struct kernel *k, const struct nft_op *op, const struct nft_elem *e)
-{
-	struct buf key = { 0 }, all = { 0 };
-	size_t i;
-
-	elem_line(&key, op->set, e, false);
-	elem_line(&all, op->set, e, true);
-	i = line_find(k, key.v);
-	if (op->verb == NFTV_ADD_ELEMS) {
-		if (i < k->n)
-			fail_msg("%s is there: %s", all.v, k->v[i]);
-		line_add(k, all.v);
-	} else {
-		if (i == k->n)
-			fail_msg("%s is not there", all.v);
-		line_del(k, i);
-	}
-	buf_fini(&key);
-	buf_fini(&all);
-}
-
-static bool is_named(const struct kernel *k, const char *chain)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), " %s \"", chain);
-	for (size_t i = 0; i < k->n; i++)
-		if (strstr(k->v[i], text))
-			return true;
-	return false;
-}
-
-static void run_chain(struct kernel *k, const struct nft_op *op)
-{
-	char text[64];
-	size_t i;
-
-	snprintf(text, sizeof(text), "chain %s.", op->chain);
-	i = line_find(k, text);
-	if (op->verb == NFTV_ADD_CHAIN && i < k->n)
-		fail_msg("%s is there", text);
-	if (op->verb != NFTV_ADD_CHAIN && i == k->n)
-		fail_msg("%s is not there", text);
-	if (op->verb == NFTV_ADD_CHAIN)
-		line_add(k, text);
-	if (op->verb == NFTV_DEL_CHAIN) {
-		if (is_named(k, op->chain))
-			fail_msg("%s is in use", text);
-		line_del(k, i);
-	}
-}
-
-static void run(struct kernel *k, const struct nft_ops *ops)
-{
-	for (uint32_t i = 0; i < ops->n; i++) {
-		const struct nft_op *op = &ops->v[i];
-
-		switch ((enum nft_verb)op->verb) {
-		case NFTV_ADD_ELEMS:
-		case NFTV_DEL_ELEMS:
-			for (uint32_t j = 0; j < op->n_elems; j++)
-				if (!(op->set->flags & NFT_SET_EVAL))
-					run_elem(k, op, &op->elems[j]);
-			break;
-		case NFTV_ADD_CHAIN:
-		case NFTV_FLUSH_CHAIN:
-		case NFTV_DEL_CHAIN:
-		case NFTV_ADD_RULE:
-			run_chain(k, op);
-			break;
-		default:
-			fail_msg("verb %u", op->verb);
-		}
-	}
-}
 
 static struct nft_table *render(const struct nft_services *s, struct nft_ruleset *rs,
 				struct arena *a)
@@ -169,40 +33,6 @@ static struct nft_table *render(const struct nft_services *s, struct nft_ruleset
 	if (nft_build(rs, &in, &e))
 		fail_msg("%s", e.text);
 	return nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
-}
-
-/* Chains without base and elements: what Services change. */
-static void look(struct kernel *k, const struct nft_table *t)
-{
-	for (uint32_t i = 0; i < t->n_chains; i++) {
-		char text[64];
-
-		snprintf(text, sizeof(text), "chain %s.", t->chains[i]->name);
-		line_add(k, text);
-	}
-	for (uint32_t i = 0; i < t->n_sets; i++)
-		for (uint32_t j = 0; j < t->sets[i]->n; j++) {
-			struct buf b = { 0 };
-
-			elem_line(&b, t->sets[i], &t->sets[i]->elems[j], true);
-			line_add(k, b.v);
-			buf_fini(&b);
-		}
-}
-
-static int cmp_lines(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void same(struct kernel *a, struct kernel *b, const char *what)
-{
-	qsort(a->v, a->n, sizeof(*a->v), cmp_lines);
-	qsort(b->v, b->n, sizeof(*b->v), cmp_lines);
-	for (size_t i = 0; i < a->n || i < b->n; i++)
-		if (i >= a->n || i >= b->n || strcmp(a->v[i], b->v[i]) != 0)
-			fail_msg("%s: %s instead of %s", what, i < a->n ? a->v[i] : "nothing",
-				 i < b->n ? b->v[i] : "nothing");
 }
 
 /* A client without a choice looks for its group's id among those of endpoints. */
@@ -221,19 +51,16 @@ static void ids_are_apart(const struct nft_table *t)
 	}
 }
 
-static void must_equal(const struct nft_services *s, struct kernel *k, const char *what)
+static void must_equal(const struct nft_services *s, struct nft_kernel *k, const char *what)
 {
 	struct nft_table *t;
-	struct kernel want = { 0 };
 	struct nft_ruleset rs;
 	struct arena a;
 
 	arena_init(&a, 0);
 	t = render(s, &rs, &a);
 	ids_are_apart(t);
-	look(&want, t);
-	same(k, &want, what);
-	kernel_fini(&want);
+	nft_kernel_same(k, t, what);
 	arena_fini(&a);
 }
 
@@ -387,8 +214,8 @@ static int put_random(struct nft_services *s, uint64_t seed, unsigned service, b
 	return rc;
 }
 
-static void put_and_run(struct nft_services *s, struct kernel *k, uint64_t seed, unsigned service,
-			bool shares)
+static void put_and_run(struct nft_services *s, struct nft_kernel *k, uint64_t seed,
+			unsigned service, bool shares)
 {
 	struct nft_ops ops;
 	struct arena a;
@@ -397,11 +224,11 @@ static void put_and_run(struct nft_services *s, struct kernel *k, uint64_t seed,
 	nft_ops_init(&ops, &a);
 	put_random(s, seed, service, shares, &ops);
 	if (k)
-		run(k, &ops);
+		nft_kernel_run(k, &ops);
 	arena_fini(&a);
 }
 
-static void start(struct nft_services **s, struct kernel *k)
+static void start(struct nft_services **s, struct nft_kernel *k)
 {
 	struct nft_ruleset rs;
 	struct arena a;
@@ -409,7 +236,7 @@ static void start(struct nft_services **s, struct kernel *k)
 	*s = nft_services_new(nft_sample_services());
 	assert_non_null(*s);
 	arena_init(&a, 0);
-	look(k, render(*s, &rs, &a));
+	nft_kernel_load(k, render(*s, &rs, &a));
 	arena_fini(&a);
 }
 
@@ -453,7 +280,7 @@ static void test_random(void **state)
 {
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 		struct random r = { seed, NULL };
-		struct kernel k = { 0 };
+		struct nft_kernel k = { 0 };
 		struct nft_services *s;
 		char what[64];
 
@@ -474,13 +301,13 @@ static void test_random(void **state)
 			nft_ops_init(&ops, &a);
 			snprintf(name, sizeof(name), "s%u", i);
 			assert_int_equal(nft_services_put(s, "ns", name, NULL, 0, &ops, &e), 0);
-			run(&k, &ops);
+			nft_kernel_run(&k, &ops);
 			arena_fini(&a);
 		}
 		must_equal(s, &k, "none are left");
 		must_count(s);
 		nft_services_free(s);
-		kernel_fini(&k);
+		nft_kernel_fini(&k);
 	}
 }
 
@@ -568,7 +395,7 @@ static void test_adopt(void **state)
 {
 	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
 		struct nft_services *s, *again = nft_services_new(nft_sample_services());
-		struct kernel k = { 0 };
+		struct nft_kernel k = { 0 };
 		const struct nft_table *t;
 		struct nft_ruleset rs;
 		struct arena a;
@@ -593,7 +420,7 @@ static void test_adopt(void **state)
 		arena_fini(&a);
 		nft_services_free(s);
 		nft_services_free(again);
-		kernel_fini(&k);
+		nft_kernel_fini(&k);
 	}
 }
 
@@ -634,7 +461,7 @@ static void test_adopt_nonsense(void **state)
 	for (unsigned way = 0; way < 2; way++)
 		for (unsigned i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 			struct nft_services *s = nft_services_new(nft_sample_services());
-			struct kernel k = { 0 };
+			struct nft_kernel k = { 0 };
 			struct svc_endpoint eps[3];
 			struct nft_ruleset rs;
 			struct nft_table *t;
@@ -672,9 +499,9 @@ static void test_adopt_nonsense(void **state)
 			}
 			assert_int_equal(nft_services_put(s, "ns", "s", &p, 1, &ops, &e), 0);
 			nft_services_adopted(s);
-			look(&k, render(s, &rs, &a)); /* and passes nft_check() */
+			nft_kernel_load(&k, render(s, &rs, &a)); /* and passes nft_check() */
 			assert_int_equal(nft_services_put(s, "ns", "s", NULL, 0, &ops, &e), 0);
-			kernel_fini(&k);
+			nft_kernel_fini(&k);
 			arena_fini(&a);
 			nft_services_free(s);
 		}
@@ -742,7 +569,7 @@ static void test_chains_ahead(void **state)
 		      { 53, 1 }, { 50, 0 },    { 53, 0 }, { 0, 0 },  { 1, 1 } };
 	struct svc_endpoint *eps = calloc(20000, sizeof(*eps));
 	struct nft_services *s;
-	struct kernel k = { 0 };
+	struct nft_kernel k = { 0 };
 	struct svc_plan p;
 	struct svc_port q;
 	struct svc_front f;
@@ -778,7 +605,7 @@ static void test_chains_ahead(void **state)
 	}
 	must_equal(s, &k, "nothing is left");
 	nft_services_free(s);
-	kernel_fini(&k);
+	nft_kernel_fini(&k);
 	free(eps);
 }
 
