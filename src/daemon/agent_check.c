@@ -183,5 +183,5 @@ int agent_pod_check(struct agent *a, const struct ipam_attachment *at, int netns
 	klist_fini(&have);
 	if (!rc)
 		rc = check_node(a, at, e);
-	return rc ? rc : agent_nft_check(a, e);
+	return rc ? rc : agent_nft_check(a, at, e);
 }

@@ -1,45 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-/* agent_nft: see agent_nft.h. What is wanted is never kept: it is built from the book and the
- * store when an audit needs it. Kept is which pods have their elements in the kernel, as the book
+/* agent_nft: see agent_nft.h; the audit is in agent_nft_audit.c. What is wanted is never kept: it is
+ * built from the book and the store when somebody needs it, and only as much of it. Kept is which pods have their elements in the kernel, as the book
  * may hold an attachment that is not wired yet, and the pools as they were sent. */
-#include "daemon/agent_nft.h"
 #include "core/cni/message.h"
 #include "core/nft/build.h"
-#include "core/nft/diff.h"
 #include "daemon/agent_ipam.h"
-#include "daemon/agent_pace.h"
+#include "daemon/agent_nft_state.h"
 #include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
-#include "sys/nfnl.h"
 
 #include <errno.h>
-#include <linux/netfilter.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-
-static const uint8_t families[] = { NFPROTO_INET, NFPROTO_ARP, NFPROTO_BRIDGE };
-
-struct wired {
-	uint64_t id; /* of the attachment */
-	UT_hash_handle hh;
-};
-
-struct agent_nft {
-	struct agent *agent;
-	struct nfnl *nl;
-	struct nfnl_watch *watch;
-	struct wired *wired;
-	struct nft_pool *pools; /* as the kernel has them */
-	uint32_t n_pools;
-	bool adopted;
-	bool behind; /* the kernel refused a batch, and no audit brought it right yet */
-	ev_io notices;
-	struct pace pace;
-	struct agent_nft_stats stats;
-};
 
 /* ---- what is wanted */
 
@@ -90,7 +62,8 @@ static int pods_of(struct agent *a, struct arena *ar, struct nft_input *in, stru
 	return 0;
 }
 
-static int build(struct agent *a, struct arena *ar, struct nft_ruleset *rs, struct err *e)
+int agent_nft_build(struct agent *a, const struct nft_filter *filter, struct arena *ar,
+		    struct nft_ruleset *rs, struct err *e)
 {
 	struct nft_input in = { .services = agent_service_rules(a) };
 	int rc = pods_of(a, ar, &in, e);
@@ -98,27 +71,8 @@ static int build(struct agent *a, struct arena *ar, struct nft_ruleset *rs, stru
 	if (!rc)
 		rc = pools_of(a, ar, &in, e);
 	nft_ruleset_init(rs, ar);
+	rs->filter = filter;
 	return rc ? rc : nft_build(rs, &in, e);
-}
-
-static int observe(struct agent_nft *k, struct arena *ar, struct nft_ruleset *rs, struct err *e)
-{
-	int rc = 0;
-
-	nft_ruleset_init(rs, ar);
-	for (size_t i = 0; i < sizeof(families) && !rc; i++)
-		rc = nfnl_dump(k->nl, families[i], NFT_TABLE, true, rs, e);
-	return rc;
-}
-
-static int compare(struct agent *a, struct arena *ar, struct nft_diff *d, struct err *e)
-{
-	struct nft_ruleset want, have;
-	int rc = build(a, ar, &want, e);
-
-	if (!rc)
-		rc = observe(a->nft, ar, &have, e);
-	return rc ? rc : nft_diff(d, &want, &have, ar, e);
 }
 
 /* ---- pods */
@@ -161,58 +115,85 @@ static void forget_wired(struct agent_nft *k, uint64_t id)
 	}
 }
 
-static int send_pod(struct agent_nft *k, const struct ipam_attachment *at, bool add, struct err *e)
+/* What is sent of a pod, or looked at. */
+static int pod_ops(const struct ipam_attachment *at, bool add, struct arena *ar,
+		   struct nft_ops *ops, struct err *e)
 {
 	struct nft_pod pod = pod_of(at);
-	struct nft_ops ops;
-	struct arena ar;
-	int rc;
 
-	arena_init(&ar, 0);
-	nft_ops_init(&ops, &ar);
-	rc = nft_pod_elems(&ops, &pod, add, e);
-	if (!rc)
-		rc = nfnl_commit(k->nl, &ops, NULL, e);
-	arena_fini(&ar);
-	return rc;
+	nft_ops_init(ops, ar);
+	return nft_pod_elems(ops, &pod, add, e);
 }
 
 int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct err *e)
 {
 	struct agent_nft *k = a->nft;
+	struct nft_ops ops;
+	struct arena ar;
 	struct err first;
+	int rc;
 
 	if (!note_wired(k, at->id))
 		return err_set(e, -ENOMEM, "no memory");
-	if (!send_pod(k, at, true, &first))
-		return 0;
-	/* Somebody flushed our tables, or left the pod's elements there: once more after a look. */
-	log_warn("nftables, pod link %s: %s", at->hostif, first.text);
-	agent_nft_audit(a);
-	if (!agent_nft_check(a, e))
+	arena_init(&ar, 0);
+	rc = pod_ops(at, true, &ar, &ops, &first);
+	if (!rc)
+		rc = nfnl_commit(k->nl, &ops, NULL, &first);
+	if (rc) {
+		/* Somebody flushed our tables, or left the pod's elements there: once more after a look. */
+		log_warn("nftables, pod link %s: %s", at->hostif, first.text);
+		agent_nft_doubt(a, &ops);
+		agent_nft_audit(a);
+		rc = agent_nft_check(a, at, e);
+	}
+	arena_fini(&ar);
+	if (!rc)
 		return 0;
 	forget_wired(k, at->id);
 	pace_within(&k->pace, 0.);
-	return e->code;
+	return rc;
 }
 
 void agent_nft_pod_del(struct agent *a, const struct ipam_attachment *at)
 {
 	struct agent_nft *k = a->nft;
+	struct nft_ops ops;
+	struct arena ar;
 	struct err e;
+	int rc;
 
 	if (!find_wired(k, at->id))
 		return;
 	forget_wired(k, at->id);
-	if (send_pod(k, at, false, &e)) {
+	arena_init(&ar, 0);
+	rc = pod_ops(at, false, &ar, &ops, &e);
+	if (!rc)
+		rc = nfnl_commit(k->nl, &ops, NULL, &e);
+	if (rc) {
 		log_warn("nftables, pod link %s: %s", at->hostif, e.text);
+		agent_nft_doubt(a, &ops);
 		agent_nft_audit(a);
 	}
+	arena_fini(&ar);
+}
+
+int agent_nft_check(struct agent *a, const struct ipam_attachment *at, struct err *e)
+{
+	struct nft_ops ops;
+	struct arena ar;
+	int rc;
+
+	arena_init(&ar, 0);
+	rc = pod_ops(at, true, &ar, &ops, e);
+	if (!rc)
+		rc = agent_nft_check_ops(a, &ops, &ar, e);
+	arena_fini(&ar);
+	return rc;
 }
 
 /* ---- pools */
 
-static int keep_pools(struct agent_nft *k, const struct nft_input *in)
+static int keep(struct agent_nft *k, const struct nft_input *in)
 {
 	struct nft_pool *v = malloc((in->n_pools + 1) * sizeof(*v));
 
@@ -238,9 +219,17 @@ static int send_pools(struct agent *a, struct arena *ar, struct err *e)
 		rc = nft_pool_elems(&ops, &old, &now, e);
 	if (!rc && ops.n)
 		rc = nfnl_commit(k->nl, &ops, NULL, e);
-	if (!rc && keep_pools(k, &now))
+	if (!rc && keep(k, &now))
 		rc = err_set(e, -ENOMEM, "no memory");
 	return rc;
+}
+
+int agent_nft_keep_pools(struct agent *a, struct arena *ar)
+{
+	struct nft_input in = { 0 };
+	struct err e;
+
+	return pools_of(a, ar, &in, &e) ? e.code : keep(a->nft, &in);
 }
 
 void agent_nft_pools(struct agent *a)
@@ -270,147 +259,12 @@ void agent_nft_services(struct agent *a, const struct nft_ops *ops)
 		log_warn("nftables, Services: %s", e.text);
 		a->nft->behind = true;
 		a->nft->stats.refused++;
+		agent_nft_doubt(a, ops);
 		agent_nft_audit(a);
 	}
 }
 
-/* ---- the audit */
-
-static void note_finding(struct agent_nft *k, const struct nft_finding *f)
-{
-	struct buf b = { 0 };
-
-	nft_finding_str(f, &b);
-	log_warn("audit: nftables: %s", b.n ? b.v : "a difference");
-	buf_fini(&b);
-	switch ((enum nft_finding_kind)f->kind) {
-	case NFTF_MISSING:
-		k->stats.missing++;
-		break;
-	case NFTF_CHANGED:
-		k->stats.changed++;
-		break;
-	case NFTF_EXTRA:
-		k->stats.unwanted++;
-		break;
-	}
-}
-
-static int repair(struct agent *a, struct arena *ar, bool quiet, struct err *e)
-{
-	struct nft_diff d = { 0 };
-	int rc = compare(a, ar, &d, e);
-
-	if (rc)
-		return rc;
-	for (uint32_t i = 0; i < d.n_findings && !quiet; i++)
-		note_finding(a->nft, &d.findings[i]);
-	if (!quiet)
-		pace_note(&a->nft->pace, d.n_findings);
-	if (d.ops.n)
-		rc = nfnl_commit(a->nft->nl, &d.ops, NULL, e);
-	return rc;
-}
-
-static void run_audit(struct agent *a, bool quiet)
-{
-	struct agent_nft *k = a->nft;
-	struct arena ar;
-	struct err e;
-
-	pace_begin(&k->pace);
-	k->stats.audits++;
-	arena_init(&ar, 0);
-	k->behind = repair(a, &ar, quiet, &e) != 0;
-	if (k->behind) {
-		k->stats.failures++;
-		log_error("audit: nftables: %s", e.text);
-		pace_within(&k->pace, 1.0);
-	} else {
-		struct nft_input in = { 0 };
-
-		if (pools_of(a, &ar, &in, &e) || keep_pools(k, &in))
-			log_error("nftables: no memory");
-	}
-	arena_fini(&ar);
-}
-
-void agent_nft_audit(struct agent *a)
-{
-	if (a->nft->adopted)
-		run_audit(a, false);
-}
-
-bool agent_nft_behind(const struct agent *a)
-{
-	return a->nft->behind;
-}
-
-int agent_nft_check(struct agent *a, struct err *e)
-{
-	struct nft_diff d = { 0 };
-	struct arena ar;
-	int rc;
-
-	arena_init(&ar, 0);
-	rc = compare(a, &ar, &d, e);
-	if (!rc && d.n_findings) {
-		struct buf b = { 0 };
-
-		nft_finding_str(&d.findings[0], &b);
-		rc = err_set(e, -EBADE, "nftables: %s", b.n ? b.v : "a difference");
-		buf_fini(&b);
-	}
-	arena_fini(&ar);
-	return rc;
-}
-
-void agent_nft_adopt(struct agent *a)
-{
-	a->nft->adopted = true;
-	nft_services_adopted(agent_service_rules(a));
-	run_audit(a, true); /* what it finds is what the store brought */
-}
-
-/* ---- notices */
-
-static void on_notice(const struct nft_notice *n, void *arg)
-{
-	if (n->comm[0])
-		log_info("nftables: %s changed table %s", n->comm, NFT_TABLE);
-}
-
-static void on_readable(struct ev_loop *loop, ev_io *w, int events)
-{
-	struct agent_nft *k = w->data;
-	struct err e;
-	int n = nfnl_watch_read(k->watch, NFT_TABLE, on_notice, k, &e);
-
-	if (n < 0 && n != -ENOBUFS)
-		log_error("nftables notices: %s", e.text);
-	if (n)
-		pace_within(&k->pace, PACE_SOON);
-}
-
 /* ---- life */
-
-int agent_nft_start(struct agent *a, struct err *e)
-{
-	struct nft_ruleset have;
-	struct arena ar;
-	int rc;
-
-	arena_init(&ar, 0);
-	rc = observe(a->nft, &ar, &have, e);
-	if (!rc && nft_table_get(&have, NFPROTO_INET, NFT_TABLE))
-		agent_service_found(a, nft_table_get(&have, NFPROTO_INET, NFT_TABLE));
-	if (!rc && have.n < sizeof(families)) {
-		rc = repair(a, &ar, true, e);
-		a->nft->adopted = !rc; /* nobody's flows hang on what was not there */
-	}
-	arena_fini(&ar);
-	return rc;
-}
 
 int agent_nft_open(struct agent *a, struct err *e)
 {
@@ -426,10 +280,7 @@ int agent_nft_open(struct agent *a, struct err *e)
 		rc = nfnl_watch_open(&k->watch, k->nl, e);
 	if (rc)
 		return rc;
-	ev_io_init(&k->notices, on_readable, nfnl_watch_fd(k->watch), EV_READ);
-	k->notices.data = k;
-	ev_io_start(a->role->loop, &k->notices);
-	pace_start(&k->pace, a, "nftables", agent_nft_audit);
+	agent_nft_audit_open(a);
 	return 0;
 }
 
@@ -440,8 +291,7 @@ void agent_nft_close(struct agent *a)
 
 	if (!k)
 		return;
-	ev_io_stop(a->role->loop, &k->notices);
-	pace_stop(&k->pace);
+	agent_nft_audit_close(a);
 	nfnl_watch_close(k->watch);
 	nfnl_close(k->nl);
 	HASH_ITER(hh, k->wired, w, next)

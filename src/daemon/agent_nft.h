@@ -26,8 +26,9 @@ void agent_nft_pools(struct agent *a);
 /* Elements of Services (core/nft/services.h); once the kernel may be touched. What it refuses the
  * audit brings right. */
 void agent_nft_services(struct agent *a, const struct nft_ops *ops);
-/* Does the kernel hold exactly our rulesets? -EBADE with the first difference. Changes nothing. */
-int agent_nft_check(struct agent *a, struct err *e);
+/* Does the kernel hold our rules and the pod's elements? -EBADE with the first difference. Changes nothing. */
+int agent_nft_check(struct agent *a, const struct ipam_attachment *at, struct err *e);
+/* Looks at the rules and at what is in doubt, now; at all elements a while later, if that is due. */
 void agent_nft_audit(struct agent *a);
 /* The kernel refused something, and no audit brought it right yet. */
 bool agent_nft_behind(const struct agent *a);

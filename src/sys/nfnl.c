@@ -6,9 +6,8 @@
  * message asks for an acknowledgement: errors come without asking, and thousands of positive
  * answers would overflow the receive buffer. A datagram may not exceed the send buffer
  * (net.core.wmem_default), hence the cutting at step marks. */
-#include "sys/nfnl.h"
+#include "sys/nfnl_state.h"
 
-#include "base/buf.h"
 #include "core/nft/encode.h"
 
 #include <errno.h>
@@ -22,22 +21,6 @@
 
 #define BATCH_END_ROOM 32          /* the end message, and what the kernel keeps for itself */
 #define SNDBUF_MAX     (256 << 20) /* a step beyond that is a mistake */
-#define RECV_SIZE      (64 << 10)
-#define DUMP_TRIES     8
-
-struct span {
-	uint32_t seq, op; /* messages from `seq` on belong to `op` */
-};
-
-struct nfnl {
-	int fd;
-	uint32_t portid, seq;
-	size_t sndbuf;
-	struct buf out;
-	struct span *spans;
-	size_t n_spans, cap_spans;
-	char in[RECV_SIZE] __attribute__((aligned(8)));
-};
 
 static size_t sndbuf_of(int fd)
 {
@@ -339,139 +322,4 @@ int nfnl_commit(struct nfnl *n, const struct nft_ops *ops, struct nfnl_result *r
 		res->done = b.at.op;
 	}
 	return 0;
-}
-
-/* ---- dumps */
-
-struct want {
-	unsigned msg, flags;
-	uint8_t family;
-	const char *table;
-	const char *set;
-};
-
-static int ask(struct nfnl *n, const struct want *w, struct err *e)
-{
-	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
-	char mem[MNL_NLMSG_HDRLEN + 16 + 2 * (NFT_NAME_MAXLEN + 8)] __attribute__((aligned(8)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(mem);
-	struct nfgenmsg *g = mnl_nlmsg_put_extra_header(nlh, sizeof(*g));
-
-	nlh->nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | w->msg;
-	nlh->nlmsg_flags = NLM_F_REQUEST | w->flags;
-	nlh->nlmsg_seq = n->seq;
-	*g = (struct nfgenmsg){ .nfgen_family = w->family, .version = NFNETLINK_V0 };
-	/* The first attribute is the table's name, the second the set's, in all that is asked. */
-	if (w->table)
-		mnl_attr_put_strz_check(nlh, sizeof(mem), 1, w->table);
-	if (w->set)
-		mnl_attr_put_strz_check(nlh, sizeof(mem), 2, w->set);
-	if (sendto(n->fd, mem, nlh->nlmsg_len, 0, (void *)&kernel, sizeof(kernel)) < 0)
-		return err_sys(e, -errno, "nftables: asking for a dump");
-	return 0;
-}
-
-/* Asks and hands each answer's messages to `rs` (or the generation to *genid). Returns 0,
- * -ENOENT quietly, -EAGAIN when the ruleset changed meanwhile. */
-static int query(struct nfnl *n, const struct want *w, struct nft_ruleset *rs, uint32_t *genid,
-		 struct err *e)
-{
-	bool dump = w->flags & NLM_F_DUMP, done = false, torn = false;
-	int r = ask(n, w, e), code = 0;
-
-	while (!r && !done) {
-		ssize_t got = recv(n->fd, n->in, sizeof(n->in), MSG_TRUNC);
-		const struct nlmsghdr *nlh = (const void *)n->in;
-		int left = (int)got;
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return err_sys(e, -errno, "nftables dump");
-		if ((size_t)got > sizeof(n->in))
-			return err_set(e, -EBADMSG, "nftables answer of %zd bytes", got);
-		if (!mnl_nlmsg_ok(nlh, left) || nlh->nlmsg_seq != n->seq)
-			continue; /* left over from a request that failed */
-		if (rs)
-			r = nft_decode(rs, w->table, n->in, (size_t)got, e);
-		for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
-			struct nft_notice g;
-
-			torn |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
-			if (nlh->nlmsg_type == NLMSG_ERROR &&
-			    nlh->nlmsg_len >= MNL_NLMSG_HDRLEN + sizeof(struct nlmsgerr))
-				code = ((struct nlmsgerr *)mnl_nlmsg_get_payload(nlh))->error;
-			else if (genid && !nft_decode_notice(nlh, nlh->nlmsg_len, &g, e))
-				*genid = 0;
-			else if (genid)
-				*genid = g.genid;
-			done |= nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE ||
-				!dump;
-		}
-	}
-	n->seq++;
-	if (r)
-		return r;
-	if (torn)
-		return -EAGAIN;
-	if (code == -ENOENT)
-		return code;
-	return code ? err_sys(e, code, "nftables dump") : 0;
-}
-
-static int generation(struct nfnl *n, uint32_t *genid, struct err *e)
-{
-	return query(n, &(struct want){ .msg = NFT_MSG_GETGEN }, NULL, genid, e);
-}
-
-static int dump_once(struct nfnl *n, uint8_t family, const char *table, bool elements,
-		     struct nft_ruleset *rs, struct err *e)
-{
-	struct want w = { .msg = NFT_MSG_GETTABLE, .family = family, .table = table };
-	const struct nft_table *t;
-	int r = query(n, &w, rs, NULL, e);
-
-	t = r ? NULL : nft_table_get(rs, family, table);
-	if (!t)
-		return r == -ENOENT ? 0 : r;
-	w.flags = NLM_F_DUMP;
-	w.msg = NFT_MSG_GETSET;
-	r = query(n, &w, rs, NULL, e);
-	w.msg = NFT_MSG_GETCHAIN;
-	if (!r)
-		r = query(n, &w, rs, NULL, e);
-	for (uint32_t i = 0; !r && elements && i < t->n_sets; i++) {
-		w.msg = NFT_MSG_GETSETELEM;
-		w.set = t->sets[i]->name;
-		r = query(n, &w, rs, NULL, e);
-	}
-	w.msg = NFT_MSG_GETRULE;
-	w.set = NULL;
-	if (!r)
-		r = query(n, &w, rs, NULL, e);
-	return r == -ENOENT ? -EAGAIN : r; /* it went away while we read it */
-}
-
-int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
-	      struct nft_ruleset *rs, struct err *e)
-{
-	uint32_t had = rs->n;
-
-	if (nft_table_get(rs, family, table))
-		return err_set(e, -EEXIST, "table %s was read already", table);
-	for (int i = 0; i < DUMP_TRIES; i++) {
-		uint32_t before = 0, after = 0;
-		int r = generation(n, &before, e);
-
-		if (!r)
-			r = dump_once(n, family, table, elements, rs, e);
-		if (!r)
-			r = generation(n, &after, e);
-		if (r && r != -EAGAIN)
-			return r;
-		if (!r && before == after && (!nft_decode_done(rs) || i == DUMP_TRIES - 1))
-			return 0;
-		rs->n = had;
-	}
-	return err_set(e, -EAGAIN, "nftables: table %s does not stand still", table);
 }

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "core/nft/decode.h"
 #include "core/nft/ops.h"
+#include "core/nft/summary.h"
 
 struct nfnl;
 
@@ -37,6 +38,28 @@ int nfnl_commit(struct nfnl *n, const struct nft_ops *ops, struct nfnl_result *r
  * `elements` false leaves the elements of sets out. */
 int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
 	      struct nft_ruleset *rs, struct err *e);
+
+/* The same of a table's declarations and rules, of whole sets of intervals, and of the elements that are in
+ * doubt (sorted). */
+int nfnl_look(struct nfnl *n, uint8_t family, const char *table, const struct nft_doubts *doubts,
+	      struct nft_ruleset *rs, struct err *e);
+
+/* ---- all elements, held against a summary of what is wanted (core/nft/summary.h) */
+
+/* Adds to `out` what seems to differ. The ruleset may change meanwhile. A set that is not there has
+ * no doubts. 0, -ENOMEM or another failure. */
+int nfnl_compare(struct nfnl *n, const char *table, struct nft_summary *want,
+		 struct nft_doubts *out, struct err *e);
+
+/* The same in a thread with a socket of its own. */
+struct nfnl_comparison;
+
+/* Takes `want`, which is empty afterwards, if only by a failure (NULL). `table` must stay. */
+struct nfnl_comparison *nfnl_comparison_start(const char *table, struct nft_summary *want,
+					      struct err *e);
+int nfnl_comparison_fd(const struct nfnl_comparison *c); /* readable: it has ended */
+/* Waits for the end and frees it; `out` gets the doubts. NULL: nobody wants to know, it ends now. */
+int nfnl_comparison_end(struct nfnl_comparison *c, struct nft_doubts *out, struct err *e);
 
 /* ---- notices: a second socket, so that a flood of them never meets a batch's answers */
 

@@ -123,6 +123,12 @@ def pss(pid):
     return v["Pss"], v["Private_Dirty"] + v["Private_Clean"]
 
 
+def rss(pid):
+    """kB that are resident, as VmHWM counts them."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
 # ---- request and response
 
 def serve_rr(b, pod, port, cpu):

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nftables messages of any kind: decoding never reads outside of them, and what comes out can be
  * printed, sorted, encoded again and compared with itself.
- * Parser: core/nft/decode.c core/nft/decode_expr.c core/nft/decode_stmt.c core/nft/attr.c core/nft/udata.c */
+ * Parser: core/nft/decode.c core/nft/decode_expr.c core/nft/decode_stmt.c core/nft/attr.c core/nft/doubt.c core/nft/udata.c */
 #include "core/nft/decode.h"
 #include "core/nft/diff.h"
+#include "core/nft/doubt.h"
 #include "core/nft/encode.h"
 #include "core/nft/ops.h"
 #include "core/nft/text.h"
@@ -54,14 +55,18 @@ static void again(const struct nft_ruleset *rs, size_t room, struct arena *a)
 
 static void notices(const char *p, size_t n)
 {
+	struct nft_doubts doubts = { 0 };
 	struct nft_notice x;
 	size_t at = 0;
 	int len;
 
 	while (at < n && (len = nft_decode_notice(p + at, n - at, &x, NULL)) > 0) {
 		assert(memchr(x.table, 0, sizeof(x.table)) && memchr(x.comm, 0, sizeof(x.comm)));
+		nft_doubts_notice(&doubts, x.table, &x);
 		at += (size_t)len;
 	}
+	nft_doubts_sort(&doubts);
+	nft_doubts_fini(&doubts);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -199,12 +199,13 @@ def test_refused_transaction(netns):
 
 # ---- audit
 
-def audit(ns):
-    before, _, after = load(ns, "audit").stdout.partition("--\n")
+def audit(ns, how="audit"):
+    before, _, after = load(ns, how).stdout.partition("--\n")
     assert after == "", "one repair is enough"
     return [line for line in before.splitlines() if not line.startswith("  ")], before
 
 
+@pytest.mark.parametrize("how", ["audit", "suspect"])
 @pytest.mark.parametrize("damage, found", [
     ("", []),
     ("flush ruleset", ["missing table inet fairlead", "missing table arp fairlead",
@@ -236,12 +237,12 @@ def audit(ns):
      ["changed chain inet fairlead raw-prerouting"]),
     ("add table inet fairlead { flags dormant; }", ["changed table inet fairlead"]),
 ])
-def test_audit_finds_and_repairs(netns, damage, found):
+def test_audit_finds_and_repairs(netns, damage, found, how):
     ns = netns()
     load(ns, "load", "node")
     whole = ns.run("nft", "-s", "list", "ruleset").stdout
     ns.nft(damage)
-    findings, report = audit(ns)
+    findings, report = audit(ns, how)
     assert findings == found, report
     tables = ns.run("nft", "-s", "list", "ruleset").stdout
     assert sorted(re.split(r"^(?=table)", tables, flags=re.M)) == \

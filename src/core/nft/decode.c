@@ -396,17 +396,6 @@ int nft_decode(struct nft_ruleset *rs, const char *table, const void *p, size_t 
 	return 0;
 }
 
-static void copy_name(char *out, size_t n, const struct nlattr *a)
-{
-	size_t len = a ? mnl_attr_get_payload_len(a) : 0;
-
-	if (len > n - 1)
-		len = n - 1;
-	if (a)
-		memcpy(out, mnl_attr_get_payload(a), len);
-	out[len] = 0;
-}
-
 int nft_decode_notice(const void *p, size_t n, struct nft_notice *out, struct err *e)
 {
 	struct nft_notice x = { 0 };
@@ -425,12 +414,14 @@ int nft_decode_notice(const void *p, size_t n, struct nft_notice *out, struct er
 
 		x.msg = nlh->nlmsg_type & 255;
 		x.family = g->nfgen_family;
-		attrs_parse(&t, (const char *)nlh + HEADERS, nlh->nlmsg_len - HEADERS);
+		x.attrs = (const char *)nlh + HEADERS;
+		x.attrs_len = nlh->nlmsg_len - HEADERS;
+		attrs_parse(&t, x.attrs, x.attrs_len);
 		if (x.msg == NFT_MSG_NEWGEN) {
 			x.genid = attr_be32(t.v[NFTA_GEN_ID]);
-			copy_name(x.comm, sizeof(x.comm), t.v[NFTA_GEN_PROC_NAME]);
+			attr_text(x.comm, sizeof(x.comm), t.v[NFTA_GEN_PROC_NAME]);
 		} else {
-			copy_name(x.table, sizeof(x.table), t.v[1]);
+			attr_text(x.table, sizeof(x.table), t.v[1]);
 		}
 	} else {
 		x.msg = NFT_MSG_MAX;

@@ -20,9 +20,11 @@ struct nft_notice {
 	uint16_t msg;    /* NFT_MSG_* */
 	uint32_t portid; /* the socket that asked for the change; 0: the kernel itself */
 	uint8_t family;
-	char table[64]; /* "" for NFT_MSG_NEWGEN; longer names are cut */
-	uint32_t genid; /* NFT_MSG_NEWGEN */
-	char comm[17];  /* NFT_MSG_NEWGEN: the program that did it */
+	char table[64];    /* "" for NFT_MSG_NEWGEN; longer names are cut */
+	uint32_t genid;    /* NFT_MSG_NEWGEN */
+	char comm[17];     /* NFT_MSG_NEWGEN: the program that did it */
+	const void *attrs; /* the rest of the message, in what was read */
+	size_t attrs_len;
 };
 
 /* Reads the notification at the start of p[0..n); returns its length, 0 for none, -EBADMSG. */

@@ -391,6 +391,7 @@ static int diff_table(struct work *w)
 	}
 	if (!declared_same(w)) {
 		add_op(w, op_of(w, NFTV_DEL_TABLE));
+		w->d->anew |= 1u << w->want->family;
 		nft_ops_load_table(&w->d->ops, w->want);
 		return 0;
 	}

@@ -16,6 +16,7 @@ struct nft_finding {
 
 struct nft_diff {
 	struct nft_ops ops; /* one step; n == 0: nothing to do */
+	uint32_t anew;      /* bits 1 << family of tables that are there and made anew */
 	struct nft_finding *findings;
 	uint32_t n_findings, cap_findings;
 };

@@ -135,6 +135,9 @@ static struct nft_set *set_new(struct nft_table *t, const char *name, uint32_t f
 	s->table = t;
 	if (!s->name)
 		return NULL;
+	if (t->rs->filter)
+		s->wanted = t->rs->filter->wants(t->rs->filter->arg, s);
+	s->at = t->n_sets;
 	t->sets = v;
 	t->sets[t->n_sets++] = s;
 	return s;
@@ -204,6 +207,8 @@ struct nft_set *nft_set_like(struct nft_table *t, const struct nft_set *like)
 	made.name = s->name;
 	made.comment = arena_strdup(t->rs->arena, like->comment);
 	made.table = t;
+	made.at = s->at;
+	made.wanted = s->wanted;
 	made.n = made.cap = 0;
 	made.elems = NULL;
 	*s = made;
@@ -247,10 +252,11 @@ int nft_elem_copy(struct arena *a, const struct nft_set *s, const struct nft_ele
 
 struct nft_elem *nft_elem_add(struct nft_set *s, const struct nft_elem *e)
 {
+	const struct nft_filter *filter = s ? s->table->rs->filter : NULL;
 	struct arena *a;
 	struct nft_elem *v;
 
-	if (!s)
+	if (!s || (filter && (!s->wanted || !filter->keeps(filter->arg, s, e))))
 		return NULL;
 	a = s->table->rs->arena;
 	v = grow(a, s->elems, s->n, &s->cap, sizeof(*v));

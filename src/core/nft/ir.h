@@ -324,6 +324,8 @@ struct nft_set {
 	uint8_t n_key, n_data; /* n_data 0: no map; a verdict map has one part NFTY_VERDICT */
 	uint8_t counter;       /* each element counts packets and bytes */
 	uint8_t raw;           /* as read: nft_decode_done() is due */
+	uint32_t at;           /* its place in the table */
+	uint32_t wanted;       /* what the ruleset's filter says of it */
 	uint16_t key_len, data_len;
 	struct nft_part key[NFT_PARTS_MAX], data[NFT_PARTS_MAX];
 	uint32_t size;       /* 0: no limit */
@@ -346,8 +348,19 @@ struct nft_table {
 	struct nft_ruleset *rs;
 };
 
+/* Asked about elements before they are kept in a ruleset, for who wants few of very many, or all but
+ * one after the other. */
+struct nft_filter {
+	/* When a set is made: name, flags and table are known. 0: none of its elements; else a number
+	 * of the filter's own, which it finds again in `wanted`. */
+	uint32_t (*wants)(void *arg, const struct nft_set *s);
+	bool (*keeps)(void *arg, const struct nft_set *s, const struct nft_elem *e);
+	void *arg;
+};
+
 struct nft_ruleset {
 	struct arena *arena;
+	const struct nft_filter *filter; /* NULL: everything is kept */
 	uint32_t n, cap;
 	struct nft_table **tables;
 	char bad[160]; /* the first thing that a builder could not express; "" if none */

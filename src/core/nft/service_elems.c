@@ -45,7 +45,7 @@ void nft_sink_elem(const struct nft_sink *to, bool add, const struct nft_set *se
 	if (to->ops)
 		nft_ops_elem(to->ops, add ? NFTV_ADD_ELEMS : NFTV_DEL_ELEMS, set, e);
 	else
-		nft_elem_add(nft_set_get(to->t, set->name), e);
+		nft_elem_add(to->sets[set->at], e);
 }
 
 /* ---- fronts */

@@ -228,6 +228,39 @@ int nft_services_put(struct nft_services *s, const char *ns, const char *name,
 
 /* ---- everything */
 
+/* Does the table want elements of the set? */
+static bool is_open(const struct nft_sink *to, const struct nft_set *set)
+{
+	const struct nft_set *s = to->sets[set->at];
+
+	return s && (!s->table->rs->filter || s->wanted);
+}
+
+static bool wants_ports(const struct nft_services *s, const struct nft_sink *to)
+{
+	bool open = is_open(to, s->sets.sizes) || is_open(to, s->sets.to_all) ||
+		    is_open(to, s->sets.to_local) || is_open(to, s->sets.affinity_slots);
+
+	for (unsigned f = 0; f < 2; f++)
+		for (unsigned p = PROTO_TCP; p <= PROTO_SCTP; p++)
+			open |= is_open(to, s->sets.endpoints[f][p]) ||
+				is_open(to, s->sets.kept[f][p]);
+	return open;
+}
+
+/* `sources` are looked at for themselves: they are intervals, which are wanted always. */
+static bool wants_fronts(const struct nft_services *s, const struct nft_sink *to)
+{
+	bool open = false;
+
+	for (unsigned f = 0; f < 2; f++)
+		open |= is_open(to, s->sets.vip[f]) || is_open(to, s->sets.nodeport[f]) ||
+			is_open(to, s->sets.refused[f]) ||
+			is_open(to, s->sets.refused_nodeport[f]) || is_open(to, s->sets.masq[f]) ||
+			is_open(to, s->sets.masq_nodeport[f]) || is_open(to, s->sets.restricted[f]);
+	return open;
+}
+
 static void render_ports(const struct nft_services *s, const struct nft_sink *to,
 			 const struct nft_service *v)
 {
@@ -254,11 +287,14 @@ static void render_ports(const struct nft_services *s, const struct nft_sink *to
 
 static void render_facts(const struct nft_services *s, const struct nft_sink *to)
 {
+	bool fronts = wants_fronts(s, to);
+
 	for (const struct nft_fact *f = s->facts; f; f = f->hh.next)
 		switch ((enum nft_fact_kind)f->key.kind) {
 		case NFT_FACT_FRONT:
 		case NFT_FACT_NODE_PORT:
-			nft_front_elems(s, to, &f->key, NULL, nft_fact_first(f));
+			if (fronts || nft_fact_first(f)->value.sources)
+				nft_front_elems(s, to, &f->key, NULL, nft_fact_first(f));
 			break;
 		case NFT_FACT_CLUSTER_IP:
 		case NFT_FACT_HAIRPIN:
@@ -271,16 +307,22 @@ static void render_facts(const struct nft_services *s, const struct nft_sink *to
 
 void nft_services_render(const struct nft_services *s, struct nft_table *t)
 {
-	const struct nft_sink to = { .t = t };
+	struct nft_sink to = { 0 };
 
 	nft_service_frame(t, &s->node);
+	to.sets = arena_array(t->rs->arena, s->frame->n_sets, sizeof(struct nft_set *));
+	for (uint32_t i = 0; to.sets && i < s->frame->n_sets; i++)
+		to.sets[i] = nft_set_get(t, s->frame->sets[i]->name);
+	if (!to.sets)
+		return;
 	for (uint32_t i = NFT_CHOOSER + 1; i < s->n_numbers; i++)
 		if (s->numbers[i].choice.count) {
 			nft_choice_chain(t, &s->numbers[i].choice);
 			nft_number_elem(s, &to, i, true);
 		}
-	for (const struct nft_service *v = s->services; v; v = v->hh.next)
-		render_ports(s, &to, v);
+	if (wants_ports(s, &to))
+		for (const struct nft_service *v = s->services; v; v = v->hh.next)
+			render_ports(s, &to, v);
 	render_facts(s, &to);
 }
 

@@ -132,10 +132,10 @@ struct nft_services {
 	struct nft_adopted adopted;
 };
 
-/* Where elements go. `verb` per element, ops NULL: into `t`. */
+/* Where elements go: ops, or NULL: sets of a table, by their place in the frame. */
 struct nft_sink {
 	struct nft_ops *ops;
-	struct nft_table *t;
+	struct nft_set **sets;
 };
 
 /* `set` is one of the frame's; `add` false deletes. */

@@ -11,6 +11,8 @@
  *   nft_load churn N                  adds and deletes one element N times; prints µs each
  *   nft_load audit                    the node's ruleset: loaded where `load node` was not; prints
  *                                     findings, repairs, prints findings again
+ *   nft_load suspect                  the same as the agent's audit does it: declarations and rules, and
+ *                                     of elements those that a comparison finds suspicious
  *   nft_load watch                    prints foreign changes of tables `fairlead`, one line each;
  *                                     "own" on standard input makes a change of our own
  *   nft_load pod add|del IFNAME routed|bridged MAC ADDR...
@@ -62,18 +64,12 @@ static double now_us(void)
 	return t.tv_sec * 1e6 + t.tv_nsec / 1e3;
 }
 
-static int print_diff(struct nfnl *n, const struct nft_ruleset *want, struct arena *a,
-		      struct nft_diff *d, struct err *e)
+static int print_findings(const struct nft_ruleset *want, const struct nft_ruleset *have,
+			  struct arena *a, struct nft_diff *d, struct err *e)
 {
-	struct nft_ruleset have;
 	struct buf text = { 0 };
-	int r = 0;
+	int r = nft_diff(d, want, have, a, e);
 
-	nft_ruleset_init(&have, a);
-	for (uint32_t i = 0; !r && i < want->n; i++)
-		r = nfnl_dump(n, want->tables[i]->family, want->tables[i]->name, true, &have, e);
-	if (!r)
-		r = nft_diff(d, want, &have, a, e);
 	for (uint32_t i = 0; !r && i < d->n_findings; i++) {
 		nft_finding_str(&d->findings[i], &text);
 		buf_puts(&text, "\n");
@@ -86,6 +82,77 @@ static int print_diff(struct nfnl *n, const struct nft_ruleset *want, struct are
 	printf("%s", text.v ? text.v : "");
 	buf_fini(&text);
 	return r;
+}
+
+static int print_diff(struct nfnl *n, const struct nft_ruleset *want, struct arena *a,
+		      struct nft_diff *d, struct err *e)
+{
+	struct nft_ruleset have;
+	int r = 0;
+
+	nft_ruleset_init(&have, a);
+	for (uint32_t i = 0; !r && i < want->n; i++)
+		r = nfnl_dump(n, want->tables[i]->family, want->tables[i]->name, true, &have, e);
+	return r ? r : print_findings(want, &have, a, d, e);
+}
+
+/* The node's ruleset as the filter has it. */
+static void filtered(const struct nft_filter *filter, struct arena *a, struct nft_ruleset *out)
+{
+	nft_ruleset_init(out, a);
+	out->filter = filter;
+	nft_build(out, nft_sample_input(), NULL);
+}
+
+static int find_doubts(struct nft_doubts *out, struct arena *a, struct err *e)
+{
+	struct nft_summary summary = { 0 };
+	struct nfnl_comparison *c;
+	struct nft_filter filter;
+	struct nft_ruleset rs;
+
+	nft_summary_filter(&summary, &filter);
+	filtered(&filter, a, &rs);
+	c = nfnl_comparison_start(NFT_TABLE, &summary, e);
+	return c ? nfnl_comparison_end(c, out, e) : e->code;
+}
+
+static int suspect(struct nfnl *n, struct arena *a, struct nft_diff *d, struct err *e)
+{
+	static const uint8_t families[] = { NFPROTO_INET, NFPROTO_ARP, NFPROTO_BRIDGE };
+	struct nft_doubts doubts = { 0 };
+	struct nft_ruleset want, have;
+	struct nft_wish w = { &doubts, &have };
+	struct nft_filter filter;
+	int r = find_doubts(&doubts, a, e);
+
+	nft_doubts_sort(&doubts);
+	nft_wish_filter(&w, &filter);
+	nft_ruleset_init(&have, a);
+	for (uint32_t i = 0; !r && i < sizeof(families); i++)
+		r = nfnl_look(n, families[i], NFT_TABLE, &doubts, &have, e);
+	filtered(&filter, a, &want);
+	if (!r)
+		r = nft_diff(d, &want, &have, a, e);
+	if (!r && d->anew) {
+		w.anew = d->anew;
+		filtered(&filter, a, &want);
+	}
+	if (!r)
+		r = print_findings(&want, &have, a, d, e);
+	nft_doubts_fini(&doubts);
+	return r;
+}
+
+static int suspicions(struct nfnl *n, struct arena *a, struct err *e)
+{
+	struct nft_diff d;
+	int r = suspect(n, a, &d, e);
+
+	if (!r)
+		r = nfnl_commit(n, &d.ops, NULL, e);
+	printf("--\n");
+	return r ? r : suspect(n, a, &d, e);
 }
 
 static int load(struct nfnl *n, const struct nft_ruleset *rs, struct arena *a, struct err *e)
@@ -377,6 +444,8 @@ static int run(struct nfnl *n, int argc, char **argv, struct arena *a, struct er
 		return churn(n, (unsigned)atoi(arg), a, e);
 	if (!strcmp(verb, "audit"))
 		return audit(n, a, e);
+	if (!strcmp(verb, "suspect"))
+		return suspicions(n, a, e);
 	if (!strcmp(verb, "watch"))
 		return watch(n, e);
 	if (!strcmp(verb, "pod") && argc > 6)
