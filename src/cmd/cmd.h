@@ -23,10 +23,11 @@ struct cmd_ctx {
 
 struct cmd {
 	const char *name;
-	const char *args;     /* operands in the usage line: "KIND [NAME]" */
-	const char *summary;  /* one line in the list of verbs */
-	const char *help;     /* paragraphs and examples */
-	const char *complete; /* what completion offers for operands: "kind", "verb", NULL */
+	const char *args;    /* operands in the usage line: "KIND [NAME]" */
+	const char *summary; /* one line in the list of verbs */
+	const char *help;    /* paragraphs and examples */
+	const char
+		*complete; /* what completion offers for operands: "kind", "file", "shell", NULL */
 	const struct opt *opts;
 	size_t opts_size;         /* of the struct that opts fill, zeroed before `init` */
 	void (*init)(void *opts); /* defaults other than zero; may be NULL */

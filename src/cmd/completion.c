@@ -29,6 +29,8 @@ static void put_verbs(const struct cmd *const *verbs, const char *path, FILE *to
 			fprintf(to, " %s", (*s)->name);
 		fputs(c->complete && !strcmp(c->complete, "kind") ? "$kinds" : "", to);
 		fputs(c->complete && !strcmp(c->complete, "shell") ? "bash" : "", to);
+		fputs(c->complete && !strcmp(c->complete, "file") ? "$(compgen -f -- $cur)" : "",
+		      to);
 		fputs("\" opts=\"", to);
 		put_options(c->opts, to);
 		fputs("\" ;;\n", to);

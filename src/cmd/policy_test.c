@@ -305,6 +305,7 @@ const struct cmd cmd_policy_test = {
 		"  fairlead policy test shop.test.yaml -f shop.yaml -f policies/\n"
 		"  fairlead policy test shop.test.yaml\n"
 		"  fairlead policy test shop.test.yaml -f shop.yaml -o json",
+	.complete = "file",
 	.opts = test_table,
 	.opts_size = sizeof(struct policy_test_opts),
 	.run = run_test,

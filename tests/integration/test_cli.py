@@ -275,6 +275,8 @@ def test_completion():
     assert "--namespace" in complete(["fairlead", "get", "-"])
     assert complete(["fairlead", "get", "pods", "-o", ""]) == ["json", "yaml", "wide"]
     assert complete(["fairlead", "--st"]) == ["--store"]
+    assert complete(["fairlead", "policy", ""]) [:1] == ["matrix"]
+    assert complete(["fairlead", "policy", "test", "/proc/self/statu"]) == ["/proc/self/status"]
 
 
 def test_help_everywhere():

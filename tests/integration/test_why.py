@@ -158,6 +158,11 @@ def test_from_the_store(store):
     service = json.loads(r.stdout)["service"]
     assert (service["action"], service["masquerade"]) == ("DNAT", False)
     assert [e["ip"] for e in service["endpoints"] if not e["excluded_because"]] == ["10.244.1.7", "10.244.2.7"]
+    assert json.loads(r.stdout)["allowed"] is True
+    store.apply(policy("deny", "none"), {**policy("all", "none"), "spec": {"podSelector": {}}})
+    r = subprocess.run([built("bin/fairlead"), "--store", store.url, "why", "shop/web-0", "shop/db-0:5432", "-o", "json"],
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and json.loads(r.stdout)["by"] == [by("all", "ingress")]
     (store.path / "Service" / "shop" / "bad.json").write_text("{")
     r = subprocess.run([built("bin/fairlead"), "--store", store.url, "why", "shop/web-0", "shop/db"],
                        capture_output=True, text=True, timeout=60)

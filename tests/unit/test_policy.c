@@ -431,7 +431,25 @@ static void pods_without_a_network_of_their_own(void **state)
 	close_world(&w);
 }
 
-/* A pod that has no address yet: selectors hold, no block has it. */
+/* A policy is its namespace's alone, whoever asks. */
+static void other_namespaces(void **state)
+{
+	const struct network_policy *p;
+	const struct pod *pod;
+	struct ipaddr ip;
+	struct world w;
+
+	open_world(&w, "lab/p {podSelector: {}}\n");
+	p = cluster_get(w.cluster, KIND_NETWORKPOLICY, "lab", "p")->body;
+	find_end(&w, "lab/web", &ip, &pod);
+	assert_true(policy_isolates(p, POLICY_INGRESS, pod));
+	assert_false(policy_isolates(p, POLICY_EGRESS, pod));
+	find_end(&w, "shop/web", &ip, &pod);
+	assert_false(policy_isolates(p, POLICY_INGRESS, pod));
+	close_world(&w);
+}
+
+/* A pod that has no address yet: selectors hold, no block has it, its node is known. */
 static void unknown_addresses(void **state)
 {
 	struct policy_flow f;
@@ -445,6 +463,13 @@ static void unknown_addresses(void **state)
 	assert_int_equal(policy_judge(w.cluster, &f, &w.arena, &v, NULL), 0);
 	assert_int_equal(v.ingress.state, POLICY_ALLOWED);
 	assert_int_equal(v.ingress.rule, 1);
+	close_world(&w);
+
+	open_world(&w, "shop/a {podSelector: {}}\n");
+	f = flow_of(&w, "shop/host", "shop/web", "80/tcp");
+	f.src = (struct ipaddr){ .family = 0 };
+	assert_int_equal(policy_judge(w.cluster, &f, &w.arena, &v, NULL), 0);
+	assert_int_equal(v.ingress.exempt, POLICY_OWN_NODE);
 	close_world(&w);
 }
 
@@ -557,6 +582,7 @@ int main(void)
 		cmocka_unit_test(named_ports),
 		cmocka_unit_test(exemptions),
 		cmocka_unit_test(pods_without_a_network_of_their_own),
+		cmocka_unit_test(other_namespaces),
 		cmocka_unit_test(unknown_addresses),
 		cmocka_unit_test(words_for_why_not),
 		cmocka_unit_test(no_memory),
