@@ -245,6 +245,10 @@ static void exec_responder(const struct crun *r, int report)
 	snprintf(program, sizeof(program), "%s/lab-responder", r->pod->k->libexec);
 	argv[n++] = (char *)"lab-responder";
 	argv[n++] = r->pod->key;
+	/* Refuses closed ports of SCTP: the kernel does not while a prober in the pod has its raw
+	 * socket open, and then silence would look like a policy. */
+	if (!r->pod->host_network)
+		argv[n++] = (char *)"sctp";
 	for (uint32_t i = 0; i < pod->spec.containers.n; i++) {
 		const struct container *c = &pod->spec.containers.v[i];
 

@@ -2,11 +2,12 @@
 /* lab-responder: the built-in server of a lab pod, of `outside`, and of nodes while a matrix is
  * made. Serves every PROTO:PORT it is given in the network namespace it is started in.
  *
- *     lab-responder [--skip-taken] NAME PROTO:PORT...
+ *     lab-responder [--skip-taken] NAME [sctp] PROTO:PORT...
  *
  * Standard input is the lab's lifeline (see pause.c). When it serves, it writes one line to
  * standard output: "ready", or why it cannot. A port that another server holds is an error,
- * with --skip-taken it is left to that one. Clients are few and friendly; at the limit of open
+ * with --skip-taken it is left to that one. Ports of SCTP that are not given are refused as soon
+ * as one is, or the word `sctp`. Clients are few and friendly; at the limit of open
  * files the kernel's queue makes new ones wait. */
 #include "base/arena.h"
 #include "lab/endpoint.h"
@@ -36,6 +37,7 @@ struct source {
 struct server {
 	const char *name;
 	int epoll;
+	bool sctp; /* open; ports that are not in the set are refused */
 	uint8_t sctp_ports[65536 / 8];
 	char *datagram; /* RESPONDER_BODY_MAX bytes */
 };
@@ -210,6 +212,8 @@ static int open_sctp(struct server *s, struct err *e)
 	static const int families[] = { AF_INET, AF_INET6 };
 	int on = 1, opened = 0;
 
+	if (s->sctp)
+		return 0;
 	for (int i = 0; i < 2; i++) {
 		int fd = socket(families[i], SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_SCTP);
 
@@ -220,6 +224,7 @@ static int open_sctp(struct server *s, struct err *e)
 			setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
 		opened += watch(s, SRC_SCTP, fd) != NULL;
 	}
+	s->sctp = opened;
 	return opened ? 0 : err_sys(e, -errno, "raw socket for SCTP");
 }
 
@@ -230,16 +235,15 @@ static int open_port(struct server *s, const char *spec, bool skip_taken, struct
 	const char *colon = strchr(spec, ':');
 	unsigned long port = colon ? strtoul(colon + 1, NULL, 10) : 0;
 	bool tcp = !strncmp(spec, "tcp:", 4), udp = !strncmp(spec, "udp:", 4);
-	bool first = true;
 	int fd, rc;
 
+	if (!strcmp(spec, "sctp"))
+		return open_sctp(s, e);
 	if (port < 1 || port > 65535)
 		return err_set(e, -EINVAL, "%s: must be PROTO:PORT", spec);
 	if (!strncmp(spec, "sctp:", 5)) {
-		for (size_t i = 0; i < sizeof(s->sctp_ports); i++)
-			first = first && !s->sctp_ports[i];
 		s->sctp_ports[port / 8] |= (uint8_t)(1 << port % 8);
-		return first ? open_sctp(s, e) : 0;
+		return open_sctp(s, e);
 	}
 	if (!tcp && !udp)
 		return err_set(e, -EINVAL, "%s: must be tcp, udp or sctp", spec);
@@ -280,7 +284,7 @@ int main(int argc, char **argv)
 	int at = skip ? 2 : 1, rc = 0;
 
 	if (argc <= at) {
-		fprintf(stderr, "usage: lab-responder [--skip-taken] NAME PROTO:PORT...\n");
+		fprintf(stderr, "usage: lab-responder [--skip-taken] NAME [sctp] PROTO:PORT...\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);

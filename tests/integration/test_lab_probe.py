@@ -171,6 +171,13 @@ def test_every_refusal_is_said(world):
     assert len(got) == 3 * 2 * 80 and {r["result"] for r in got} == {"refused"}
 
 
+def test_sctp_is_refused_while_the_pod_probes(world):
+    """x/b, with no port of SCTP, has its prober's socket open for as long as x/c is silent."""
+    got = rows(world, "--ports", "93/sctp", "--from", "!none", "--timeout", 600)
+    assert {k[:2]: r["result"] for k, r in got.items() if k[1] == "x/c"} == {(f"x/{n}", "x/c"): "timeout" for n in "abc"}
+    assert {k: r["result"] for k, r in got.items() if k[1] != "x/c" and r["result"] != "refused"} == {}
+
+
 def test_matrix_all_and_externals(world):
     got = rows(world, "--all", "--external", "client=198.51.100.7", "--external", "v6=2001:db8:7::7")
     names = {k[0] for k in got}
