@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests; docs/testing.md shows how to use them."""
 import itertools
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -80,6 +81,15 @@ def suites():
         pytest.skip("independent suites not found: set FAIRLEAD_SUITES or put them at "
                     "../shared/suites beside the checkout")
     return path
+
+
+@pytest.fixture(scope="session")
+def oracle(suites):
+    """The suites' oracle of NetworkPolicy, as a module."""
+    spec = importlib.util.spec_from_file_location("netpol_oracle", suites / "netpol_oracle.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def make_unique():

@@ -144,3 +144,23 @@ def manifests(c, policies, seed=0):
                              "containers": [{"name": "c", "ports": ports}]},
                     "status": {"phase": p.get("phase", "Running"), "podIPs": [{"ip": a} for a in p["ips"]]}})
     return {"apiVersion": "v1", "kind": "List", "items": out + policies}
+
+
+# ---- as the oracle judges them
+
+def same_node(a, b):
+    """The oracle judges pods of the host's network as strangers; the own node they are part of may always."""
+    return a.node and a.node == b.node and (a.is_plain_pod != b.is_plain_pod)
+
+
+def expected(oracle, c, policies):
+    """{(from, to, port, protocol, family): "connected" or "timeout"} of every pair"""
+    o = oracle.Oracle(c, policies)
+    want = {}
+    for a in o.c.endpoints:
+        for b in o.c.endpoints:
+            for proto, port in PORTS:
+                for family in {i.version for i in a.ips} & {i.version for i in b.ips}:
+                    v = "." if a is b or same_node(a, b) else o.verdict(a, b, proto, port, family)
+                    want[a.key, b.key, port, proto.lower(), family] = {".": "connected", "X": "timeout"}[v]
+    return want

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """fairlead policy matrix and test: the independent cases, the independent oracle on random clusters,
 and what a person and a program read."""
-import importlib.util
 import json
 import subprocess
 import sys
@@ -43,31 +42,6 @@ def test_every_case(suites, name):
 
 # ---- random clusters, judged by the oracle
 
-@pytest.fixture(scope="module")
-def oracle(suites):
-    spec = importlib.util.spec_from_file_location("netpol_oracle", suites / "netpol_oracle.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def same_node(a, b):
-    """The oracle judges pods of the host's network as strangers; the own node they are part of may always."""
-    return a.node and a.node == b.node and (a.is_plain_pod != b.is_plain_pod)
-
-
-def expected(oracle, c, policies):
-    o = oracle.Oracle(c, policies)
-    want = {}
-    for a in o.c.endpoints:
-        for b in o.c.endpoints:
-            for proto, port in policy_random.PORTS:
-                for family in {i.version for i in a.ips} & {i.version for i in b.ips}:
-                    v = "." if a is b or same_node(a, b) else o.verdict(a, b, proto, port, family)
-                    want[a.key, b.key, port, proto.lower(), family] = {".": "connected", "X": "timeout"}[v]
-    return want
-
-
 def compare(oracle, scratch, seed):
     c, policies = policy_random.cluster(seed)
     # A node's addresses are one end in the oracle, two of them here.
@@ -80,7 +54,7 @@ def compare(oracle, scratch, seed):
     for x in json.loads(r.stdout)["rows"]:
         key = x["from"], x["to"], x["port"], x["proto"], x["family"]
         assert got.setdefault(key, x["result"]) == x["result"], key
-    want = expected(oracle, c, policies)
+    want = policy_random.expected(oracle, c, policies)
     assert set(got) == set(want)
     differ = [(k, got[k], want[k]) for k in want if got[k] != want[k]]
     assert not differ, (seed, len(differ), differ[:5])
