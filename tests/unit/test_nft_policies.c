@@ -466,10 +466,307 @@ static void test_random(void **state)
 	free(v);
 }
 
+/* ---- by hand: namespace shop, pods web (here) and db, policies as a test says */
+
+#define N(v) (sizeof(v) / sizeof((v)[0]))
+#define ALL(v)                                                                                     \
+	{                                                                                          \
+		(v), N(v)                                                                          \
+	}
+
+static struct strmap_entry web_labels[] = { { "app", "web" } }, db_labels[] = { { "app", "db" } };
+static struct label_selector is_db = { .matchLabels = ALL(db_labels) };
+static struct policy_peer from_db[] = { { .podSelector = &is_db } };
+static struct policy_port ports_80[] = { { .port = { INTSTR_INT, 80, NULL } } }, ports_more[] = {
+	{ .port = { INTSTR_INT, 79, NULL }, .endPort = { true, 81 } }, { .protocol = PROTO_UDP }
+};
+static struct policy_rule rule_80[] = { { .ports = ALL(ports_80), .peers = ALL(from_db) } },
+			  rule_more[] = { { .ports = ALL(ports_more), .peers = ALL(from_db) },
+					  { .peers = ALL(from_db) } };
+
+static const struct pod web = {
+	.meta = { .namespace = "shop", .name = "web", .labels = ALL(web_labels) }
+};
+
+struct hand {
+	struct policy_index *x;
+	struct nft_policies *s;
+	struct nft_kernel k;
+	struct arena a;
+	struct nft_ops ops; /* of the last put */
+};
+
+static void tell(struct hand *h, unsigned kind, const void *old, const void *now)
+{
+	struct object a = { .kind = kind_by_id(kind), .meta = (void *)old, .body = (void *)old },
+		      b = { .kind = kind_by_id(kind), .meta = (void *)now, .body = (void *)now };
+	struct err e;
+
+	assert_int_equal(policy_index_changed(h->x, old ? &a : NULL, now ? &b : NULL, &e), 0);
+}
+
+/* How many pods were told as narrowed. */
+static unsigned hand_put(struct hand *h)
+{
+	struct narrowed told = { .n = 0 };
+	struct err e;
+
+	arena_reset(&h->a);
+	nft_ops_init(&h->ops, &h->a);
+	assert_int_equal(nft_policies_put(h->s, &h->ops, &e), 0);
+	nft_kernel_run(&h->k, &h->ops);
+	nft_policies_narrowed(h->s, note, &told);
+	nft_policies_looked(h->s);
+	return told.n;
+}
+
+static void hand_open(struct hand *h)
+{
+	const struct ipaddr addr = random_pod_addr(0, 0);
+	struct err e;
+
+	*h = (struct hand){ .x = policy_index_new() };
+	arena_init(&h->a, 0);
+	start(&h->s, h->x, &h->k);
+	tell(h, KIND_POD, NULL, &web);
+	assert_int_equal(policy_index_wired(h->x, "shop", "web", &addr, 1, &e), 0);
+}
+
+static void hand_close(struct hand *h)
+{
+	nft_policies_free(h->s);
+	policy_index_free(h->x);
+	nft_kernel_fini(&h->k);
+	arena_fini(&h->a);
+}
+
+static struct network_policy policy(const char *name, struct policy_rule *ingress, uint32_t n)
+{
+	return (struct network_policy){ .meta = { .namespace = "shop", .name = name },
+					.spec = { .ingress = { ingress, n } } };
+}
+
+static void test_what_only_adds(void **state)
+{
+	const struct network_policy deny = policy("deny", NULL, 0), allow = policy("a", rule_80, 1),
+				    more = policy("a", rule_more, 2),
+				    less = policy("a", rule_80, 1);
+	struct hand h;
+
+	hand_open(&h);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &deny);
+	assert_int_equal(hand_put(&h), 1);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &allow);
+	assert_int_equal(hand_put(&h), 0);
+	tell(&h, KIND_NETWORKPOLICY, &allow, &more);
+	assert_int_equal(hand_put(&h), 0);
+	tell(&h, KIND_NETWORKPOLICY, &more, &less);
+	assert_int_equal(hand_put(&h), 1);
+	tell(&h, KIND_NETWORKPOLICY, &less, &allow); /* the same again */
+	assert_int_equal(hand_put(&h), 0);
+	assert_int_equal(h.ops.n, 0);
+	tell(&h, KIND_NETWORKPOLICY, &allow, NULL);
+	assert_int_equal(hand_put(&h), 1);
+	tell(&h, KIND_NETWORKPOLICY, &deny, NULL);
+	assert_int_equal(hand_put(&h), 0);
+	hand_close(&h);
+}
+
+/* A pod elsewhere comes, changes its labels and goes. */
+static void test_cost_of_a_label(void **state)
+{
+	struct pod_ip ips[] = { { random_pod_addr(1, 0) }, { random_pod_addr(1, 1) } };
+	struct pod db = { .meta = { .namespace = "shop", .name = "db", .labels = ALL(db_labels) },
+			  .status = { .podIPs = ALL(ips) } },
+		   other = db;
+	const struct network_policy allow = policy("a", rule_80, 1);
+	struct hand h;
+
+	other.meta.labels = web.meta.labels;
+	hand_open(&h);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &allow);
+	hand_put(&h);
+	tell(&h, KIND_POD, NULL, &db);
+	assert_int_equal(hand_put(&h), 0);
+	assert_int_equal(h.ops.n, 1);
+	assert_int_equal(h.ops.v[0].verb, NFTV_ADD_ELEMS);
+	assert_int_equal(h.ops.v[0].n_elems, 1); /* nothing here speaks IPv6 */
+	tell(&h, KIND_POD, &db, &other);
+	assert_int_equal(hand_put(&h), 1);
+	assert_int_equal(h.ops.n, 1);
+	assert_int_equal(h.ops.v[0].verb, NFTV_DEL_ELEMS);
+	tell(&h, KIND_POD, &other, &db);
+	tell(&h, KIND_POD, &db, NULL); /* came and went meanwhile */
+	assert_int_equal(hand_put(&h), 0);
+	assert_int_equal(h.ops.n, 0);
+	hand_close(&h);
+}
+
+/* One address, two pods: it is the later one's, whenever the end of the other is heard. */
+static void test_address_changes_hands(void **state)
+{
+	const struct network_policy deny = policy("deny", NULL, 0);
+	const struct pod next = { .meta = { .namespace = "shop", .name = "next" } };
+	const struct ipaddr addr = random_pod_addr(0, 0);
+	struct hand h;
+	struct err e;
+
+	hand_open(&h);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &deny);
+	hand_put(&h);
+	tell(&h, KIND_POD, NULL, &next);
+	assert_int_equal(policy_index_wired(h.x, "shop", "next", &addr, 1, &e), 0);
+	hand_put(&h);
+	assert_ptr_equal(policy_index_pod_at(h.x, &addr), &next);
+	assert_int_equal(policy_index_wired(h.x, "shop", "web", NULL, 0, &e), 0);
+	hand_put(&h);
+	assert_int_equal(h.ops.n, 0);
+	assert_ptr_equal(policy_index_pod_at(h.x, &addr), &next);
+	assert_int_equal(policy_index_wired(h.x, "shop", "next", NULL, 0, &e), 0);
+	hand_put(&h);
+	assert_true(h.ops.n > 0);
+	hand_close(&h);
+}
+
+/* A name that is too long, and one that is just what becomes of it. */
+static void test_names_that_meet(void **state)
+{
+	static const char head[] = "ingress4-shop/";
+	char name[NAME_MAX_LEN + 1], cut[NAME_MAX_LEN + 1] = "none";
+	struct network_policy first, second;
+	struct nft_policy_count *v;
+	const struct nft_table *t;
+	enum policy_type type = POLICY_TYPE_NONE;
+	struct nft_ruleset rs;
+	const char *denial = NULL;
+	struct hand h;
+	struct err e;
+	size_t n;
+
+	memset(name, 'n', NAME_MAX_LEN);
+	name[NAME_MAX_LEN] = 0;
+	first = policy(name, rule_80, 1);
+	hand_open(&h);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &first);
+	hand_put(&h);
+	t = render(h.s, &rs, &h.a);
+	for (uint32_t i = 0; i < t->n_chains; i++)
+		if (!strncmp(t->chains[i]->name, head, strlen(head)))
+			snprintf(cut, sizeof(cut), "%s", t->chains[i]->name + strlen(head));
+	assert_int_equal(strlen(cut), 200 - strlen(head));
+	second = policy(cut, rule_80, 1);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &second);
+	hand_put(&h);
+	t = render(h.s, &rs, &h.a);
+	nft_kernel_same(&h.k, t, "two names");
+	for (uint32_t i = 0; i < t->n_chains; i++) {
+		const char *text = nft_policies_denial(h.s, t->chains[i]->name, &type);
+
+		denial = text ? text : denial;
+	}
+	assert_non_null(denial);
+	assert_int_equal(strlen(denial),
+			 2 * strlen("shop/") + strlen(", ") + strlen(name) + strlen(cut));
+	assert_int_equal(type, POLICY_INGRESS);
+	assert_int_equal(nft_policies_counters(h.s, t, &h.a, &v, &n, &e), 0);
+	assert_int_equal(n, 3);
+	assert_null(v[0].name);
+	assert_string_equal(v[0].rule, denial);
+	assert_string_equal(v[1].rule, "ingress[0].from[0]");
+	assert_string_equal(v[1].name, cut);
+	assert_string_equal(v[2].name, name);
+	hand_close(&h);
+}
+
+/* Each kernel rule counted its own number of packets. */
+static void test_counters(void **state)
+{
+	const struct network_policy more = policy("a", rule_more, 2), deny = policy("b", NULL, 0);
+	uint64_t packets = 1, seen = 0;
+	struct nft_policy_count *v;
+	struct nft_ruleset rs;
+	struct nft_table *t;
+	struct hand h;
+	struct err e;
+	size_t n;
+
+	hand_open(&h);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &more);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &deny);
+	hand_put(&h);
+	t = render(h.s, &rs, &h.a);
+	for (uint32_t i = 0; i < t->n_chains; i++)
+		for (uint32_t k = 0; k < t->chains[i]->n; k++)
+			for (uint32_t j = 0; j < t->chains[i]->rules[k]->n; j++) {
+				struct nft_stmt *st = &t->chains[i]->rules[k]->v[j];
+
+				if (st->kind != NFS_COUNTER)
+					continue;
+				st->counter.packets = packets;
+				st->counter.bytes = 100 * packets;
+				packets *= 2;
+			}
+	assert_int_equal(nft_policies_counters(h.s, t, &h.a, &v, &n, &e), 0);
+	assert_int_equal(n, 3);
+	assert_string_equal(v[0].rule, "shop/a, shop/b");
+	assert_string_equal(v[1].rule, "ingress[0].from[0]");
+	assert_string_equal(v[2].rule, "ingress[1].from[0]");
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(v[i].type, POLICY_INGRESS);
+		assert_true(v[i].packets > 0 && !(v[i].packets & seen));
+		assert_int_equal(v[i].bytes, 100 * v[i].packets);
+		seen |= v[i].packets;
+	}
+	assert_string_equal(v[1].ns, "shop");
+	assert_string_equal(v[1].name, "a");
+	hand_close(&h);
+}
+
+/* Whatever was missing, the next put says what is left, and the two agree again after an audit. */
+static void test_no_memory(void **state)
+{
+	for (size_t limit = 1; limit < 40000; limit += 997) {
+		struct random_cluster r;
+		struct nft_policies *s;
+		struct nft_kernel k = { 0 };
+		struct nft_ruleset rs;
+		const struct nft_table *t;
+		struct nft_ops ops;
+		struct arena a;
+		struct err e;
+		int rc;
+
+		random_cluster_init(&r, limit);
+		s = nft_policies_new(r.x);
+		assert_non_null(s);
+		for (unsigned i = 0; i < 40; i++)
+			random_cluster_step(&r);
+		arena_init(&a, limit);
+		nft_ops_init(&ops, &a);
+		rc = nft_policies_put(s, &ops, &e);
+		assert_true(rc == 0 || rc == -ENOMEM);
+		arena_fini(&a);
+		put_and_run(s, NULL);
+		arena_init(&a, 0);
+		nft_kernel_load(&k, render(s, &rs, &a));
+		must_be_as_new(&r, &k, &a, &t, "after no memory");
+		arena_fini(&a);
+		nft_policies_free(s);
+		random_cluster_fini(&r);
+		nft_kernel_fini(&k);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_what_only_adds),
+		cmocka_unit_test(test_cost_of_a_label),
+		cmocka_unit_test(test_address_changes_hands),
+		cmocka_unit_test(test_names_that_meet),
+		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
