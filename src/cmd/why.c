@@ -168,7 +168,8 @@ static void print_service(const struct why *w, const struct svc_verdict *v, stru
 	print_end(&w->from, &w->flow.src, 0, a);
 	fputs(" -> ", stdout);
 	print_end(&w->to, &w->flow.dst, w->flow.dport, a);
-	printf(" by %s, judged on node %s\n\n", name_of(&proto_names, w->flow.proto), w->node.name);
+	printf(" by %s, judged on %s%s\n\n", name_of(&proto_names, w->flow.proto),
+	       *w->node.name ? "node " : "any node", w->node.name);
 	printf("%-9s %s\n", name_of(&svc_action_names, v->action), v->reason);
 	if (p)
 		printf("%-9s %s\n", v->front && v->front->kind == SVC_HOST_PORT ? "pod" : "Service",

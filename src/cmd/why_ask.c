@@ -143,7 +143,10 @@ static void choose_port(struct why *w)
 		w->flow.dport = w->to.port;
 }
 
-/* ---- the node that judges */
+/* ---- the node that judges
+ *
+ * Manifests of people without a cluster have no Nodes: then any node judges, which knows none of its
+ * own addresses. */
 
 static const char *choose_node(const struct why_opts *o, const struct why *w)
 {
@@ -157,6 +160,8 @@ static const char *choose_node(const struct why_opts *o, const struct why *w)
 	if (w->to.node)
 		return w->to.node;
 	all = cluster_all(w->objects.cluster, KIND_NODE, &n);
+	if (!n)
+		return "";
 	return n == 1 ? all[0]->meta->name : NULL;
 }
 
@@ -212,11 +217,13 @@ static int set_node(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w
 	if (!name)
 		return cmd_usage(ctx, "which node judges? Give --node");
 	node = cluster_get(w->objects.cluster, KIND_NODE, NULL, name);
-	if (!node)
+	if (!node && o->node)
 		return cmd_error(CMD_NO, "Node %s: does not exist", name);
-	take_node(end, node->body);
-	w->node.name = node->meta->name;
-	w->node.zone = strmap_get(&node->meta->labels, LABEL_ZONE);
+	if (node) {
+		take_node(end, node->body);
+		w->node.zone = strmap_get(&node->meta->labels, LABEL_ZONE);
+	}
+	w->node.name = name;
 	w->node.addresses.v = end->ips;
 	w->node.addresses.n = end->n;
 	w->node.services.v = o->service_cidrs.v;

@@ -326,3 +326,14 @@ def test_policy_text(policed):
         "  ingress   default deny by shop/db\n"
         "              shop/db ingress[0].from[0]: ipBlock 203.0.113.0/24 has not 192.0.2.11\n"
         "              shop/db ingress[0].from[1]: selects pods, 192.0.2.11 is the address of none\n")
+
+
+@pytest.mark.parametrize("node,judge", [("n1", "node n1"), ("", "any node")])
+def test_manifests_without_nodes(scratch, node, judge):
+    """Those of people without a cluster, whether their pods name a node or not."""
+    path = scratch / "objects.json"
+    pods = [pod("web-0", node, "10.244.1.5", "web"), pod("db-0", node, "10.244.1.7", "db")]
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*pods, policy("db", "db"), *DB]}))
+    for to, code in (("shop/db-0:5432", 1), ("shop/db", 3)):  # 3: its second endpoint is no pod there
+        r = subprocess.run([built("bin/fairlead"), "why", "shop/web-0", to, "-f", path], capture_output=True, text=True, timeout=60)
+        assert r.returncode == code and f", judged on {judge}\n" in r.stdout and "default deny by shop/db\n" in r.stdout, r
