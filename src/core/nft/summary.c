@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* summary: see summary.h. The checksum is FNV-1a of 64 bits, with an avalanche at its end: of two
- * different elements one in 2^64 passes for the other, and nobody gains by making them so who
- * may write our tables. */
+/* summary: see summary.h. The checksum is no secret: whoever may write our tables gains nothing by an
+ * element that passes for another. */
 #include "core/nft/summary.h"
+
+#include "base/hash.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -21,36 +22,19 @@ void nft_summary_fini(struct nft_summary *m)
 
 /* ---- one element */
 
-static uint64_t mix(uint64_t h, const void *p, size_t n)
-{
-	const uint8_t *b = p;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ b[i]) * 0x100000001b3u;
-	return h;
-}
-
-static uint64_t mix_text(uint64_t h, const char *s)
-{
-	return s ? mix(h, s, strlen(s) + 1) : mix(h, "", 1);
-}
-
 /* Of what the diff compares: everything but the key. */
 static uint64_t checksum(const struct nft_set *s, const struct nft_elem *e)
 {
-	uint64_t h = 0xcbf29ce484222325u;
+	uint64_t h = fnv64_text(FNV64_START, e->comment);
 
-	h = mix_text(h, e->comment);
-	h = mix(h, &e->timeout_ms, sizeof(e->timeout_ms));
+	h = fnv64(h, &e->timeout_ms, sizeof(e->timeout_ms));
 	if (nft_set_is_vmap(s)) {
-		h = mix(h, &e->verdict.code, sizeof(e->verdict.code));
-		h = mix_text(h, e->verdict.chain);
+		h = fnv64(h, &e->verdict.code, sizeof(e->verdict.code));
+		h = fnv64_text(h, e->verdict.chain);
 	} else if (s->n_data && e->data) {
-		h = mix(h, e->data, s->data_len);
+		h = fnv64(h, e->data, s->data_len);
 	}
-	h ^= h >> 32;
-	h *= 0x9e3779b97f4a7c15u;
-	return h ^ h >> 29;
+	return h;
 }
 
 static size_t stride(const struct nft_summary_set *x)
