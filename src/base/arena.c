@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* arena: a list of chunks, newest first, each bump-allocated. An object larger than a chunk
+/* arena: a list of chunks, newest first, each bump-allocated; texts without a gap. A chunk has a fourth of
+ * what there was before, so that an arena that lives long wastes little. An object larger than that
  * gets a chunk of its own. */
 #include "base/arena.h"
 
@@ -8,14 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The first one; later ones double. Most objects of a cluster fit into it. */
-#define CHUNK 1024
-#define ALIGN _Alignof(max_align_t)
+#define CHUNK      1024 /* at least: most objects of a cluster fit into one */
+#define CHUNK_MOST 65536
+#define ALIGN      _Alignof(union any)
+
+/* What anybody keeps in an arena; no long double. */
+union any {
+	void *p;
+	uint64_t u;
+	double d;
+};
 
 struct arena_chunk {
 	struct arena_chunk *next;
 	size_t size, used;
-	_Alignas(max_align_t) unsigned char data[];
+	_Alignas(union any) unsigned char data[];
 };
 
 void arena_init(struct arena *a, size_t limit)
@@ -52,34 +60,52 @@ void arena_reset(struct arena *a)
 	a->failed = false;
 }
 
+/* With room for `size` at its beginning. A large object's own one goes behind the newest, which may
+ * have room for the next. */
+static struct arena_chunk *add_chunk(struct arena *a, size_t size)
+{
+	struct arena_chunk *c, **at = &a->head;
+	size_t room = a->used / 4;
+
+	room = room > CHUNK_MOST ? CHUNK_MOST : room < CHUNK ? CHUNK : room;
+	if (size >= room) {
+		room = size;
+		at = a->head ? &a->head->next : at;
+	}
+	c = malloc(sizeof(*c) + room);
+	if (!c)
+		return NULL;
+	*c = (struct arena_chunk){ .next = *at, .size = room };
+	*at = c;
+	return c;
+}
+
+static void *take(struct arena *a, size_t size, size_t align)
+{
+	size_t limit = a->limit ? a->limit : ARENA_LIMIT, at;
+	struct arena_chunk *c = a->head;
+
+	if (size > limit || a->used > limit - size) {
+		a->failed = true;
+		return NULL;
+	}
+	at = c ? (c->used + align - 1) & ~(align - 1) : 0;
+	if (!c || at > c->size || c->size - at < size) {
+		c = add_chunk(a, size);
+		at = 0;
+	}
+	if (!c) {
+		a->failed = true;
+		return NULL;
+	}
+	a->used += at + size - c->used;
+	c->used = at + size;
+	return memset(c->data + at, 0, size);
+}
+
 void *arena_alloc(struct arena *a, size_t size)
 {
-	size_t limit = a->limit ? a->limit : ARENA_LIMIT;
-	struct arena_chunk *c = a->head;
-	void *p;
-
-	if (size > limit || a->used > limit - size)
-		goto fail;
-	size = (size + ALIGN - 1) & ~(ALIGN - 1);
-	if (!c || c->size - c->used < size) {
-		size_t room = size > CHUNK ? size : CHUNK;
-
-		/* Doubling up to 64 KiB keeps the number of chunks of a large batch small. */
-		if (c && room <= c->size && c->size < 65536)
-			room = c->size * 2;
-		c = malloc(sizeof(*c) + room);
-		if (!c)
-			goto fail;
-		*c = (struct arena_chunk){ .next = a->head, .size = room };
-		a->head = c;
-	}
-	p = c->data + c->used;
-	c->used += size;
-	a->used += size;
-	return memset(p, 0, size);
-fail:
-	a->failed = true;
-	return NULL;
+	return take(a, size, ALIGN);
 }
 
 void *arena_array(struct arena *a, size_t n, size_t size)
@@ -100,7 +126,7 @@ void *arena_memdup(struct arena *a, const void *p, size_t size)
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
-	char *q = arena_alloc(a, n + 1);
+	char *q = take(a, n + 1, 1);
 
 	if (q)
 		memcpy(q, s, n);
@@ -121,7 +147,7 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (n < 0 || !(q = arena_alloc(a, (size_t)n + 1)))
+	if (n < 0 || !(q = take(a, (size_t)n + 1, 1)))
 		return NULL;
 	va_start(ap, fmt);
 	vsnprintf(q, (size_t)n + 1, fmt, ap);

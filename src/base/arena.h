@@ -3,7 +3,7 @@
  * batch, one decoded object) that it was taken for.
  *
  * Pointers into an arena live until arena_reset() or arena_fini(). Memory is zeroed and
- * aligned for any type. An arena has a limit; past it, or when the system has no more, the
+ * aligned for any type but long double; texts are not aligned. An arena has a limit; past it, or when the system has no more, the
  * allocation returns NULL and the arena stays `failed`, so a decoder may check once at its
  * end instead of at each field. */
 #pragma once
