@@ -74,13 +74,15 @@ static void pod_free(struct policy_index *x, struct policy_pod *p)
 	for (unsigned t = POLICY_INGRESS; t <= POLICY_EGRESS; t++)
 		free(p->subject.isolating[t].v);
 	free(p->wired);
+	free(p->elsewhere);
 	by_name_drop(&x->pods, &p->by);
 	policy_ns_sweep(x, ns);
 }
 
 static void pod_sweep(struct policy_index *x, struct policy_pod *p)
 {
-	if (!p->pod && !p->subject.n_addrs && !p->told && !p->due && x->pod_taken != p)
+	if (!p->pod && !p->subject.n_addrs && !p->n_elsewhere && !p->told && !p->due &&
+	    x->pod_taken != p)
 		pod_free(x, p);
 }
 
@@ -119,17 +121,27 @@ static int pod_changed(struct policy_index *x, const struct meta *m, const struc
 	return rc;
 }
 
-static int pod_wire(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
-		    uint32_t n)
+static int copy_addresses(const struct ipaddr *addrs, uint32_t n, struct ipaddr **out)
 {
-	struct policy_subject *s = &p->subject;
 	struct ipaddr *v = n ? malloc(n * sizeof(*v)) : NULL;
-	int rc;
 
 	if (n && !v)
 		return -ENOMEM;
 	if (n)
 		memcpy(v, addrs, n * sizeof(*v));
+	*out = v;
+	return 0;
+}
+
+static int pod_wire(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
+		    uint32_t n)
+{
+	struct policy_subject *s = &p->subject;
+	struct ipaddr *v;
+	int rc = copy_addresses(addrs, n, &v);
+
+	if (rc)
+		return rc;
 	policy_pod_withdraw(x, p);
 	if (s->n_addrs)
 		DL_DELETE2(p->ns->here, p, prev_here, next_here);
@@ -153,6 +165,35 @@ int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
 	if (!p && !n)
 		return 0;
 	if (!p || pod_wire(x, p, addrs, n))
+		return err_set(e, -ENOMEM, "no memory for the policies of pod %s/%s", ns, name);
+	return 0;
+}
+
+static int pod_elsewhere(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
+			 uint32_t n)
+{
+	struct ipaddr *v;
+	int rc = copy_addresses(addrs, n, &v);
+
+	if (rc)
+		return rc;
+	policy_pod_withdraw(x, p);
+	free(p->elsewhere);
+	p->elsewhere = v;
+	p->n_elsewhere = n;
+	rc = policy_pod_bring(x, p);
+	pod_sweep(x, p);
+	return rc;
+}
+
+int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *name,
+			   const struct ipaddr *addrs, uint32_t n, struct err *e)
+{
+	struct policy_pod *p = pod_get(x, ns, name, n > 0);
+
+	if (!p && !n)
+		return 0;
+	if (!p || pod_elsewhere(x, p, addrs, n))
 		return err_set(e, -ENOMEM, "no memory for the policies of pod %s/%s", ns, name);
 	return 0;
 }

@@ -31,6 +31,11 @@ int policy_index_changed(struct policy_index *x, const struct object *old, const
 int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
 		       const struct ipaddr *addrs, uint32_t n, struct err *e);
 
+/* Another node says that it wired the pod with these (n 0: no longer): they count beside those of
+ * its status, which may come later, for as long as it is not wired here. */
+int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *name,
+			   const struct ipaddr *addrs, uint32_t n, struct err *e);
+
 /* The pod of this address that policies know; of several, who were told of last. NULL: none. */
 const struct pod *policy_index_pod_at(const struct policy_index *x, const struct ipaddr *addr);
 /* NULL: there is none. */

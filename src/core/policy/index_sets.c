@@ -89,13 +89,16 @@ static int bring_addresses(struct policy_index *x, struct policy_pod *p)
 	const struct pod *pod = p->pod;
 	uint32_t n = p->subject.n_addrs;
 
-	p->addresses = calloc((size_t)n + pod->status.podIPs.n + 1, sizeof(*p->addresses));
+	p->addresses = calloc((size_t)n + p->n_elsewhere + pod->status.podIPs.n + 1,
+			      sizeof(*p->addresses));
 	if (!p->addresses)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++)
 		add_address(x, p, &p->wired[i]);
 	if (n)
 		return 0;
+	for (uint32_t i = 0; i < p->n_elsewhere; i++)
+		add_address(x, p, &p->elsewhere[i]);
 	add_address(x, p, &pod->status.podIP);
 	for (uint32_t i = 0; i < pod->status.podIPs.n; i++)
 		add_address(x, p, &pod->status.podIPs.v[i].ip);

@@ -31,8 +31,10 @@ struct policy_pod {
 	struct by_name by;
 	struct policy_subject subject;
 	struct policy_ns *ns;
-	const struct pod *pod;            /* NULL: not told of yet, or gone */
-	struct ipaddr *wired;             /* subject.addrs */
+	const struct pod *pod; /* NULL: not told of yet, or gone */
+	struct ipaddr *wired;  /* subject.addrs */
+	struct ipaddr *elsewhere;
+	uint32_t n_elsewhere;
 	struct policy_address *addresses; /* under which it is brought and found */
 	uint32_t n_addresses;
 	struct policy_edge *edges;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+/* core/policy/index: under which addresses a pod is found, and selected, as its status, other nodes
+ * and this one come to know it, in any order. What the index makes of changes is told with its
+ * encoding: test_nft_policies.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/policy/index.h"
+
+static struct policy_index *x;
+static struct object *pod;
+static struct policy_set *all;
+
+static struct ipaddr ip(const char *text)
+{
+	struct ipaddr a;
+
+	assert_int_equal(addr_parse(text, &a), 0);
+	return a;
+}
+
+static struct object *pod_with(const char *status)
+{
+	struct object *o = object_new(kind_by_id(KIND_POD));
+	struct pod *p = o->body;
+
+	p->meta.name = "web";
+	p->meta.namespace = "shop";
+	if (status)
+		p->status.podIP = ip(status);
+	return o;
+}
+
+static int set_up(void **state)
+{
+	static struct label_selector everybody;
+	static const struct policy_peer peer = { .podSelector = &everybody };
+
+	x = policy_index_new();
+	all = x ? policy_set_use_peer(x, "shop", &peer) : NULL;
+	pod = NULL;
+	return !all;
+}
+
+static int tear_down(void **state)
+{
+	policy_set_release(x, all);
+	policy_index_free(x);
+	object_free(pod);
+	return 0;
+}
+
+static void told(struct object *now)
+{
+	struct err e;
+
+	assert_int_equal(policy_index_changed(x, pod, now, &e), 0);
+	object_free(pod);
+	pod = now;
+}
+
+static void wired(const char *addr)
+{
+	struct ipaddr a = addr ? ip(addr) : (struct ipaddr){ 0 };
+	struct err e;
+
+	assert_int_equal(policy_index_wired(x, "shop", "web", &a, addr != NULL, &e), 0);
+}
+
+static void elsewhere(const char *addr)
+{
+	struct ipaddr a = addr ? ip(addr) : (struct ipaddr){ 0 };
+	struct err e;
+
+	assert_int_equal(policy_index_elsewhere(x, "shop", "web", &a, addr != NULL, &e), 0);
+}
+
+/* Found, and what the selector of all pods stands for, as the reader would have it. */
+static void expect(const char *addr, bool known)
+{
+	const struct policy_member *m = NULL;
+	struct policy_member *taken;
+	struct ipaddr a = ip(addr);
+	bool is_member = false;
+
+	while ((taken = policy_index_take_member(x)))
+		taken->told = taken->wanted;
+	while ((m = policy_set_next(all, m)))
+		is_member |= m->wanted && addr_eq(&m->addr, &a);
+	assert_int_equal(policy_index_pod_at(x, &a) != NULL, known);
+	assert_int_equal(is_member, known);
+}
+
+static void test_elsewhere_before_its_status(void **state)
+{
+	told(pod_with(NULL));
+	expect("10.0.0.1", false);
+	elsewhere("10.0.0.1");
+	expect("10.0.0.1", true);
+	told(pod_with("10.0.0.1"));
+	expect("10.0.0.1", true);
+	elsewhere(NULL);
+	expect("10.0.0.1", true);
+	told(pod_with(NULL));
+	expect("10.0.0.1", false);
+}
+
+static void test_elsewhere_before_its_object(void **state)
+{
+	elsewhere("fd00::1");
+	expect("fd00::1", false);
+	told(pod_with("10.0.0.1"));
+	expect("fd00::1", true);
+	expect("10.0.0.1", true);
+	told(NULL);
+	expect("fd00::1", false);
+	told(pod_with(NULL));
+	expect("fd00::1", true);
+}
+
+/* What is here is the book's alone to say. */
+static void test_wired_here_decides(void **state)
+{
+	told(pod_with("10.0.0.1"));
+	elsewhere("10.0.0.2");
+	wired("10.0.0.3");
+	expect("10.0.0.1", false);
+	expect("10.0.0.2", false);
+	expect("10.0.0.3", true);
+	wired(NULL);
+	expect("10.0.0.1", true);
+	expect("10.0.0.2", true);
+	expect("10.0.0.3", false);
+	elsewhere(NULL);
+	told(NULL);
+	expect("10.0.0.2", false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_elsewhere_before_its_status, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_elsewhere_before_its_object, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_wired_here_decides, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
