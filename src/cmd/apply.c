@@ -121,18 +121,6 @@ static void delete_object(struct work *w, const struct object *o, const char *wh
 		w->failed = true;
 }
 
-/* Nobody may take for protection what is only kept. */
-static void warn_of_policies(const struct manifest *m)
-{
-	for (size_t i = 0; i < m->n_items; i++)
-		if (m->items[i].obj->kind->id == KIND_NETWORKPOLICY) {
-			fputs("note: network policies are kept, but nodes do not enforce them "
-			      "yet\n",
-			      stderr);
-			return;
-		}
-}
-
 static int load(struct work *w, const struct apply_opts *o, struct manifest *m)
 {
 	for (uint32_t i = 0; i < o->files.n; i++) {
@@ -147,7 +135,6 @@ static int load(struct work *w, const struct apply_opts *o, struct manifest *m)
 	}
 	for (size_t i = 0; i < m->n_ignored; i++)
 		fprintf(stderr, "ignored: %s\n", m->ignored[i].what);
-	warn_of_policies(m);
 	if (o->files.n && !w->failed && !m->n_items && !m->n_ignored)
 		return cmd_error(CMD_NO, "%s%s: no object is there", o->files.v[0],
 				 o->files.n > 1 ? " and the others" : "");

@@ -7,7 +7,9 @@
  *   kernel   what is wanted in the kernel, applied and audited (core/diff, sys/rtnl)
  *   nft      the rulesets, likewise (core/nft, sys/nfnl)
  *   service  which Services changed, planned (core/service) into elements of nft's
- *   conntrack  entries of the connection table that lead where Services do not lead any more
+ *   policy   what NetworkPolicies say of this node's pods (core/policy), likewise
+ *   conntrack  entries of the connection table that lead where Services do not lead any more, or
+ *            that policies forbid by now
  *   health   what role health is told of Services
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
@@ -26,6 +28,7 @@ struct agent {
 	struct agent_kernel *kernel;
 	struct agent_nft *nft;
 	struct agent_service *service;
+	struct agent_policy *policy;
 	struct agent_conntrack *conntrack;
 	struct agent_health *health;
 	struct agent_ipam *ipam;

@@ -6,6 +6,7 @@
 #include "core/nft/build.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_nft_state.h"
+#include "daemon/agent_policy.h"
 #include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
 
@@ -65,7 +66,8 @@ static int pods_of(struct agent *a, struct arena *ar, struct nft_input *in, stru
 int agent_nft_build(struct agent *a, const struct nft_filter *filter, struct arena *ar,
 		    struct nft_ruleset *rs, struct err *e)
 {
-	struct nft_input in = { .services = agent_service_rules(a) };
+	struct nft_input in = { .services = agent_service_rules(a),
+				.policies = agent_policy_rules(a) };
 	int rc = pods_of(a, ar, &in, e);
 
 	if (!rc)
@@ -247,21 +249,35 @@ void agent_nft_pools(struct agent *a)
 	arena_fini(&ar);
 }
 
-/* ---- Services */
+/* ---- Services and policies */
+
+bool agent_nft_adopted(const struct agent *a)
+{
+	return a->nft->adopted;
+}
+
+/* Whether the kernel took it as it was. */
+static bool commit(struct agent *a, const struct nft_ops *ops, const char *what, struct err *e)
+{
+	if (!a->nft->adopted || !ops->n || !nfnl_commit(a->nft->nl, ops, NULL, e))
+		return true;
+	log_warn("nftables, %s: %s", what, e->text);
+	a->nft->behind = true;
+	agent_nft_doubt(a, ops);
+	agent_nft_audit(a);
+	return false;
+}
 
 void agent_nft_services(struct agent *a, const struct nft_ops *ops)
 {
 	struct err e;
 
-	if (!a->nft->adopted || !ops->n)
-		return;
-	if (nfnl_commit(a->nft->nl, ops, NULL, &e)) {
-		log_warn("nftables, Services: %s", e.text);
-		a->nft->behind = true;
-		a->nft->stats.refused++;
-		agent_nft_doubt(a, ops);
-		agent_nft_audit(a);
-	}
+	a->nft->stats.refused += !commit(a, ops, "Services", &e);
+}
+
+int agent_nft_policies(struct agent *a, const struct nft_ops *ops, struct err *e)
+{
+	return commit(a, ops, "policies", e) || !a->nft->behind ? 0 : e->code;
 }
 
 /* ---- life */

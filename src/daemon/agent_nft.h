@@ -23,9 +23,12 @@ int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct 
 void agent_nft_pod_del(struct agent *a, const struct ipam_attachment *at);
 /* The store's pools changed. */
 void agent_nft_pools(struct agent *a);
-/* Elements of Services (core/nft/services.h); once the kernel may be touched. What it refuses the
- * audit brings right. */
+/* May the kernel be touched? Until then what follows does nothing. */
+bool agent_nft_adopted(const struct agent *a);
+/* What changes of Services (core/nft/services.h), of policies (core/nft/policies.h). What the
+ * kernel refuses the audit brings right, at once; -errno where it could not. */
 void agent_nft_services(struct agent *a, const struct nft_ops *ops);
+int agent_nft_policies(struct agent *a, const struct nft_ops *ops, struct err *e);
 /* Does the kernel hold our rules and the pod's elements? -EBADE with the first difference. Changes nothing. */
 int agent_nft_check(struct agent *a, const struct ipam_attachment *at, struct err *e);
 /* Looks at the rules and at what is in doubt, now; at all elements a while later, if that is due. */

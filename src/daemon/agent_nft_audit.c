@@ -17,6 +17,7 @@
 #include "core/nft/diff.h"
 #include "daemon/agent_nft_state.h"
 #include "daemon/agent_service.h"
+#include "daemon/agent_store.h"
 
 #include <errno.h>
 #include <linux/netfilter.h>
@@ -125,6 +126,7 @@ static int look(struct agent *a, bool quiet)
 {
 	struct agent_nft *k = a->nft;
 	struct nft_doubts piece = { 0 };
+	bool was_behind = k->behind;
 	struct err e;
 	int rc = 0;
 
@@ -142,6 +144,8 @@ static int look(struct agent *a, bool quiet)
 		pace_within(&k->pace, AGAIN);
 	}
 	nft_doubts_fini(&piece);
+	if (was_behind && !k->behind)
+		agent_store_in_kernel(a);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
 #include "daemon/agent_plan_pod.h"
+#include "daemon/agent_policy.h"
 #include "daemon/agent_reap.h"
 #include "sys/file.h"
 #include "sys/netns.h"
@@ -359,6 +360,29 @@ static int join_bridge(struct wiring *w, struct err *e)
 	return rc ? rc : agent_bridge_make(w->a, network, w->bridge, e);
 }
 
+static int wire_pod(struct wiring *w, struct cni_result *res, struct err *e)
+{
+	struct agent *a = w->a;
+	int rc = join_bridge(w, e);
+
+	if (!rc)
+		rc = make_link(w, e);
+	if (rc)
+		return rc;
+	if (w->bridge)
+		rc = netns_do(w->call->netns, refuse_redirects, (void *)w->at, e);
+	if (!rc)
+		rc = join_node(a, w->at, e);
+	if (!rc) {
+		rc = make_result(w, res, e);
+		if (rc)
+			agent_nft_pod_del(a, w->at);
+	}
+	if (rc)
+		undo_link(w);
+	return rc;
+}
+
 int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 		  const struct ipam_answer *grants, const struct pod_call *call,
 		  struct cni_result *res, struct err *e)
@@ -370,23 +394,14 @@ int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 			    .mtu = call->mtu ? call->mtu : agent_plan_mtu(a) };
 	int rc = free_name(a, at, e);
 
+	/* First: a bridge's port is reachable as soon as it is there. */
 	if (!rc)
-		rc = join_bridge(&w, e);
-	if (!rc)
-		rc = make_link(&w, e);
+		rc = agent_policy_pod_add(a, at, e);
 	if (rc)
 		return rc;
-	if (w.bridge)
-		rc = netns_do(call->netns, refuse_redirects, (void *)at, e);
-	if (!rc)
-		rc = join_node(a, at, e);
-	if (!rc) {
-		rc = make_result(&w, res, e);
-		if (rc)
-			agent_nft_pod_del(a, at);
-	}
+	rc = wire_pod(&w, res, e);
 	if (rc)
-		undo_link(&w);
+		agent_policy_pod_del(a, at);
 	return rc;
 }
 
@@ -450,6 +465,7 @@ int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, 
 		agent_nft_pod_del(a, at);
 		agent_plan_pod_gone(a, at);
 		retire(at, netns, ifindex > 0);
+		agent_policy_pod_del(a, at);
 	}
 	rc = agent_ipam_dying(a, at->id, ifindex, e);
 	if (!rc)
@@ -483,6 +499,7 @@ static void restore_one(struct agent *a, const struct ipam_attachment *at)
 	switch (look_at(a, at)) {
 	case LINK_FINISHED:
 		agent_nft_expect(a, at);
+		agent_policy_expect(a, at);
 		if (agent_plan_pod(a, at, false, &e))
 			log_error("link %s: %s", at->hostif, e.text);
 		return;

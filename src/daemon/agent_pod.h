@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One attachment in the kernel: from addresses in the book to a pod that talks, and back.
  *
- * ADD, in this order: bridge (where attached to one), veth with everything inside the pod, host
- * routes and neighbours, nftables elements, alias. Whatever fails undoes all before it. A pod
+ * ADD, in this order: policies (agent_policy.h), bridge (where attached to one), veth with everything
+ * inside the pod, host routes and neighbours, nftables elements, alias. Whatever fails undoes all before it. A pod
  * passes no packet before its elements are in: the ruleset drops what comes from a host link that
  * it does not know. DEL runs the other way and ends with the book's DYING record; the link itself
  * is left to agent_reap.h. */

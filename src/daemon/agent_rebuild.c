@@ -13,6 +13,7 @@
 #include "daemon/agent_link.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan_pod.h"
+#include "daemon/agent_policy.h"
 #include "daemon/agent_store.h"
 #include "sys/rtnl.h"
 
@@ -131,6 +132,7 @@ static void take_over_pods(struct agent *a)
 		if (agent_ipam_is_gateway(v[i]) || v[i]->ipam_only)
 			continue;
 		agent_nft_expect(a, v[i]);
+		agent_policy_expect(a, v[i]);
 		if (agent_plan_pod(a, v[i], false, &e))
 			log_error("link %s: %s", v[i]->hostif, e.text);
 	}

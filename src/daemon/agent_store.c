@@ -8,6 +8,7 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
+#include "daemon/agent_policy.h"
 #include "daemon/agent_report.h"
 #include "daemon/agent_service.h"
 #include "daemon/mirror.h"
@@ -17,8 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const uint8_t kinds[] = { KIND_NODE,          KIND_POD,     KIND_IPPOOL,       KIND_IPBLOCK,
-				 KIND_IPRESERVATION, KIND_SERVICE, KIND_ENDPOINTSLICE };
+static const uint8_t kinds[] = { KIND_NODE,          KIND_NAMESPACE,
+				 KIND_POD,           KIND_IPPOOL,
+				 KIND_IPBLOCK,       KIND_IPRESERVATION,
+				 KIND_SERVICE,       KIND_ENDPOINTSLICE,
+				 KIND_NETWORKPOLICY, KIND_WORKLOADENDPOINT };
 
 /* Taking in the view of all blocks costs the address book what the cluster is large. What other
  * nodes do among themselves it may learn a little later, and of many changes at once. */
@@ -32,7 +36,8 @@ struct agent_store {
 	bool live, stale, adopted;
 	uint8_t ipam_due; /* enum ipam_due: something that core/ipam reads changed */
 	ev_timer later;
-	int64_t revision, observed;
+	int64_t revision; /* of the last sync */
+	int64_t planned, observed;
 };
 
 /* A write under way. */
@@ -64,9 +69,12 @@ static enum ipam_due due_of(const struct agent *a, const struct object *old,
 	const struct object *any = now ? now : old;
 
 	switch (any->kind->id) {
+	case KIND_NAMESPACE:
 	case KIND_POD:
+	case KIND_NETWORKPOLICY:
 	case KIND_SERVICE:
 	case KIND_ENDPOINTSLICE:
+	case KIND_WORKLOADENDPOINT:
 		return IPAM_KNOWS;
 	case KIND_NODE:
 		return strcmp(any->meta->name, a->role->cfg.node) ? IPAM_LATER : IPAM_NOW;
@@ -96,6 +104,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 	if (is_our_node_anew(a, old, now))
 		agent_report_anew(a);
 	agent_health_changed(a, old, now);
+	agent_policy_changed(a, old, now);
 	agent_plan_changed(a, old, now);
 	agent_service_changed(a, old, now);
 }
@@ -120,7 +129,17 @@ static void on_later(struct ev_loop *loop, ev_timer *w, int events)
 	agent_wake(s->agent);
 }
 
-/* The kernel holds everything up to the last sync. */
+void agent_store_in_kernel(struct agent *a)
+{
+	struct agent_store *s = a->store;
+
+	if (agent_nft_behind(a))
+		return;
+	s->observed = s->planned;
+	agent_report_state(a);
+}
+
+/* Everything up to the last sync went to the kernel. */
 static void in_kernel(struct agent *a)
 {
 	struct agent_store *s = a->store;
@@ -130,14 +149,15 @@ static void in_kernel(struct agent *a)
 		agent_kernel_start(a); /* adds, and deletes nothing */
 	} else if (!s->adopted) {
 		s->adopted = true;
+		agent_policy_synced(a); /* the book may know more pods */
 		agent_kernel_adopt(a);
 		agent_nft_adopt(a);
 	}
 	if (s->adopted)
 		agent_conntrack_look(a);
 	agent_health_in_kernel(a, s->adopted);
-	s->observed = s->revision;
-	agent_report_state(a);
+	s->planned = s->revision;
+	agent_store_in_kernel(a);
 	agent_wake(a);
 }
 
@@ -169,6 +189,7 @@ static void on_synced(void *arg, const struct rec_sync *y)
 		ev_timer_set(&s->later, OTHERS_LATER, 0.);
 		ev_timer_start(a->role->loop, &s->later);
 	}
+	agent_policy_synced(a);
 	agent_service_synced(a);
 	agent_plan_flush(a, is_planned);
 }

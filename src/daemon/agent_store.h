@@ -16,6 +16,8 @@ bool agent_store_adopted(
 /* Of the last sync, and of the last one that the kernel holds (0: none). */
 int64_t agent_store_revision(const struct agent *a);
 int64_t agent_store_observed(const struct agent *a);
+/* An audit brought right what the kernel had refused. */
+void agent_store_in_kernel(struct agent *a);
 
 /* What became of a write: 0 and the new revision, or a negative errno; -EPIPE: the stream broke
  * before the answer, so it may have happened. */
