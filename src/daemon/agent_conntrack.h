@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entries of the connection table that lead where Services do not lead any more are taken out:
- * those of UDP and SCTP, just those (core/service/stale.h judges), and never all of them.
+/* Entries of the connection table that are to go are taken out, just those, and never all of them:
+ * of UDP and SCTP those that lead where Services do not lead any more (core/service/stale.h
+ * judges), of all protocols those that policies forbid by now (agent_policy_look.h judges).
  *
  * A change that can leave some behind is followed by a look through the table, once the rules say
  * what is new; one look for all changes that came meanwhile, and the more it costs the rarer they
@@ -20,12 +21,13 @@ void agent_conntrack_close(struct agent *a);
  * looked for before agent_conntrack_look(). */
 void agent_conntrack_put(struct agent *a, const char *ns, const char *name,
 			 const struct svc_plan *plans, size_t n);
-/* The kernel's rules are up to what was put: looks through the table if something can be stale. */
+/* The kernel's rules are up to what was put: looks through the table if something can have to go. */
 void agent_conntrack_look(struct agent *a);
 
 struct agent_conntrack_stats {
 	uint64_t failures;
 	struct histogram took;                    /* looks that came to their end */
 	uint64_t deleted[SVC_STALE_NO_FRONT + 1]; /* by enum svc_fate */
+	uint64_t forbidden;                       /* deleted, as policies forbid them */
 };
 const struct agent_conntrack_stats *agent_conntrack_stats(const struct agent *a);

@@ -410,8 +410,10 @@ static void fill_conntrack(struct report *m, const struct agent *a)
 	put(m, "fairlead_conntrack_failures_total", "looks that failed", NULL, NULL, s->failures);
 	for (enum svc_fate f = SVC_STALE_UNTRANSLATED; f <= SVC_STALE_NO_FRONT; f++)
 		put(m, "fairlead_conntrack_deleted_total",
-		    "stale entries of UDP and SCTP taken out of the connection table", "because",
+		    "entries taken out of the connection table", "because",
 		    name_of(&svc_fate_names, f), s->deleted[f]);
+	put(m, "fairlead_conntrack_deleted_total", "entries taken out of the connection table",
+	    "because", "policies forbid it", s->forbidden);
 }
 
 static void fill(struct report *m, void *arg)

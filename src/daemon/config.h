@@ -44,6 +44,7 @@ struct config {
 	uint16_t node_port_first, node_port_last; /* node-port-range */
 	LIST(struct prefix) node_port_addresses;  /* none: all of the node's */
 	bool localhost_node_ports, masquerade_all;
+	bool policy_grandfather; /* policy-on-change, where a NetworkPolicy does not say */
 	LIST(struct bind_rule) binds;
 	struct listen health, proxy_health;
 	enum log_level log_level;

@@ -242,6 +242,14 @@ static int set_masquerade_all(struct config *c, const char *text, struct err *e)
 	return set_switch(&c->masquerade_all, text, e);
 }
 
+static int set_policy_on_change(struct config *c, const char *text, struct err *e)
+{
+	if (strcmp(text, "enforce") != 0 && strcmp(text, "grandfather") != 0)
+		return err_set(e, -EINVAL, "\"%s\" is neither enforce nor grandfather", text);
+	c->policy_grandfather = *text == 'g';
+	return 0;
+}
+
 /* A port at s, ending at `end`; 0 is not one. */
 static int parse_port(const char *s, char end, uint16_t *port, const char **rest)
 {
@@ -456,6 +464,8 @@ void config_print(const struct config *c, struct buf *out)
 		print_str(out, "localhost-node-ports", "yes");
 	if (c->masquerade_all)
 		print_str(out, "masquerade-all", "yes");
+	if (c->policy_grandfather)
+		print_str(out, "policy-on-change", "grandfather");
 	print_binds(c, out);
 	print_listen("health-address", &c->health, out);
 	print_listen("proxy-health-address", &c->proxy_health, out);
@@ -482,6 +492,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "node-port-addresses", add_node_port_addresses, true },
 	{ "localhost-node-ports", set_localhost_node_ports, false },
 	{ "masquerade-all", set_masquerade_all, false },
+	{ "policy-on-change", set_policy_on_change, false },
 	{ "bind", add_bind, true },
 	{ "health-address", set_health_address, false },
 	{ "proxy-health-address", set_proxy_health_address, false },

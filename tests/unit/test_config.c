@@ -193,6 +193,8 @@ static void test_errors(void **state)
 		     "conf:1: bind: \"9-8\" is no port (1-65535), nor a range of them");
 	expect_error("leak-grace 0\n",
 		     "conf:1: leak-grace: \"0\" is no number of seconds (1-9999999)");
+	expect_error("policy-on-change yes\n",
+		     "conf:1: policy-on-change: \"yes\" is neither enforce nor grandfather");
 	expect_error("node-port-range 2000-1000\n",
 		     "conf:1: node-port-range: \"2000-1000\" is no FROM-TO of ports");
 	expect_error("reclaim-grace 5m\n",
@@ -250,6 +252,7 @@ static void test_print(void **state)
 				   "node-ip 192.0.2.1\n"
 				   "service-cidr fd00::/112\n"
 				   "node-port-range 1000-2000\n"
+				   "policy-on-change grandfather\n"
 				   "bind tcp * 80\n"
 				   "bind udp fe80::1 1000-2000\n"
 				   "health-address [::1]:1\n"
@@ -260,7 +263,8 @@ static void test_print(void **state)
 	parse_finish(
 		&c, "health-address [::1]:1\nproxy-health-address 192.0.2.1:2\nbind tcp * 80\nbind "
 		    "udp fe80::1 1000-2000\n"
-		    "roles agent\nservice-cidr fd00::/112\nnode-ip 192.0.2.1\nlog-level warn\n"
+		    "policy-on-change grandfather\nroles agent\nservice-cidr fd00::/112\nnode-ip "
+		    "192.0.2.1\nlog-level warn\n"
 		    "node-port-range 1000-2000\nleak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
 	config_print(&c, &text);
 	assert_string_equal(text.v, want);
