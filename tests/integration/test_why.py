@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness import built
+from harness import built, wait_for
 
 NODES = [
     {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
@@ -337,3 +337,41 @@ def test_manifests_without_nodes(scratch, node, judge):
     for to, code in (("shop/db-0:5432", 1), ("shop/db", 3)):  # 3: its second endpoint is no pod there
         r = subprocess.run([built("bin/fairlead"), "why", "shop/web-0", to, "-f", path], capture_output=True, text=True, timeout=60)
         assert r.returncode == code and f", judged on {judge}\n" in r.stdout and "default deny by shop/db\n" in r.stdout, r
+
+
+# ---- the source that arrives, as packets have it
+
+@pytest.fixture(scope="module", params=[("direct",), ("vxlan",), ("vxlan", "--cross-subnet")], ids=" ".join)
+def world(request, module_lab, tmp_path_factory):
+    """A node port on n1 whose only endpoint is on n2."""
+    def one(name, node):
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "x", "name": name, "labels": {"app": name}},
+                "spec": {"nodeName": node, "containers": [{"name": "c", "ports": [{"name": "http", "containerPort": 8080}]}]}}
+    front = {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "x", "name": "there"},
+             "spec": {"type": "NodePort", "selector": {"app": "there"}, "ipFamilyPolicy": "PreferDualStack",
+                      "ports": [{"port": 80, "targetPort": "http", "nodePort": 30080}]}}
+    path = tmp_path_factory.mktemp("w") / "w.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [one("here", "n1"), one("there", "n2"), front]}))
+    mode, *more = request.param
+    a = module_lab("--nodes", 2, "--racks", 2 if more else 1, "--mode", mode, *more, manifests=[path])
+    a.ways = 2 if more else 1
+    return a
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("source,to", [("outside", "node port"), ("x/here", "node port"), ("n1", "node port"), ("x/here", "pod"),
+                                       ("n1", "pod")])
+def test_the_source_that_arrives(world, source, family, to):
+    def of(addresses):
+        return next(x for x in addresses if (":" in x) == (family == 6))
+    status = world.status()
+    target = of(next(n for n in status["nodes"] if n["name"] == "n1")["addresses"]) if to == "node port" else \
+        of(next(p for p in status["pods"] if p["name"] == "there")["ips"])
+    target = (f"[{target}]" if family == 6 else target) + (":30080" if to == "node port" else ":8080")
+    wait_for(lambda: world.probe(source, target, "--timeout", 700)["results"]["connected"], 20, "the way is open")
+    got = world.probe(source, target, "--count", 3, "--timeout", 700)
+    seen = {x.rsplit(":", 1)[0].strip("[]") for x in got["server_sees"]}
+    asked = of(status["outside"]["addresses"]) if source == "outside" else source
+    said = json.loads(world.store("why", asked, target, "-o", "json").stdout)
+    said = {t["source"] for t in said["policy"]}
+    assert seen <= said and (len(said) == 1 or len(said) == world.ways), (seen, said)
