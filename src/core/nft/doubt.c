@@ -79,10 +79,24 @@ int nft_doubts_ops(struct nft_doubts *d, const struct nft_ops *ops)
 	return rc;
 }
 
+static int add_elem(struct nft_doubts *d, uint8_t family, const char *set,
+		    const struct nlattr *attr)
+{
+	struct attrs elem;
+	size_t len;
+
+	attrs_nest(&elem, attr);
+	len = attr_value_len(elem.v[NFTA_SET_ELEM_KEY]);
+	if (!len || len > NFT_KEY_MAX)
+		return 0;
+	return nft_doubts_add(d, family, set, attr_value(elem.v[NFTA_SET_ELEM_KEY], len),
+			      (uint32_t)len);
+}
+
 int nft_doubts_notice(struct nft_doubts *d, const char *table, const struct nft_notice *n)
 {
-	const struct nlattr *attr;
-	struct attrs t, elem;
+	const struct nlattr *attr, *list;
+	struct attrs t;
 	char set[64];
 	int rc = 0;
 
@@ -91,18 +105,10 @@ int nft_doubts_notice(struct nft_doubts *d, const char *table, const struct nft_
 		return 0;
 	attrs_parse(&t, n->attrs, n->attrs_len);
 	attr_text(set, sizeof(set), t.v[NFTA_SET_ELEM_LIST_SET]);
-	if (t.v[NFTA_SET_ELEM_LIST_ELEMENTS])
-		mnl_attr_for_each_nested(attr, t.v[NFTA_SET_ELEM_LIST_ELEMENTS])
-		{
-			size_t len;
-
-			attrs_nest(&elem, attr);
-			len = attr_value_len(elem.v[NFTA_SET_ELEM_KEY]);
-			if (len && len <= NFT_KEY_MAX && !rc)
-				rc = nft_doubts_add(d, n->family, set,
-						    attr_value(elem.v[NFTA_SET_ELEM_KEY], len),
-						    (uint32_t)len);
-		}
+	list = t.v[NFTA_SET_ELEM_LIST_ELEMENTS];
+	if (list)
+		mnl_attr_for_each_nested(attr, list) rc =
+			rc ? rc : add_elem(d, n->family, set, attr);
 	return rc;
 }
 
