@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Builders. They only put things together: what is wrong is found by nft_check(). */
+#include "base/hash.h"
 #include "core/nft/sel.h"
 
 #include <stdio.h>
@@ -42,20 +43,67 @@ struct nft_table *nft_table_get(const struct nft_ruleset *rs, uint8_t family, co
 	return NULL;
 }
 
+/* ---- chains and sets by name: there may be thousands, and each rule and element names some */
+
+typedef const char *name_at_fn(const struct nft_table *t, uint32_t i);
+
+static const char *chain_name(const struct nft_table *t, uint32_t i)
+{
+	return t->chains[i]->name;
+}
+
+static const char *set_name(const struct nft_table *t, uint32_t i)
+{
+	return t->sets[i]->name;
+}
+
+/* Where the name stands, or where it would; the index has a free place. */
+static uint32_t *place_of(const struct nft_table *t, const struct nft_index *x, name_at_fn *name_at,
+			  const char *name)
+{
+	uint32_t i = (uint32_t)fnv64_text(FNV64_START, name);
+
+	for (;; i++) {
+		uint32_t *p = &x->v[i & (x->cap - 1)];
+
+		if (!*p || !strcmp(name_at(t, *p - 1), name))
+			return p;
+	}
+}
+
+/* The next one, at position x->n, is found by its name from now on. It is in its array already. */
+static bool index_add(struct nft_table *t, struct nft_index *x, name_at_fn *name_at)
+{
+	struct nft_index big = *x;
+
+	if (2 * (x->n + 1) > x->cap) {
+		big.cap = x->cap ? 2 * x->cap : 16;
+		big.v = arena_array(t->rs->arena, big.cap, sizeof(*big.v));
+		if (!big.v)
+			return false;
+		for (uint32_t i = 0; i < x->n; i++)
+			*place_of(t, &big, name_at, name_at(t, i)) = i + 1;
+	}
+	*x = big;
+	*place_of(t, x, name_at, name_at(t, x->n)) = x->n + 1;
+	x->n++;
+	return true;
+}
+
 struct nft_chain *nft_chain_get(const struct nft_table *t, const char *name)
 {
-	for (uint32_t i = 0; i < t->n_chains; i++)
-		if (!strcmp(t->chains[i]->name, name))
-			return t->chains[i];
-	return NULL;
+	const struct nft_index *x = &t->chain_index;
+	uint32_t at = x->cap && name ? *place_of(t, x, chain_name, name) : 0;
+
+	return at ? t->chains[at - 1] : NULL;
 }
 
 struct nft_set *nft_set_get(const struct nft_table *t, const char *name)
 {
-	for (uint32_t i = 0; i < t->n_sets; i++)
-		if (!strcmp(t->sets[i]->name, name))
-			return t->sets[i];
-	return NULL;
+	const struct nft_index *x = &t->set_index;
+	uint32_t at = x->cap && name ? *place_of(t, x, set_name, name) : 0;
+
+	return at ? t->sets[at - 1] : NULL;
 }
 
 struct nft_table *nft_table_add(struct nft_ruleset *rs, uint8_t family, const char *name)
@@ -96,7 +144,10 @@ struct nft_chain *nft_chain_add(struct nft_table *t, const char *name)
 	if (!c->name)
 		return NULL;
 	t->chains = v;
-	t->chains[t->n_chains++] = c;
+	t->chains[t->n_chains] = c;
+	if (!index_add(t, &t->chain_index, chain_name))
+		return NULL;
+	t->n_chains++;
 	return c;
 }
 
@@ -139,7 +190,10 @@ static struct nft_set *set_new(struct nft_table *t, const char *name, uint32_t f
 		s->wanted = t->rs->filter->wants(t->rs->filter->arg, s);
 	s->at = t->n_sets;
 	t->sets = v;
-	t->sets[t->n_sets++] = s;
+	t->sets[t->n_sets] = s;
+	if (!index_add(t, &t->set_index, set_name))
+		return NULL;
+	t->n_sets++;
 	return s;
 }
 

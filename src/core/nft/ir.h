@@ -336,6 +336,12 @@ struct nft_set {
 	struct nft_table *table;
 };
 
+/* Places by name: position + 1 in an array, 0 is free. */
+struct nft_index {
+	uint32_t *v;
+	uint32_t n, cap; /* cap: a power of two, or 0 */
+};
+
 struct nft_table {
 	uint8_t family; /* NFPROTO_INET, _IPV4, _IPV6, _ARP, _BRIDGE, _NETDEV */
 	const char *name;
@@ -345,6 +351,7 @@ struct nft_table {
 	uint32_t n_chains, cap_chains, n_sets, cap_sets;
 	struct nft_chain **chains;
 	struct nft_set **sets;
+	struct nft_index chain_index, set_index; /* ir.c's */
 	struct nft_ruleset *rs;
 };
 
