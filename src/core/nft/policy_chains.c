@@ -121,7 +121,7 @@ static void drop(struct nft_policies *s, struct nft_policy_chain *c)
 static int compile(struct nft_policies *s, struct nft_policy_chain *c,
 		   const struct network_policy *p)
 {
-	struct nft_policy_rules rules;
+	struct nft_policy_rules rules = { .n = 0 };
 
 	if (nft_policy_compile(s, p, c->type, c->family, &rules))
 		return -ENOMEM;
