@@ -275,8 +275,10 @@ void nft_kernel_same(struct nft_kernel *k, const struct nft_table *t, const char
 	struct nft_kernel want = { 0 };
 
 	nft_kernel_load(&want, t);
-	qsort(k->v, k->n, sizeof(*k->v), cmp_lines);
-	qsort(want.v, want.n, sizeof(*want.v), cmp_lines);
+	if (k->n)
+		qsort(k->v, k->n, sizeof(*k->v), cmp_lines);
+	if (want.n)
+		qsort(want.v, want.n, sizeof(*want.v), cmp_lines);
 	for (size_t i = 0; i < k->n || i < want.n; i++)
 		if (i >= k->n || i >= want.n || strcmp(k->v[i], want.v[i]) != 0)
 			fail_msg("%s: %s instead of %s", what, i < k->n ? k->v[i] : "nothing",

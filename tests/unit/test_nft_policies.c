@@ -638,7 +638,7 @@ static void test_names_that_meet(void **state)
 	const struct nft_table *t;
 	enum policy_type type = POLICY_TYPE_NONE;
 	struct nft_ruleset rs;
-	const char *denial = NULL;
+	const char *denial = "";
 	struct hand h;
 	struct err e;
 	size_t n;
@@ -664,7 +664,6 @@ static void test_names_that_meet(void **state)
 
 		denial = text ? text : denial;
 	}
-	assert_non_null(denial);
 	assert_int_equal(strlen(denial),
 			 2 * strlen("shop/") + strlen(", ") + strlen(name) + strlen(cut));
 	assert_int_equal(type, POLICY_INGRESS);
