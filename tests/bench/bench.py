@@ -97,11 +97,13 @@ class Bench:
         return Keeper(self.start, self.place, ns, node, store, self.roles,
                       {**settings, "log_level": "info"})
 
-    def world(self):
+    def world(self, suffix="", store=None):
+        """`suffix` of its namespaces' names: for worlds that live side by side."""
         self.serial += 1
         self.place = self.folder / f"world{self.serial}"
         self.place.mkdir()
-        return World(self.netns, self.keeper, harness.DirStore(self.place / "store"), self.start)
+        return World(lambda label: self.netns(label + suffix), self.keeper,
+                     harness.DirStore(store or self.place / "store"), self.start)
 
 
 def running(pod):
