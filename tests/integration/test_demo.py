@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The demo, as ./dev demo runs it. It fails by itself where something else is seen than should be; here
-that its third part shows what it is for."""
+that its later parts show what they are for."""
 import re
 import subprocess
 
@@ -41,6 +41,15 @@ def test_demo_shows_services(told):
     assert "CONNTRACK: ORIGINAL" in text
     assert "the pod saw the client itself, 203.0.113.10" in text
     assert re.search(r"n\d has none: dropped there", text)
+
+
+@needs("arping", "ping", "unshare")
+def test_demo_shows_policies(told):
+    text = part(told, "Part 4: network policies")
+    assert re.search(r"→ allowed by shop/db ingress\[0\]\.from\[0\]$", text, re.M)
+    assert re.search(r"→ why: default deny by shop/deny-all, shop/web$", text, re.M)
+    assert re.search(r"→ and shop/db ingress\S+ does not match: ", text)
+    assert re.search(r": (\d+) of \1 as the policies say$", text, re.M)
 
 
 @needs("arping", "ping", "unshare")
