@@ -329,7 +329,7 @@ static int list(struct podrun *p)
 {
 	const struct pod *pod = p->obj->body;
 	size_t n = 0;
-	bool ports = false;
+	bool ports = false, bare = false;
 
 	p->runs =
 		calloc(pod->spec.initContainers.n + pod->spec.containers.n + 1u, sizeof(*p->runs));
@@ -348,10 +348,11 @@ static int list(struct podrun *p)
 
 		if (c->command.n)
 			p->runs[n++] = (struct crun){ .pod = p, .c = c, .name = strdup(c->name) };
-		else
-			ports = ports || c->ports.n;
+		bare = bare || !c->command.n;
+		ports = ports || (!c->command.n && c->ports.n);
 	}
-	if (ports)
+	/* Without ports it refuses those of SCTP. */
+	if (ports || (bare && !p->host_network))
 		p->runs[n++] = (struct crun){ .pod = p, .name = strdup("") };
 	p->n_runs = n;
 	return 0;
