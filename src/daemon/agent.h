@@ -11,6 +11,7 @@
  *   conntrack  entries of the connection table that lead where Services do not lead any more, or
  *            that policies forbid by now
  *   health   what role health is told of Services
+ *   policy_log    what NetworkPolicies denied, told
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
  *   reap     links of pods that are gone
@@ -31,6 +32,7 @@ struct agent {
 	struct agent_policy *policy;
 	struct agent_conntrack *conntrack;
 	struct agent_health *health;
+	struct agent_policy_log *policy_log;
 	struct agent_ipam *ipam;
 	struct agent_cni *cni;
 	struct agent_reap *reap;

@@ -71,6 +71,7 @@ static int set_defaults(struct config *c, struct err *e)
 			      .proxy_health = { .port = 10256 },
 			      .leak_grace = 60,
 			      .reclaim_grace = 300,
+			      .policy_log = 10,
 			      .node_port_first = 30000,
 			      .node_port_last = 32767 };
 	arena_init(&c->arena, 8u * CONFIG_MAX);

@@ -366,14 +366,22 @@ static int set_log_level(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
-static int set_seconds(uint32_t *slot, const char *text, struct err *e)
+/* 1 to 9999999; 0: it is none. */
+static uint32_t parse_number(const char *text)
 {
 	uint32_t v = 0;
 	size_t n = strspn(text, "0123456789");
 
 	for (size_t i = 0; i < n && n <= 7; i++)
 		v = v * 10 + (uint32_t)(text[i] - '0');
-	if (!n || n > 7 || text[n] || !v)
+	return n <= 7 && !text[n] ? v : 0;
+}
+
+static int set_seconds(uint32_t *slot, const char *text, struct err *e)
+{
+	uint32_t v = parse_number(text);
+
+	if (!v)
 		return err_set(e, -EINVAL, "\"%s\" is no number of seconds (1-9999999)", text);
 	*slot = v;
 	return 0;
@@ -387,6 +395,17 @@ static int set_leak_grace(struct config *c, const char *text, struct err *e)
 static int set_reclaim_grace(struct config *c, const char *text, struct err *e)
 {
 	return set_seconds(&c->reclaim_grace, text, e);
+}
+
+static int set_policy_log(struct config *c, const char *text, struct err *e)
+{
+	uint32_t v = parse_number(text);
+
+	if ((!v || v > 10000) && strcmp(text, "off") != 0)
+		return err_set(e, -EINVAL,
+			       "\"%s\" is no number of lines a second (1-10000), nor off", text);
+	c->policy_log = v;
+	return 0;
 }
 
 /* ---- printing values */
@@ -451,6 +470,10 @@ void config_print(const struct config *c, struct buf *out)
 	print_str(out, "cluster-domain", c->cluster_domain);
 	print_str(out, "log-level", level_names[c->log_level]);
 	buf_printf(out, "leak-grace %u\nreclaim-grace %u\n", c->leak_grace, c->reclaim_grace);
+	if (c->policy_log)
+		buf_printf(out, "policy-log %u\n", c->policy_log);
+	else
+		print_str(out, "policy-log", "off");
 	print_roles(c, out);
 	for (uint32_t i = 0; i < c->node_ips.n; i++)
 		print_str(out, "node-ip", addr_str(&c->node_ips.v[i], text));
@@ -485,6 +508,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "log-level", set_log_level, false },
 	{ "leak-grace", set_leak_grace, false },
 	{ "reclaim-grace", set_reclaim_grace, false },
+	{ "policy-log", set_policy_log, false },
 	{ "roles", set_roles, false },
 	{ "node-ip", add_node_ip, true },
 	{ "service-cidr", add_service_cidr, true },

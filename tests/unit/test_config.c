@@ -195,6 +195,13 @@ static void test_errors(void **state)
 		     "conf:1: leak-grace: \"0\" is no number of seconds (1-9999999)");
 	expect_error("policy-on-change yes\n",
 		     "conf:1: policy-on-change: \"yes\" is neither enforce nor grandfather");
+	expect_error("policy-log 0\n",
+		     "conf:1: policy-log: \"0\" is no number of lines a second (1-10000), nor off");
+	expect_error(
+		"policy-log 10001\n",
+		"conf:1: policy-log: \"10001\" is no number of lines a second (1-10000), nor off");
+	expect_error("policy-log 12345678\n", "conf:1: policy-log: \"12345678\" is no number of "
+					      "lines a second (1-10000), nor off");
 	expect_error("node-port-range 2000-1000\n",
 		     "conf:1: node-port-range: \"2000-1000\" is no FROM-TO of ports");
 	expect_error("reclaim-grace 5m\n",
@@ -248,6 +255,7 @@ static void test_print(void **state)
 				   "log-level warn\n"
 				   "leak-grace 5\n"
 				   "reclaim-grace 300\n"
+				   "policy-log off\n"
 				   "roles watch agent\n"
 				   "node-ip 192.0.2.1\n"
 				   "service-cidr fd00::/112\n"
@@ -263,7 +271,8 @@ static void test_print(void **state)
 	parse_finish(
 		&c, "health-address [::1]:1\nproxy-health-address 192.0.2.1:2\nbind tcp * 80\nbind "
 		    "udp fe80::1 1000-2000\n"
-		    "policy-on-change grandfather\nroles agent\nservice-cidr fd00::/112\nnode-ip "
+		    "policy-log off\npolicy-on-change grandfather\nroles agent\nservice-cidr "
+		    "fd00::/112\nnode-ip "
 		    "192.0.2.1\nlog-level warn\n"
 		    "node-port-range 1000-2000\nleak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
 	config_print(&c, &text);
