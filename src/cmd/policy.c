@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* fairlead policy: network policies, without a node and without packets. */
+/* fairlead policy: network policies; all but `show` without a node and without packets. */
 #include "cmd/policy.h"
 #include "cmd/verbs.h"
 
@@ -96,15 +96,17 @@ int policy_family(const struct policy_flow *f)
 	return family == AF_INET6 ? 6 : family ? 4 : 0;
 }
 
-static const struct cmd *const subs[] = { &cmd_policy_matrix, &cmd_policy_test, NULL };
+static const struct cmd *const subs[] = { &cmd_policy_matrix, &cmd_policy_show, &cmd_policy_test,
+					  NULL };
 
 const struct cmd cmd_policy = {
 	.name = "policy",
-	.summary = "Network policies: who may talk to whom, and tests of that",
+	.summary = "Network policies: who may talk to whom, tests of that, and what they did",
 	.help = "For one connection and the reasons: fairlead why.\n\n"
 		"Try:\n"
 		"  fairlead policy matrix\n"
 		"  fairlead policy matrix -f manifests/ --ports 5432/tcp\n"
+		"  fairlead policy show -A\n"
 		"  fairlead policy test policies.test.yaml -f manifests/",
 	.subs = subs,
 };

@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-extern const struct cmd cmd_policy_matrix, cmd_policy_test;
+extern const struct cmd cmd_policy_matrix, cmd_policy_show, cmd_policy_test;
 
 /* Options about objects, and the kinds that policies are about. */
 struct policy_opts {

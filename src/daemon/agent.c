@@ -17,6 +17,7 @@
 #include "daemon/agent_plan.h"
 #include "daemon/agent_pod.h"
 #include "daemon/agent_policy.h"
+#include "daemon/agent_policy_count.h"
 #include "daemon/agent_policy_log.h"
 #include "daemon/agent_reap.h"
 #include "daemon/agent_report.h"
@@ -78,10 +79,11 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open,  agent_kernel_open,  agent_nft_open,    agent_conntrack_open,
-		agent_health_open, agent_service_open, agent_policy_open, agent_ipam_open,
-		agent_plan_open,   agent_reap_open,    agent_gc_open,     agent_policy_log_open,
-		agent_report_open,
+		agent_store_open,        agent_kernel_open, agent_nft_open,
+		agent_conntrack_open,    agent_health_open, agent_service_open,
+		agent_policy_open,       agent_ipam_open,   agent_plan_open,
+		agent_reap_open,         agent_gc_open,     agent_policy_log_open,
+		agent_policy_count_open, agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -129,6 +131,7 @@ static void stop(struct role *r)
 	agent_cni_close(a);
 	agent_store_close(a);
 	agent_report_close(a);
+	agent_policy_count_close(a);
 	agent_policy_log_close(a);
 	agent_gc_close(a);
 	agent_reap_close(a);

@@ -12,6 +12,7 @@
  *            that policies forbid by now
  *   health   what role health is told of Services
  *   policy_log    what NetworkPolicies denied, told
+ *   policy_count  and counted
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
  *   reap     links of pods that are gone
@@ -33,6 +34,7 @@ struct agent {
 	struct agent_conntrack *conntrack;
 	struct agent_health *health;
 	struct agent_policy_log *policy_log;
+	struct agent_policy_count *policy_count;
 	struct agent_ipam *ipam;
 	struct agent_cni *cni;
 	struct agent_reap *reap;

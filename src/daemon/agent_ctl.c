@@ -20,7 +20,7 @@ static const struct {
 } verbs[] = {
 	{ "node-status", ctl_node_status },   { "routes", ctl_routes },
 	{ "ipam-show", ctl_ipam_show },       { "ipam-check", ctl_ipam_check },
-	{ "ipam-release", ctl_ipam_release },
+	{ "ipam-release", ctl_ipam_release }, { "policy-show", ctl_policy_show },
 };
 
 /* ---- rows */

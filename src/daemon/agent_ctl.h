@@ -30,9 +30,10 @@ void ctl_addr(struct ctl_call *c, const char *key, const struct ipaddr *a); /* f
 void ctl_prefix(struct ctl_call *c, const char *key, const struct prefix *p);
 void ctl_send(struct ctl_call *c);
 
-/* agent_ctl_show.c, agent_ctl_ipam.c: 0, or -errno and why. */
+/* agent_ctl_show.c, agent_ctl_ipam.c, agent_ctl_policy.c: 0, or -errno and why. */
 int ctl_node_status(struct ctl_call *c, struct err *e);
 int ctl_routes(struct ctl_call *c, struct err *e);
 int ctl_ipam_show(struct ctl_call *c, struct err *e);
 int ctl_ipam_check(struct ctl_call *c, struct err *e);
 int ctl_ipam_release(struct ctl_call *c, struct err *e);
+int ctl_policy_show(struct ctl_call *c, struct err *e);

@@ -77,6 +77,11 @@ int agent_nft_build(struct agent *a, const struct nft_filter *filter, struct are
 	return rc ? rc : nft_build(rs, &in, e);
 }
 
+int agent_nft_rules(struct agent *a, struct nft_ruleset *rs, struct err *e)
+{
+	return nfnl_dump_rules(a->nft->nl, NFPROTO_INET, NFT_TABLE, rs, e);
+}
+
 /* ---- pods */
 
 static struct wired *find_wired(const struct agent_nft *k, uint64_t id)

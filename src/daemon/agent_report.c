@@ -8,6 +8,7 @@
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
+#include "daemon/agent_policy_count.h"
 #include "daemon/agent_reap.h"
 #include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
@@ -426,6 +427,7 @@ static void fill(struct report *m, void *arg)
 	fill_gc(m, a);
 	fill_services(m, a);
 	fill_conntrack(m, a);
+	agent_policy_count_fill(a, m);
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,
 		     (uint64_t)agent_store_observed(a));
@@ -448,6 +450,7 @@ void agent_report_cni(struct agent *a, enum cni_verb verb, enum cni_code code, d
 
 void agent_report_join(struct agent *a, int fd)
 {
+	agent_policy_count_anew(a);
 	report_join(&a->report->metrics, fd);
 }
 

@@ -252,6 +252,29 @@ int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
 	return read_table(n, family, table, &(struct which){ .all = elements }, rs, e);
 }
 
+int nfnl_dump_rules(struct nfnl *n, uint8_t family, const char *table, struct nft_ruleset *rs,
+		    struct err *e)
+{
+	static const unsigned msgs[] = { NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE };
+	uint32_t had = rs->n;
+	int r = -EAGAIN;
+
+	for (int i = 0; i < DUMP_TRIES && r == -EAGAIN; i++) {
+		rs->n = had;
+		r = 0;
+		for (size_t k = 0; k < sizeof(msgs) / sizeof(*msgs) && !r; k++)
+			r = query(n,
+				  &(struct want){ .msg = msgs[k],
+						  .flags = k ? NLM_F_DUMP : 0,
+						  .family = family,
+						  .table = table },
+				  rs, NULL, e);
+	}
+	if (r == -ENOENT)
+		return 0;
+	return r == -EAGAIN ? err_set(e, r, "nftables: table %s does not stand still", table) : r;
+}
+
 int nfnl_look(struct nfnl *n, uint8_t family, const char *table, const struct nft_doubts *doubts,
 	      struct nft_ruleset *rs, struct err *e)
 {
