@@ -248,7 +248,7 @@ static void exec_responder(const struct crun *r, int report)
 	/* Refuses closed ports of SCTP: the kernel does not while a prober in the pod has its raw
 	 * socket open, and then silence would look like a policy. */
 	if (!r->pod->host_network)
-		argv[n++] = (char *)"sctp";
+		buf_puts(&args, "sctp ");
 	for (uint32_t i = 0; i < pod->spec.containers.n; i++) {
 		const struct container *c = &pod->spec.containers.v[i];
 
