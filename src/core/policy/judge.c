@@ -176,7 +176,7 @@ int policy_judge_half(const struct cluster *c, const struct policy_flow *flow,
 int policy_judge(const struct cluster *c, const struct policy_flow *flow, struct arena *a,
 		 struct policy_verdict *out, struct err *e)
 {
-	struct policy_verdict v;
+	struct policy_verdict v = { 0 };
 	int rc = policy_judge_half(c, flow, POLICY_EGRESS, a, &v.egress, e);
 
 	if (!rc)
