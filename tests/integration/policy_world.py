@@ -52,6 +52,11 @@ def nodes_by_block(cluster):
     return out
 
 
+def fits_bridges(cluster):
+    """The gateway of a bridge's pods takes the first address of a block, if it comes before the pod that wants it."""
+    return all(ip != str(around(ip, 26, 122)[1]) for p in cluster["pods"] for ip in addresses(p))
+
+
 # By attachment: where pods are, and how many racks. Nodes behind a default route find no way to an address
 # that a node of another rack borrowed from a block of their own rack.
 PLACE = {"routed": (own_nodes, 1), "bridge": (nodes_by_block, 2)}

@@ -99,6 +99,8 @@ class Guarded:
         near = self.pods["near"]
         nets = [ipaddress.ip_network(f"{near.ip(f)}/{length}", strict=False) for f, length in ((4, 26), (6, 122))]
         self.addresses = [[str(n[i]) for n in nets] for i in range(20, 60)]
+        # Of their own: a connection that was let through lives on in conntrack when another pod has the address.
+        self.open_addresses = [[str(n[i]) for n in nets] for i in range(10, 20)]
 
     def begin(self, ns, addresses, args):
         """ADD, while the pod itself sends already: (Pod, when it was answered)"""
@@ -129,7 +131,8 @@ class Guarded:
     def start(self, netns, open_to_all=False):
         """One pod, from nothing to nothing: (what the probers tell, what the pod saw, what the target saw, answered)"""
         self.rounds += 1
-        name, addresses = f"p{self.rounds}", self.addresses[self.rounds % len(self.addresses)]
+        name, choice = f"p{self.rounds}", self.open_addresses if open_to_all else self.addresses
+        addresses = choice[self.rounds % len(choice)]
         good = self.good[self.rounds % 2]
         obj = pod_object(name, self.a.name, "guarded", labels={"app": "new"}, annotations={"fairlead.io/ips": str(addresses).replace("'", '"')})
         ns = netns(name)

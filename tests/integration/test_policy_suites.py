@@ -7,7 +7,7 @@ import random
 import pytest
 
 from harness import suites_dir
-from policy_world import PolicyWorld, cells
+from policy_world import PolicyWorld, cells, fits_bridges
 
 SEED = 5
 FILES = {"cyclonus": 2, "k8s-e2e": 3, "recipes": 2, "generated": 6}  # and how many labs without --all
@@ -21,7 +21,7 @@ def groups(path, file):
         by_cluster.setdefault(case["steps"][0]["cluster_ref"], []).append(case)
     return [(f"{file}-{ref}-{at}-{attachment}", suite["clusters"], cases[at:at + AT_ONCE], attachment)
             for ref, cases in by_cluster.items() for at in range(0, len(cases), AT_ONCE)
-            for attachment in ("routed", "bridge")]
+            for attachment in ("routed", *["bridge"] * fits_bridges(suite["clusters"][ref]))]
 
 
 def pytest_generate_tests(metafunc):
