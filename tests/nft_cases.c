@@ -678,8 +678,8 @@ static void make_services(struct nft_ruleset *rs)
 	t = nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
 	nft_service_frame(t, nft_sample_services());
 	for (unsigned i = 0; i < 2; i++)
-		for (uint8_t p = PROTO_TCP; p <= PROTO_SCTP; p++) {
-			struct nft_choice c = { i ? AF_INET6 : AF_INET, p, 1 + 2 * i, 0 };
+		for (int p = PROTO_TCP; p <= PROTO_SCTP; p++) {
+			struct nft_choice c = { i ? AF_INET6 : AF_INET, (uint8_t)p, 1 + 2 * i, 0 };
 
 			nft_choice_chain(t, &c);
 			c.affinity = 10800;

@@ -189,7 +189,7 @@ void nft_address_elem(const struct nft_services *s, const struct nft_sink *to,
 	bool twice = f->kind == NFT_FACT_HAIRPIN;
 	struct key k = { 0 };
 
-	for (unsigned i = 0; i <= twice; i++)
+	for (unsigned i = 0; i < (twice ? 2 : 1); i++)
 		put(&k, f->ip, ip_len(f->family));
 	nft_sink_elem(to, add, (twice ? s->sets.hairpin : s->sets.cluster_ips)[v6(f->family)],
 		      &(struct nft_elem){ .key = k.b });
