@@ -283,23 +283,29 @@ static struct policy_set *used(struct policy_index *x, struct policy_sel *s)
 	return &s->set;
 }
 
+/* One more use of the set of this text (NULL: no memory); `fresh`: of a new one, to be filled in. */
+static struct policy_sel *get(struct policy_index *x, const char *text, bool *fresh)
+{
+	struct policy_sel *s = text ? find(x, text) : NULL;
+
+	*fresh = !s;
+	if (s)
+		s->users++;
+	else if (text)
+		s = sel_make(x, text);
+	return s;
+}
+
 struct policy_set *policy_set_use_peer(struct policy_index *x, const char *ns,
 				       const struct policy_peer *peer)
 {
 	struct policy_sel *s;
-	const char *text;
-	bool copied = true;
+	bool copied = true, fresh;
 
 	arena_reset(&x->scratch);
-	text = peer_text(ns, peer, &x->scratch);
-	s = text ? find(x, text) : NULL;
-	if (s) {
-		s->users++;
-		return &s->set;
-	}
-	s = text ? sel_make(x, text) : NULL;
-	if (!s)
-		return NULL;
+	s = get(x, peer_text(ns, peer, &x->scratch), &fresh);
+	if (!s || !fresh)
+		return s ? &s->set : NULL;
 	if (peer->namespaceSelector) {
 		s->namespaces = copy_selector(peer->namespaceSelector, &s->mem);
 		copied = s->namespaces != NULL;
@@ -325,18 +331,12 @@ struct policy_set *policy_set_use_peer(struct policy_index *x, const char *ns,
 struct policy_set *policy_set_use_port(struct policy_index *x, uint8_t proto, const char *name)
 {
 	struct policy_sel *s;
-	const char *text;
+	bool fresh;
 
 	arena_reset(&x->scratch);
-	text = port_text(proto, name, &x->scratch);
-	s = text ? find(x, text) : NULL;
-	if (s) {
-		s->users++;
-		return &s->set;
-	}
-	s = text ? sel_make(x, text) : NULL;
-	if (!s)
-		return NULL;
+	s = get(x, port_text(proto, name, &x->scratch), &fresh);
+	if (!s || !fresh)
+		return s ? &s->set : NULL;
 	s->proto = proto;
 	s->port = arena_strdup(&s->mem, name);
 	if (s->port)
