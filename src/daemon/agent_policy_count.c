@@ -37,13 +37,16 @@ int agent_policy_counts(struct agent *a, struct arena *ar, struct nft_policy_cou
 
 static int read_tallies(struct agent *a, struct tallies *t, struct err *e)
 {
-	struct nft_policy_count *v;
+	struct nft_policy_count *v = NULL;
+	struct nft_policies_stats s;
 	struct arena ar;
-	size_t n;
-	int rc;
+	size_t n = 0;
+	int rc = 0;
 
+	nft_policies_count(agent_policy_rules(a), &s);
 	arena_init(&ar, 0);
-	rc = agent_policy_counts(a, &ar, &v, &n, e);
+	if (s.chains) /* else no rule counts, and all others need not be read */
+		rc = agent_policy_counts(a, &ar, &v, &n, e);
 	if (!rc)
 		rc = tallies_make(t, v, n, e);
 	arena_fini(&ar);
