@@ -270,6 +270,17 @@ static int cmp_lines(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+struct nft_table *nft_kernel_wanted(const struct nft_input *in, struct nft_ruleset *rs,
+				    struct arena *a)
+{
+	struct err e = { 0 };
+
+	nft_ruleset_init(rs, a);
+	if (nft_build(rs, in, &e))
+		fail_msg("%s", e.text);
+	return nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
+}
+
 void nft_kernel_same(struct nft_kernel *k, const struct nft_table *t, const char *what)
 {
 	struct nft_kernel want = { 0 };

@@ -219,13 +219,9 @@ static struct nft_table *render(const struct nft_policies *s, struct nft_ruleset
 				struct arena *a)
 {
 	struct nft_input in = *nft_sample_input();
-	struct err e = { 0 };
 
 	in.policies = s;
-	nft_ruleset_init(rs, a);
-	if (nft_build(rs, &in, &e))
-		fail_msg("%s", e.text);
-	return nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
+	return nft_kernel_wanted(&in, rs, a);
 }
 
 static const struct {

@@ -26,13 +26,9 @@ static struct nft_table *render(const struct nft_services *s, struct nft_ruleset
 				struct arena *a)
 {
 	struct nft_input in = *nft_sample_input();
-	struct err e = { 0 };
 
 	in.services = s;
-	nft_ruleset_init(rs, a);
-	if (nft_build(rs, &in, &e))
-		fail_msg("%s", e.text);
-	return nft_table_get(rs, NFPROTO_INET, NFT_TABLE);
+	return nft_kernel_wanted(&in, rs, a);
 }
 
 /* A client without a choice looks for its group's id among those of endpoints. */
