@@ -9,23 +9,15 @@
  *         change                  a Pod that has other labels, or its old ones again; of Pods that
  *                                 this node has to know, until there are CHANGES */
 #include "measure.h"
+#include "ruleset.h"
 
 #include "core/nft/policies.h"
 #include "store/manifest.h"
-#include "sys/nfnl.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-
-static void check(int rc, const struct err *e)
-{
-	if (!rc)
-		return;
-	fprintf(stderr, "policy_load: %s\n", e->text);
-	exit(1);
-}
 
 struct bench {
 	struct nfnl *nl;
@@ -33,23 +25,6 @@ struct bench {
 	struct nft_policies *rules;
 	struct cluster *plain, *changed;
 };
-
-static void frame(struct bench *b)
-{
-	const struct nft_input in = { .policies = b->rules };
-	struct nft_ruleset rs;
-	struct nft_ops ops;
-	struct arena a;
-	struct err e;
-
-	arena_init(&a, 0);
-	nft_ruleset_init(&rs, &a);
-	check(nft_build(&rs, &in, &e), &e);
-	nft_ops_init(&ops, &a);
-	nft_ops_load(&ops, &rs, true);
-	check(nfnl_commit(b->nl, &ops, NULL, &e), &e);
-	arena_fini(&a);
-}
 
 static struct cluster *read_objects(const char *path)
 {
@@ -167,7 +142,7 @@ int main(int argc, char **argv)
 	if (!b.rules)
 		check(err_set(&e, -EINVAL, "no memory"), &e);
 	check(nfnl_open(&b.nl, &e), &e);
-	frame(&b);
+	load_frame(b.nl, &(struct nft_input){ .policies = b.rules });
 	load(&b, argv[1]);
 	change_some(&b, atoi(argv[2]));
 	nfnl_close(b.nl);

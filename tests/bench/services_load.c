@@ -6,25 +6,16 @@
  *     load plan put commit   once; `load` is all of it
  *     change add             for each of CHANGES: an endpoint that went and came, a Service that came */
 #include "measure.h"
+#include "ruleset.h"
 #include "services_made.h"
 
-#include "core/nft/build.h"
 #include "core/nft/services.h"
 #include "core/service/service.h"
-#include "sys/nfnl.h"
 
 #include <string.h>
 #include <sys/socket.h>
 
 #define SLICE_NS 2000000u /* as agent_service.c */
-
-static void check(int rc, const struct err *e)
-{
-	if (!rc)
-		return;
-	fprintf(stderr, "services_load: %s\n", e->text);
-	exit(1);
-}
 
 struct bench {
 	struct nfnl *nl;
@@ -34,23 +25,6 @@ struct bench {
 	struct nft_ops ops;
 	uint64_t plan, put, commit;
 };
-
-static void frame(struct bench *b)
-{
-	const struct nft_input in = { .services = b->rules };
-	struct nft_ruleset rs;
-	struct nft_ops ops;
-	struct arena a;
-	struct err e;
-
-	arena_init(&a, 0);
-	nft_ruleset_init(&rs, &a);
-	check(nft_build(&rs, &in, &e), &e);
-	nft_ops_init(&ops, &a);
-	nft_ops_load(&ops, &rs, true);
-	check(nfnl_commit(b->nl, &ops, NULL, &e), &e);
-	arena_fini(&a);
-}
 
 static void flush(struct bench *b)
 {
@@ -123,7 +97,7 @@ int main(int argc, char **argv)
 		made_service(&objects, i, m, 0, m, &v[i]);
 	b.rules = nft_services_new(&b.node);
 	check(nfnl_open(&b.nl, &e), &e);
-	frame(&b);
+	load_frame(b.nl, &(struct nft_input){ .services = b.rules });
 	arena_init(&b.slice, 0);
 	nft_ops_init(&b.ops, &b.slice);
 	load(&b, v, n);
