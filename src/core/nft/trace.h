@@ -54,6 +54,16 @@ bool nft_trace_packet(const struct nft_trace *t, struct nft_trace_flow *out);
 /* Is what `packet` says all that `wanted` asks for? */
 bool nft_trace_matches(const struct nft_trace_flow *wanted, const struct nft_trace_flow *packet);
 
+/* What one traced flow bears, so that it is known on any node, through translation and tunnels. TCP: the
+ * client's first sequence number; packets count whose sequence or acknowledgement lies less than
+ * NFT_TRACE_SEQS behind it. UDP, and echo of ICMP and ICMPv6: the first eight bytes of data. SCTP: the
+ * client's tag. Also errors of ICMP that quote such a packet. */
+#define NFT_TRACE_SEQS 64
+struct nft_trace_signature {
+	uint8_t proto;  /* IPPROTO_TCP, UDP, SCTP, ICMP, ICMPV6 */
+	uint64_t value; /* most significant byte first on the wire; TCP, SCTP: its low 32 bits */
+};
+
 /* The event's chain and rule in what was dumped; NULL where it is not there (any more). */
 const struct nft_chain *nft_trace_chain(const struct nft_ruleset *rs, const struct nft_trace *t);
 const struct nft_rule *nft_trace_rule(const struct nft_ruleset *rs, const struct nft_trace *t);
