@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "core/ipam/pool.h"
+#include "model/trace.h"
 
 #include <string.h>
 
@@ -294,6 +295,32 @@ static void state_cells(struct table *t, const struct object *o, bool wide)
 	buf_fini(&b);
 }
 
+static void trace_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct packet_trace *p = o->body;
+	uint32_t armed = 0, done = 0, failed = 0;
+	char to[ADDR_TEXT];
+
+	for (uint32_t i = 0; i < p->status.nodes.n; i++) {
+		armed += p->status.nodes.v[i].phase == TRACE_ARMED;
+		done += p->status.nodes.v[i].phase == TRACE_DONE;
+		failed += p->status.nodes.v[i].phase == TRACE_FAILED;
+	}
+	if (p->spec.source.pod)
+		table_cell(t, "%s/%s", p->spec.source.namespace, p->spec.source.pod);
+	else
+		cell_addr(t, &p->spec.source.address);
+	addr_str(&p->spec.destination.address, to);
+	if (p->spec.protocol == TRACE_ICMP)
+		table_cell(t, "%s", to);
+	else
+		table_cell(t, strchr(to, ':') ? "[%s]:%lld" : "%s:%lld", to,
+			   (long long)p->spec.destination.port);
+	cell_str(t, name_of(&trace_protocol_names, p->spec.protocol));
+	cell_str(t, name_of(&trace_result_names, p->status.probe.result));
+	table_cell(t, "%u armed, %u done, %u failed of %u", armed, done, failed, p->spec.nodes.n);
+}
+
 #define HEADS 8
 
 static const struct columns {
@@ -326,6 +353,8 @@ static const struct columns {
 	[KIND_NODESTATE] = { .cells = state_cells,
 			     .heads = { "REVISION", "VERSION", "PODS", "TUNNEL4", "TUNNEL6",
 					"CONDITIONS" } },
+	[KIND_PACKETTRACE] = { .cells = trace_cells,
+			       .heads = { "FROM", "TO", "PROTOCOL", "RESULT", "NODES" } },
 };
 
 void columns_init(struct table *t, const struct kind *k, bool with_ns, bool wide)

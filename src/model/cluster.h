@@ -33,6 +33,7 @@ enum kind_id {
 	KIND_WORKLOADENDPOINT, /* derived: written by agents; in the pod's namespace, "default" for
 				* bare containers */
 	KIND_NODESTATE,        /* derived: written by agents */
+	KIND_PACKETTRACE,      /* derived: a question of `fairlead trace`; model/trace.h */
 	KIND_COUNT
 };
 

@@ -38,6 +38,7 @@ static const struct kind kinds[KIND_COUNT] = {
 	FAIRLEAD(KIND_WORKLOADENDPOINT, "WorkloadEndpoint", "workloadendpoints", "wep", 1, 1,
 		 workload_endpoint_schema),
 	FAIRLEAD(KIND_NODESTATE, "NodeState", "nodestates", NULL, 0, 1, node_state_schema),
+	FAIRLEAD(KIND_PACKETTRACE, "PacketTrace", "packettraces", NULL, 0, 1, packet_trace_schema),
 };
 
 const struct kind *kind_by_id(unsigned id)

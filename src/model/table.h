@@ -40,4 +40,4 @@ extern const struct schema meta_schema, label_selector_schema, condition_schema;
 extern const struct schema node_schema, namespace_schema, pod_schema, workload_schema, lease_schema;
 extern const struct schema service_schema, endpoint_slice_schema, network_policy_schema;
 extern const struct schema ippool_schema, ipblock_schema, ipreservation_schema,
-	workload_endpoint_schema, node_state_schema, port_mapping_schema;
+	workload_endpoint_schema, node_state_schema, packet_trace_schema, port_mapping_schema;

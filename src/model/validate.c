@@ -358,6 +358,13 @@ static int check_policy(const struct object *o, struct err *e)
 	return validate_network_policy(o->body, &inner) ? bad(o, e, "%s", inner.text) : 0;
 }
 
+static int check_trace(const struct object *o, struct err *e)
+{
+	struct err inner = { .code = 0 };
+
+	return validate_packet_trace(o->body, &inner) ? bad(o, e, "%s", inner.text) : 0;
+}
+
 int validate_object(const struct object *o, struct err *e)
 {
 	int rc = check_meta(o, e);
@@ -387,6 +394,8 @@ int validate_object(const struct object *o, struct err *e)
 		return check_block(o, e);
 	case KIND_IPRESERVATION:
 		return check_reservation(o, e);
+	case KIND_PACKETTRACE:
+		return check_trace(o, e);
 	case KIND_NAMESPACE:
 	case KIND_LEASE:
 	case KIND_WORKLOADENDPOINT:

@@ -4,6 +4,7 @@
 #pragma once
 #include "base/err.h"
 #include "model/cluster.h"
+#include "model/trace.h"
 
 int validate_object(const struct object *o, struct err *e);
 /* Rules between objects: address pools do not overlap, whatever their state. */
@@ -13,6 +14,7 @@ int validate_among(const struct object *o, const struct object *other, struct er
 int validate_service(const struct service *s, struct err *e);
 int validate_endpoint_slice(const struct endpoint_slice *s, struct err *e);
 int validate_network_policy(const struct network_policy *p, struct err *e);
+int validate_packet_trace(const struct packet_trace *t, struct err *e);
 int validate_labels(const char *at, const struct strmap *labels, struct err *e);
 int validate_selector(const char *at, const struct label_selector *s, struct err *e);
 
