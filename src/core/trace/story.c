@@ -50,12 +50,18 @@ bool story_by_same(const struct story_by *a, const struct story_by *b)
 	       same_text(a->rule, b->rule);
 }
 
+/* Ports stand behind a Service's name as in the comments of its elements (docs/abi.md). */
 const char *story_by_text(const struct story_by *by, struct arena *a)
 {
+	bool port = by->kind == STORY_BY_SERVICE || by->kind == STORY_BY_HOST_PORT;
+
 	if (by->kind == STORY_BY_NONE)
 		return NULL;
 	return arena_printf(a, "%s %s%s%s%s%s", name_of(&story_by_names, by->kind),
 			    by->ns ? by->ns : "", by->ns && by->name ? "/" : "",
-			    by->name ? by->name : "", by->rule ? " " : "",
+			    by->name ? by->name : "",
+			    !by->rule ? ""
+			    : port    ? ":"
+				      : " ",
 			    by->rule ? by->rule : "");
 }

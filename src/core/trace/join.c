@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The join from end to end. The probe's own result outweighs what kernels showed: a connection that was
+ * made was answered, whatever was not seen of it. */
+#include "core/trace/join_state.h"
+#include "core/trace/words.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+static uint8_t ipproto_of(uint8_t protocol, uint8_t family)
+{
+	switch (protocol) {
+	case TRACE_UDP:
+		return IPPROTO_UDP;
+	case TRACE_SCTP:
+		return IPPROTO_SCTP;
+	case TRACE_ICMP:
+		return family == 10 /* AF_INET6 */ ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	default:
+		return IPPROTO_TCP;
+	}
+}
+
+/* The first hop is what the probe's sender says itself. */
+static void add_send(struct walk *w)
+{
+	const struct packet_trace *t = w->trace;
+	const char *pod = t->spec.source.pod;
+	const struct trace_observation o = {
+		.at = t->status.probe.sentAt,
+		.in = pod ? arena_printf(w->a, "%s/%s", t->spec.source.namespace, pod) : NULL
+	};
+	const struct leg leg = { t->spec.source.node ? t->spec.source.node : "outside",
+				 STORY_REQUEST, NULL, 0 };
+	struct sight s = { .o = &o };
+	struct story_hop *h;
+
+	s.head = (struct story_head){ .src = t->status.probe.localAddress,
+				      .dst = t->spec.destination.address,
+				      .sport = (uint16_t)t->status.probe.localPort,
+				      .dport = (uint16_t)t->spec.destination.port };
+	if (!s.head.src.family)
+		s.head.src = t->spec.source.address;
+	s.head.proto = ipproto_of(t->spec.protocol, s.head.dst.family);
+	if (s.head.proto == IPPROTO_ICMP || s.head.proto == IPPROTO_ICMPV6)
+		s.head.sport = s.head.dport = 0;
+	if (!s.head.src.family || t->status.probe.result == TRACE_NO_RESULT)
+		return;
+	w->leg = &leg;
+	h = walk_hop(w, STORY_SEND, &s);
+	w->head = s.head;
+	if (!h)
+		return;
+	h->before = s.head;
+	h->by = pod ? (struct story_by){ STORY_BY_POD, t->spec.source.namespace, pod, NULL }
+		    : story_owner(w->view, &s.head.src);
+}
+
+static void walk_all(struct walk *w, const struct legs *legs)
+{
+	for (uint32_t i = 0; i < legs->n; i++) {
+		const struct leg *leg = &legs->v[i];
+		bool answers = leg->direction == STORY_REPLY &&
+			       (!i || legs->v[i - 1].direction == STORY_REQUEST);
+
+		if (answers) {
+			w->leg = leg;
+			join_answered(w, leg);
+			w->head = leg->v[0].head;
+		}
+		join_walk(w, leg);
+	}
+}
+
+/* ---- the end */
+
+static const struct story_hop *last_hop(const struct story *s)
+{
+	return s->hops.n ? &s->hops.v[s->hops.n - 1] : NULL;
+}
+
+/* The hop at which it ended before its time, in either direction; NULL: none. */
+static const struct story_hop *find_end(const struct story *s)
+{
+	for (uint32_t i = 0; i < s->hops.n; i++)
+		if (s->hops.v[i].step == STORY_DROP || s->hops.v[i].step == STORY_REFUSE)
+			return &s->hops.v[i];
+	return NULL;
+}
+
+/* The probe's kernel would not send it, or was told that it is not wanted, and nobody was seen to say so. */
+static void refused_unseen(struct walk *w)
+{
+	const struct packet_trace *t = w->trace;
+	const struct story_hop *last = last_hop(w->story);
+	struct story_hop *h;
+	struct sight s = { .o = NULL };
+	const struct trace_observation o = { .in = last ? last->netns : NULL };
+	const struct leg leg = { last && last->node ? last->node : t->spec.source.node,
+				 STORY_REQUEST, NULL, 0 };
+
+	s.o = &o;
+	w->leg = &leg;
+	h = walk_hop(w, STORY_REFUSE, &s);
+	if (!h)
+		return;
+	h->since = -1;
+	h->by = (struct story_by){ STORY_BY_KERNEL, NULL,
+				   t->status.probe.error ? t->status.probe.error
+				   : t->status.probe.by  ? t->status.probe.by
+							 : "refused",
+				   NULL };
+}
+
+static void conclude(struct walk *w)
+{
+	struct story *s = w->story;
+	uint8_t result = w->trace->status.probe.result;
+	const struct story_hop *end = find_end(s), *last;
+
+	if (!end && (result == TRACE_REFUSED || result == TRACE_ERROR)) {
+		refused_unseen(w);
+		end = find_end(s);
+	}
+	last = last_hop(s);
+	if (result == TRACE_CONNECTED)
+		s->verdict = STORY_ANSWERED;
+	else if (end && end->step == STORY_DROP)
+		s->verdict = STORY_DROPPED;
+	else if (end)
+		s->verdict = STORY_REFUSED;
+	else if (last && last->step == STORY_DELIVER && w->trace->spec.protocol == TRACE_UDP)
+		s->verdict = STORY_DELIVERED;
+	else if (s->hops.n > 1 || (last && result == TRACE_TIMEOUT))
+		s->verdict = STORY_LOST;
+	if (s->verdict != STORY_ANSWERED && end)
+		s->by = end->by;
+}
+
+/* ---- what was not seen */
+
+static const char *node_gap(const struct trace_node *n, struct arena *a)
+{
+	if (n->phase != TRACE_DONE)
+		return arena_printf(a, "node %s did not look%s%s", n->name,
+				    n->note ? ": " : ": no answer from its agent",
+				    n->note ? n->note : "");
+	if (n->lost)
+		return arena_printf(a, "node %s lost %lld events", n->name, (long long)n->lost);
+	return n->note && *n->note ? arena_printf(a, "node %s: %s", n->name, n->note) : NULL;
+}
+
+static const struct trace_node *find_node(const struct packet_trace *t, const char *name)
+{
+	for (uint32_t i = 0; i < t->status.nodes.n; i++)
+		if (!strcmp(t->status.nodes.v[i].name, name))
+			return &t->status.nodes.v[i];
+	return NULL;
+}
+
+static int add_gaps(const struct packet_trace *t, struct arena *a, struct story *s)
+{
+	s->unseen.v = arena_array(a, t->spec.nodes.n, sizeof(*s->unseen.v));
+	if (!s->unseen.v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->spec.nodes.n; i++) {
+		const struct trace_node absent = { .name = t->spec.nodes.v[i] };
+		const struct trace_node *n = find_node(t, absent.name);
+		const char *gap = node_gap(n ? n : &absent, a);
+
+		if (gap)
+			s->unseen.v[s->unseen.n++] = gap;
+	}
+	return 0;
+}
+
+int story_join(const struct story_view *view, const struct packet_trace *trace, struct arena *a,
+	       struct story *out, struct err *e)
+{
+	struct story s = { .observed = true, .weight = 1, .of = 1 };
+	struct walk *w = arena_alloc(a, sizeof(*w));
+	struct legs legs;
+
+	if (!w || join_sights(trace, a, &legs))
+		return err_set(e, -ENOMEM, "no memory");
+	*w = (struct walk){ .view = view, .trace = trace, .a = a, .story = &s, .at = WALK_NO_TIME };
+	join_order(trace, &legs);
+	add_send(w);
+	walk_all(w, &legs);
+	conclude(w);
+	if (add_gaps(trace, a, &s))
+		return err_set(e, -ENOMEM, "no memory");
+	s.advice = join_advice(view, &s, a);
+	if (story_words(&s, a) || a->failed)
+		return err_set(e, -ENOMEM, "no memory");
+	*out = s;
+	return 0;
+}

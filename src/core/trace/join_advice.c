@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Known mistakes: how each looks from where a story ended, and what to do about it. One row, one
+ * mistake; what no row knows gets no advice. */
+#include "core/trace/join_state.h"
+
+#include "core/service/service.h"
+
+#include <string.h>
+
+static bool contains(const char *s, const char *part)
+{
+	return s && strstr(s, part);
+}
+
+static const struct story_hop *ended_at(const struct story *s)
+{
+	for (uint32_t i = 0; i < s->hops.n; i++)
+		if (s->hops.v[i].step == STORY_DROP || s->hops.v[i].step == STORY_REFUSE)
+			return &s->hops.v[i];
+	return s->hops.n ? &s->hops.v[s->hops.n - 1] : NULL;
+}
+
+static const struct story_hop *find_step(const struct story *s, enum story_step step)
+{
+	for (uint32_t i = 0; i < s->hops.n; i++)
+		if (s->hops.v[i].step == step)
+			return &s->hops.v[i];
+	return NULL;
+}
+
+/* ---- Services */
+
+static const char *no_endpoint(const struct story_view *view, const struct story_hop *h,
+			       struct arena *a)
+{
+	const struct object *o =
+		h->by.kind == STORY_BY_SERVICE && h->by.name
+			? cluster_get(view->cluster, KIND_SERVICE, h->by.ns, h->by.name)
+			: NULL;
+	const struct service *s = o ? o->body : NULL;
+	uint32_t selected = 0;
+	size_t n;
+	const struct object *const *pods = cluster_all(view->cluster, KIND_POD, &n);
+
+	if (!s)
+		return NULL;
+	if (!s->spec.selector.n)
+		return arena_printf(a,
+				    "Service %s/%s has no selector: somebody has to write its "
+				    "EndpointSlices",
+				    h->by.ns, h->by.name);
+	for (size_t i = 0; i < n; i++) {
+		const struct label_selector want = { .matchLabels = s->spec.selector };
+
+		selected += !strcmp(pods[i]->meta->namespace, h->by.ns) &&
+			    selector_match(&want, &pods[i]->meta->labels);
+	}
+	if (!selected)
+		return arena_printf(
+			a,
+			"the selector of Service %s/%s matches no pod: compare it with the "
+			"pods' labels (fairlead get pods -n %s)",
+			h->by.ns, h->by.name, h->by.ns);
+	return arena_printf(
+		a,
+		"%u pods match the selector of Service %s/%s, and none serves here: see "
+		"whether they are ready (fairlead get pods -n %s), and its traffic "
+		"policies (fairlead why)",
+		selected, h->by.ns, h->by.name, h->by.ns);
+}
+
+/* Nothing listens where the Service leads: its targetPort is another than the program's. */
+static const char *closed_port(const struct story *s, const struct story_hop *h, struct arena *a)
+{
+	const struct story_hop *service = find_step(s, STORY_SERVICE);
+
+	if (service && service->by.kind == STORY_BY_SERVICE)
+		return arena_printf(
+			a,
+			"Service %s/%s sends to port %u, and nothing listens there: its "
+			"targetPort is wrong, or the program listens on 127.0.0.1 only, or "
+			"not yet",
+			service->by.ns, service->by.name, h->before.dport);
+	return "the address is right, the port is not, or the program listens on 127.0.0.1 only, "
+	       "or "
+	       "not yet";
+}
+
+/* ---- the others */
+
+static const char *denied(const struct story_hop *h, struct arena *a)
+{
+	return arena_printf(
+		a,
+		"a rule that allows it is missing: `fairlead why` says for each rule of "
+		"these policies why it does not match (policies of namespace %s)",
+		h->by.ns ? h->by.ns : "-");
+}
+
+static const char *route_missing(const struct story_hop *h, struct arena *a)
+{
+	char text[ADDR_TEXT];
+
+	if (contains(h->by.rule, "blackhole"))
+		return arena_printf(
+			a,
+			"no pod has %s (any more), although its block is this node's: the "
+			"pod is gone, and who named the address is out of date",
+			addr_str(&h->before.dst, text));
+	return arena_printf(
+		a,
+		"node %s has no way to %s: `fairlead get routes` compares what is wanted "
+		"with what is there",
+		h->node ? h->node : "-", addr_str(&h->before.dst, text));
+}
+
+static const struct {
+	const char *reason, *place; /* parts of them; NULL: any */
+	const char *advice;
+} known[] = {
+	{ "PKT_TOO_BIG", NULL,
+	  "the packet is larger than the next device's MTU and may not be split: lower the pods' "
+	  "MTU, or "
+	  "raise that of the path (`fairlead doctor` compares them); ICMP \"too big\" must get "
+	  "through" },
+	{ "RPFILTER", NULL,
+	  "the way back to its source leads by another device than the one that it came by: mend "
+	  "the route, "
+	  "or set net.ipv4.conf.DEVICE.rp_filter to 2 (of `all` and of the device the larger "
+	  "counts)" },
+	{ NULL, "nf_conntrack",
+	  "the connection table refuses new entries: compare net.netfilter.nf_conntrack_count with "
+	  "nf_conntrack_max, and raise the latter" },
+	{ "CSUM", NULL,
+	  "a checksum is wrong: some device was to compute it and did not; turn its offload off "
+	  "(ethtool -K DEVICE tx off) on the sender" },
+	{ "IP_INNOROUTES", NULL,
+	  "there is no route: `fairlead get routes` says which one is missing" },
+	{ "IP_OUTNOROUTES", NULL,
+	  "there is no route: `fairlead get routes` says which one is missing" },
+	{ "OTHERHOST", NULL,
+	  "the frame was meant for another machine's MAC address: a neighbour entry is wrong "
+	  "(ip neigh show on the node before)" },
+};
+
+static const char *of_kernel(const struct story_hop *h)
+{
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if ((!known[i].reason || contains(h->by.name, known[i].reason)) &&
+		    (!known[i].place || contains(h->by.rule, known[i].place)))
+			return known[i].advice;
+	return NULL;
+}
+
+static const char *lost(const struct story_hop *h, struct arena *a)
+{
+	if (h->step == STORY_LEAVE_NODE)
+		return arena_printf(
+			a,
+			"the network between the nodes, or the other node, lost it: is the "
+			"other one up (fairlead node status), and does the network let "
+			"%s through?",
+			h->after.encap == STORY_VXLAN ? "UDP port 4789" : "pods' addresses");
+	return NULL;
+}
+
+const char *join_advice(const struct story_view *view, const struct story *s, struct arena *a)
+{
+	const struct story_hop *h = ended_at(s);
+
+	if (!h || s->verdict == STORY_ANSWERED || s->verdict == STORY_DELIVERED)
+		return NULL;
+	if (s->verdict == STORY_LOST)
+		return lost(h, a);
+	switch (h->by.kind) {
+	case STORY_BY_SERVICE:
+		return no_endpoint(view, h, a);
+	case STORY_BY_POD:
+	case STORY_BY_NODE:
+		return h->step == STORY_REFUSE ? closed_port(s, h, a) : NULL;
+	case STORY_BY_POLICY:
+		return denied(h, a);
+	case STORY_BY_ROUTE:
+		return route_missing(h, a);
+	case STORY_BY_NEIGHBOUR:
+		return arena_printf(
+			a,
+			"nobody has %s on that network: the machine is down, cut off, or "
+			"has another address",
+			h->by.name ? h->by.name : "-");
+	case STORY_BY_NFT:
+		return arena_printf(
+			a,
+			"table %s is not fairlead's: whoever made it decides there (nft -a "
+			"list table %s)",
+			h->by.ns ? h->by.ns : "-", h->by.ns ? h->by.ns : "-");
+	default:
+		return of_kernel(h);
+	}
+}

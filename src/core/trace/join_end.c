@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Where a packet's way ends, and at whom: rules that drop or reject, packets that the kernel frees for a
+ * reason, sockets that take them. Ours is what table `inet fairlead` has, whose rules name the policy in
+ * their comment (docs/abi.md), or follow from a Service; everybody else's rule is told as it is. */
+#include "core/trace/join_state.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DENIAL "default deny by "
+
+static bool starts(const char *s, const char *with)
+{
+	return s && !strncmp(s, with, strlen(with));
+}
+
+static bool is_ours(const struct trace_observation *o)
+{
+	return o->table && !strcmp(o->table, "inet fairlead");
+}
+
+static bool is_marker(const struct trace_observation *o)
+{
+	return starts(o->table, "inet fairlead-trace-");
+}
+
+/* "shop/db ingress[0].from[1]" or "default deny by shop/a, shop/b". */
+static bool parse_policy(const char *comment, struct arena *a, struct story_by *out)
+{
+	bool denial = starts(comment, DENIAL);
+	const char *name = denial ? comment + strlen(DENIAL) : comment;
+	const char *slash = name ? strchr(name, '/') : NULL, *end;
+
+	if (!slash)
+		return false;
+	end = slash + strcspn(slash, denial ? "," : " ");
+	if (!denial && !starts(end, " ingress[") && !starts(end, " egress["))
+		return false;
+	*out = (struct story_by){ STORY_BY_POLICY, arena_strndup(a, name, (size_t)(slash - name)),
+				  arena_strndup(a, slash + 1, (size_t)(end - slash - 1)),
+				  denial ? comment : end + 1 };
+	return true;
+}
+
+static struct story_by by_rule(const struct trace_observation *o)
+{
+	return (struct story_by){ STORY_BY_NFT, o->table, o->chain,
+				  o->rule      ? o->rule
+				  : o->comment ? o->comment
+					       : "policy drop" };
+}
+
+static void end_here(struct walk *w, enum story_step step, const struct sight *s,
+		     struct story_by by, const char *why)
+{
+	struct story_hop *h = walk_hop(w, step, s);
+
+	if (!h)
+		return;
+	h->by = by;
+	h->why = why;
+}
+
+/* What no endpoint takes is refused by the rule of a Service, which has no name of its own. */
+static bool refused_by_service(struct walk *w, const struct sight *s, enum story_step step)
+{
+	struct story_choice c;
+	struct story_plans plans;
+	struct err e;
+
+	if (!starts(s->o->chain, "service") ||
+	    story_plans_make(w->view, w->leg->node, w->a, &plans, &e))
+		return false;
+	story_service(&plans, &w->head, NULL, w->a, &c);
+	if (c.verdict.action != SVC_REJECT && c.verdict.action != SVC_DROP)
+		return false;
+	end_here(w, step, s, c.by, c.why);
+	return true;
+}
+
+static void dropping_rule(struct walk *w, const struct sight *s)
+{
+	enum story_step step =
+		s->o->rule && strstr(s->o->rule, "reject") ? STORY_REFUSE : STORY_DROP;
+	struct story_by by;
+
+	if (is_ours(s->o) && parse_policy(s->o->comment, w->a, &by)) {
+		end_here(
+			w, step, s, by,
+			strstr(s->o->chain ? s->o->chain : "", "egress")
+				? "the pod that sends is isolated for egress, and no rule allows it"
+				: "the pod that receives is isolated for ingress, and no rule "
+				  "allows it");
+		return;
+	}
+	if (!is_ours(s->o) || !refused_by_service(w, s, step))
+		end_here(w, step, s, by_rule(s->o), NULL);
+}
+
+static bool is_nat(const char *rule)
+{
+	return rule && (strstr(rule, "dnat ") || strstr(rule, "snat ") ||
+			strstr(rule, "masquerade") || strstr(rule, "redirect"));
+}
+
+void join_rule(struct walk *w, const struct sight *s)
+{
+	bool rejects = s->o->rule && strstr(s->o->rule, "reject");
+	bool drops = s->o->verdict && !strcmp(s->o->verdict, "drop");
+	struct story_by by;
+	struct story_hop *h;
+
+	if (is_marker(s->o))
+		return;
+	if (rejects || drops) {
+		dropping_rule(w, s);
+	} else if (!is_ours(s->o) && is_nat(s->o->rule)) {
+		w->nat = by_rule(s->o);
+	} else if (is_ours(s->o) && parse_policy(s->o->comment, w->a, &by)) {
+		h = walk_hop(w,
+			     starts(by.rule, "egress") ? STORY_POLICY_EGRESS : STORY_POLICY_INGRESS,
+			     s);
+		if (h)
+			h->by = by;
+	}
+}
+
+/* ---- the kernel's own reasons */
+
+static struct story_by receiver(const struct walk *w, const struct sight *s)
+{
+	const char *slash = s->o->in ? strchr(s->o->in, '/') : NULL;
+
+	if (slash)
+		return (struct story_by){ STORY_BY_POD,
+					  arena_strndup(w->a, s->o->in, (size_t)(slash - s->o->in)),
+					  slash + 1, NULL };
+	return (struct story_by){ STORY_BY_NODE, NULL, w->leg->node, NULL };
+}
+
+static const char *nothing_listens(const struct walk *w, const struct story_head *h)
+{
+	const char *proto = h->proto == IPPROTO_UDP    ? "UDP"
+			    : h->proto == IPPROTO_SCTP ? "SCTP"
+						       : "TCP";
+
+	return arena_printf(w->a, "nothing listens on %s port %u", proto, h->dport);
+}
+
+/* The last route of this leg, if nothing came of it. */
+static const struct story_hop *last_route(const struct walk *w)
+{
+	const struct story_hop *h = walk_last(w, w->leg->direction);
+
+	return h && h->step == STORY_ROUTE && h->node && !strcmp(h->node, w->leg->node) ? h : NULL;
+}
+
+static const char *next_hop(const struct walk *w, const struct sight *s)
+{
+	char text[ADDR_TEXT];
+
+	for (uint32_t i = w->story->hops.n; i-- > 0;) {
+		const struct story_hop *h = &w->story->hops.v[i];
+		const char *rule = h->step == STORY_ROUTE && h->by.rule ? h->by.rule : "";
+
+		if (h->step == STORY_TUNNEL_IN)
+			return arena_strdup(w->a, addr_str(&h->after.outer_dst, text));
+		if (starts(rule, "via "))
+			return arena_strndup(w->a, rule + 4, strcspn(rule + 4, " "));
+	}
+	(void)s;
+	return arena_strdup(w->a, addr_str(&w->head.dst, text));
+}
+
+static bool is_dead_end(const struct story_hop *route)
+{
+	const char *rule = route && route->by.rule ? route->by.rule : "";
+
+	return route && !starts(rule, "via ") && !starts(rule, "dev ");
+}
+
+/* What the probe got is no loss, whatever the kernel calls the end of the buffer: an RST that did its
+ * work, an echo's answer, the rest of a connection that was made. */
+bool join_is_benign(const struct packet_trace *t, const struct sight *s)
+{
+	const char *reason = s->o->reason ? s->o->reason : "", *place = s->o->place;
+
+	if (starts(place, "ping_rcv") || starts(place, "icmp_rcv") || starts(place, "icmpv6_rcv"))
+		return true;
+	if (t->status.probe.result == TRACE_CONNECTED)
+		return true;
+	if (t->status.probe.result == TRACE_REFUSED && s->direction == STORY_REPLY)
+		return true;
+	return !strcmp(reason, "NOT_DROPPED_YET") || !strcmp(reason, "CONSUMED");
+}
+
+void join_drop(struct walk *w, const struct sight *s)
+{
+	const struct story_hop *last = walk_last(w, w->leg->direction), *route;
+	const char *reason = s->o->reason ? s->o->reason : "NOT_SPECIFIED";
+
+	if (join_is_benign(w->trace, s) ||
+	    (last && (last->step == STORY_DROP || last->step == STORY_REFUSE)))
+		return;
+	route = last_route(w);
+	if (!strcmp(reason, "NO_SOCKET"))
+		end_here(w, STORY_REFUSE, s, receiver(w, s), nothing_listens(w, &w->head));
+	else if (starts(reason, "NEIGH_"))
+		end_here(w, STORY_DROP, s,
+			 (struct story_by){ STORY_BY_NEIGHBOUR, NULL, next_hop(w, s), reason },
+			 "nobody answered for that address");
+	else if (is_dead_end(route))
+		end_here(w, STORY_DROP, s, route->by, route->why);
+	else
+		end_here(w, STORY_DROP, s,
+			 (struct story_by){ STORY_BY_KERNEL, NULL, reason, s->o->place }, NULL);
+}
+
+void join_deliver(struct walk *w, const struct sight *s)
+{
+	const struct story_hop *last = walk_last(w, w->leg->direction);
+	struct story_hop *h;
+
+	if (last && last->step >= STORY_DELIVER)
+		return;
+	h = walk_hop(w, STORY_DELIVER, s);
+	if (h)
+		h->by = receiver(w, s);
+}
+
+/* The answer says that the request came: what was not seen of it is told. */
+void join_answered(struct walk *w, const struct leg *reply)
+{
+	const struct sight *s = &reply->v[0];
+	const struct story_hop *last = walk_last(w, STORY_REQUEST);
+	const char *flags = s->head.flags ? s->head.flags : "";
+	bool refuses = strchr(flags, 'R') || s->o->head.icmp, echo;
+	struct story_hop *h;
+
+	echo = s->o->head.icmp && !s->o->head.icmp->quoted;
+	if (last && last->step < STORY_DELIVER) {
+		h = walk_hop(w, refuses && !echo ? STORY_REFUSE : STORY_DELIVER, s);
+		if (!h)
+			return;
+		h->direction = STORY_REQUEST;
+		h->node = reply->node;
+		h->device = NULL;
+		h->since = -1;
+		h->before = h->after = w->head;
+		h->by = receiver(w, s);
+		if (h->step == STORY_REFUSE && strchr(flags, 'R'))
+			h->why = nothing_listens(w, &w->head);
+	}
+	last = walk_last(w, STORY_REQUEST);
+	if (last && last->step == STORY_REFUSE)
+		return;
+	w->head = s->head;
+	h = walk_hop(w, STORY_ANSWER, s);
+	if (h) {
+		h->device = NULL;
+		h->since = -1;
+		h->by = receiver(w, s);
+	}
+}

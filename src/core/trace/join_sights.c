@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Of each observation: is it of the request or of the reply, and is it of the first packet?
+ *
+ * TCP says it in its flags: a SYN asks, a SYN with ACK or an RST answers, the rest is none of the
+ * story. ICMP says it in its type. For UDP and SCTP, tuples are learned: from what the probe sent,
+ * from connection tables, and from packets that share one end with a known tuple (translation changes one
+ * end at a time, or a connection table knows of it).
+ *
+ * What has no header (rules, routes) is of the packet with the same id that was seen last, as
+ * kernels use a buffer again. Where a leg's first sight comes again, the packet was sent again:
+ * the leg ends before. */
+#include "core/trace/join_state.h"
+
+#include <errno.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NEITHER = 2 };
+
+#define TUPLES_MAX 64
+
+struct tuples {
+	struct story_head v[TUPLES_MAX]; /* of requests */
+	uint32_t n;
+};
+
+/* ---- headers */
+
+static uint8_t ipproto_of(uint8_t proto)
+{
+	static const uint8_t v[] = { [PACKET_TCP] = IPPROTO_TCP,
+				     [PACKET_UDP] = IPPROTO_UDP,
+				     [PACKET_SCTP] = IPPROTO_SCTP,
+				     [PACKET_ICMP] = IPPROTO_ICMP,
+				     [PACKET_ICMPV6] = IPPROTO_ICMPV6 };
+
+	return proto < sizeof(v) ? v[proto] : 0;
+}
+
+static struct story_head tuple_head(const struct trace_tuple *t)
+{
+	return (struct story_head){ .src = t->src,
+				    .dst = t->dst,
+				    .proto = ipproto_of(t->proto),
+				    .sport = (uint16_t)t->sport,
+				    .dport = (uint16_t)t->dport };
+}
+
+/* A route's header is the question that was asked, not the packet's. */
+static struct story_head head_of(const struct trace_observation *o, struct arena *a)
+{
+	struct story_head h = { .src = o->head.src,
+				.dst = o->head.dst,
+				.proto = ipproto_of(o->head.proto),
+				.sport = (uint16_t)o->head.sport,
+				.dport = (uint16_t)o->head.dport,
+				.flags = o->head.flags,
+				.length = (uint32_t)o->head.length,
+				.ttl = (uint8_t)o->head.ttl };
+
+	if (o->kind == FACT_ROUTE || o->kind == FACT_CONNTRACK)
+		return (struct story_head){ .ttl = 0 };
+	if (h.proto == IPPROTO_ICMP || h.proto == IPPROTO_ICMPV6)
+		h.sport = h.dport = 0; /* an echo's id, which translation may change */
+	if (o->head.icmp)
+		h.flags =
+			arena_printf(a, "%d/%d", (int)o->head.icmp->type, (int)o->head.icmp->code);
+	if (!o->outer)
+		return h;
+	h.encap = o->outer->kind && !strcmp(o->outer->kind, "vxlan") ? STORY_VXLAN : STORY_IPIP;
+	h.outer_src = o->outer->src;
+	h.outer_dst = o->outer->dst;
+	h.vni = (uint32_t)o->outer->vni;
+	return h;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : !a && !b;
+}
+
+/* ---- tuples */
+
+static bool same_end(const struct ipaddr *a, uint16_t aport, const struct ipaddr *b, uint16_t bport)
+{
+	return addr_eq(a, b) && aport == bport;
+}
+
+static struct story_head inverse(const struct story_head *h)
+{
+	struct story_head r = *h;
+
+	r.src = h->dst;
+	r.dst = h->src;
+	r.sport = h->dport;
+	r.dport = h->sport;
+	return r;
+}
+
+static bool shares(const struct story_head *a, const struct story_head *b, bool both)
+{
+	bool src = same_end(&a->src, a->sport, &b->src, b->sport);
+	bool dst = same_end(&a->dst, a->dport, &b->dst, b->dport);
+
+	return both ? src && dst : src || dst;
+}
+
+static void learn(struct tuples *t, const struct story_head *h)
+{
+	for (uint32_t i = 0; i < t->n; i++)
+		if (shares(&t->v[i], h, true))
+			return;
+	if (t->n < TUPLES_MAX && h->src.family)
+		t->v[t->n++] = *h;
+}
+
+/* By whole tuples before halves, as a pod that asks itself has the same address at both ends. */
+static unsigned by_tuples(struct tuples *t, const struct story_head *h)
+{
+	struct story_head back = inverse(h);
+
+	for (int both = 1; both >= 0; both--)
+		for (uint32_t i = 0; i < t->n; i++) {
+			if (shares(&t->v[i], h, both)) {
+				learn(t, h);
+				return STORY_REQUEST;
+			}
+			if (shares(&t->v[i], &back, both)) {
+				learn(t, &back);
+				return STORY_REPLY;
+			}
+		}
+	return NEITHER;
+}
+
+static bool is_icmp(uint8_t proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+static unsigned icmp_direction(const struct trace_observation *o, struct tuples *t)
+{
+	const struct trace_icmp *i = o->head.icmp;
+	struct story_head quoted;
+
+	if (!i)
+		return NEITHER;
+	if (!i->quoted)
+		return i->type == ICMP_ECHO || i->type == ICMP6_ECHO_REQUEST ? STORY_REQUEST
+									     : STORY_REPLY;
+	quoted = tuple_head(i->quoted);
+	return by_tuples(t, &quoted) == STORY_REPLY ? NEITHER : STORY_REPLY;
+}
+
+static unsigned direction_of(const struct sight *s, struct tuples *t)
+{
+	const char *flags = s->head.flags ? s->head.flags : "";
+
+	if (is_icmp(s->head.proto))
+		return icmp_direction(s->o, t);
+	if (s->head.proto != IPPROTO_TCP)
+		return by_tuples(t, &s->head);
+	if (!strcmp(flags, "S"))
+		return STORY_REQUEST;
+	return !strcmp(flags, "SA") || strchr(flags, 'R') ? STORY_REPLY : NEITHER;
+}
+
+/* ---- one node */
+
+/* What the probe's own socket says it sent: the first tuple that is known. */
+static void learn_probe(const struct packet_trace *t, struct tuples *known)
+{
+	struct story_head h = { .src = t->spec.source.address,
+				.dst = t->spec.destination.address,
+				.dport = (uint16_t)t->spec.destination.port };
+
+	if (t->status.probe.localAddress.family) {
+		h.src = t->status.probe.localAddress;
+		h.sport = (uint16_t)t->status.probe.localPort;
+	}
+	if (h.sport || !h.dport)
+		learn(known, &h);
+}
+
+/* What a connection table says how requests come, and how they leave. */
+static void learn_connections(const struct packet_trace *t, struct tuples *known)
+{
+	for (uint32_t i = 0; i < t->status.nodes.n; i++)
+		for (uint32_t k = 0; k < t->status.nodes.v[i].observations.n; k++) {
+			const struct trace_conntrack *ct =
+				t->status.nodes.v[i].observations.v[k].conntrack;
+			struct story_head h;
+
+			if (!ct)
+				continue;
+			h = tuple_head(&ct->orig);
+			learn(known, &h);
+			h = tuple_head(&ct->reply);
+			h = inverse(&h);
+			learn(known, &h);
+		}
+}
+
+/* The direction of what has no header: that of the packet with the same id, or else of what was seen
+ * just before, as a rule without an id is read right behind its chain's beginning. */
+static unsigned as_before(const struct sight *v, uint32_t n, const struct trace_observation *o)
+{
+	for (uint32_t i = n; o->packet && i-- > 0;)
+		if (v[i].o->packet == o->packet && v[i].head.src.family)
+			return v[i].direction;
+	return n ? v[n - 1].direction : NEITHER;
+}
+
+static int compare_at(const void *a, const void *b)
+{
+	const struct trace_observation *const *x = a, *const *y = b;
+
+	/* Of one moment, those that were written first. */
+	return (*x)->at != (*y)->at ? ((*x)->at > (*y)->at) - ((*x)->at < (*y)->at)
+				    : (*x > *y) - (*x < *y);
+}
+
+static bool same_sight(const struct sight *a, const struct sight *b)
+{
+	return a->o->kind == b->o->kind && story_head_same(&a->head, &b->head) &&
+	       same_text(a->o->in, b->o->in) && same_text(a->o->device, b->o->device);
+}
+
+/* Those of one direction, up to where the packet was sent again. */
+static int make_leg(const char *node, const struct sight *all, uint32_t n,
+		    enum story_direction direction, struct arena *a, struct legs *out)
+{
+	struct leg *leg = &out->v[out->n];
+
+	*leg = (struct leg){ node, direction, arena_array(a, n, sizeof(*leg->v)), 0 };
+	if (!leg->v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		if (all[i].direction != direction)
+			continue;
+		if (leg->n && leg->v[0].head.src.family && same_sight(&leg->v[0], &all[i]))
+			break;
+		if (leg->n || all[i].head.src.family)
+			leg->v[leg->n++] = all[i];
+	}
+	out->n += leg->n > 0;
+	return 0;
+}
+
+static int node_legs(const struct trace_node *node, struct tuples *known, struct arena *a,
+		     struct legs *out)
+{
+	uint32_t n = node->observations.n;
+	const struct trace_observation **order = arena_array(a, n, sizeof(*order));
+	struct sight *v = arena_array(a, n, sizeof(*v));
+
+	if (!order || !v)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		order[i] = &node->observations.v[i];
+	qsort(order, n, sizeof(*order), compare_at);
+	for (uint32_t i = 0; i < n; i++) {
+		v[i] = (struct sight){ .o = order[i], .head = head_of(order[i], a) };
+		v[i].direction = (uint8_t)(v[i].head.src.family ? direction_of(&v[i], known)
+								: as_before(v, i, order[i]));
+	}
+	if (make_leg(node->name, v, n, STORY_REQUEST, a, out) ||
+	    make_leg(node->name, v, n, STORY_REPLY, a, out))
+		return -ENOMEM;
+	return 0;
+}
+
+int join_sights(const struct packet_trace *t, struct arena *a, struct legs *out)
+{
+	struct tuples *known = arena_alloc(a, sizeof(*known));
+	struct legs legs = { arena_array(a, 2 * (size_t)t->status.nodes.n, sizeof(*legs.v)), 0 };
+
+	if (!known || !legs.v)
+		return -ENOMEM;
+	learn_probe(t, known);
+	learn_connections(t, known);
+	for (uint32_t i = 0; i < t->status.nodes.n; i++)
+		if (node_legs(&t->status.nodes.v[i], known, a, &legs))
+			return -ENOMEM;
+	*out = legs;
+	return 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Within this room: what the steps of a join hand to each other. */
+#pragma once
+#include "core/trace/join.h"
+
+/* An observation, judged. */
+struct sight {
+	const struct trace_observation *o;
+	struct story_head head; /* src.family 0: not known */
+	uint8_t direction;
+};
+
+/* What one node saw of one direction, in its kernel's order, of one journey. */
+struct leg {
+	const char *node;
+	uint8_t direction;
+	struct sight *v; /* at least one */
+	uint32_t n;
+};
+
+struct legs {
+	struct leg *v;
+	uint32_t n;
+};
+
+/* Of all nodes that saw something. 0 or -ENOMEM. */
+int join_sights(const struct packet_trace *t, struct arena *a, struct legs *out);
+/* Puts them into the order of causes, each direction by itself, the request first. */
+void join_order(const struct packet_trace *t, struct legs *legs);
+#define WALK_ROUTES  8
+#define WALK_NO_TIME INT64_MIN
+
+/* State of the walk through all legs. */
+struct walk {
+	const struct story_view *view;
+	const struct packet_trace *trace;
+	struct arena *a;
+	struct story *story;
+	uint32_t cap;               /* of the story's hops */
+	struct story_head head;     /* as it was last seen; src.family 0: not yet */
+	struct story_choice choice; /* what a Service did to the request */
+	struct story_by nat;        /* whose rule translated, where it is none of ours */
+	/* Of the leg: */
+	const struct leg *leg;
+	const struct sight
+		*routes[WALK_ROUTES]; /* asked for, and to be told when it is known what for */
+	uint32_t n_routes;
+	bool entered; /* it came in by a device, and was not sent on yet */
+	int64_t at;   /* of the last hop there; or WALK_NO_TIME */
+};
+
+/* Adds the leg's hops. */
+void join_walk(struct walk *w, const struct leg *leg);
+/* Before the reply's first leg: how the request ended, where that was not seen, and who answers. */
+void join_answered(struct walk *w, const struct leg *reply);
+
+/* One sight that may end the way, or tells of a rule that let it through. */
+void join_rule(struct walk *w, const struct sight *s);
+void join_drop(struct walk *w, const struct sight *s);
+void join_deliver(struct walk *w, const struct sight *s);
+
+/* The next hop, with the walk's node, direction and head; what is added has since set. NULL: no memory. */
+struct story_hop *walk_hop(struct walk *w, enum story_step step, const struct sight *s);
+/* The last hop of this direction; NULL: none. */
+struct story_hop *walk_last(const struct walk *w, enum story_direction direction);
+
+/* A drop that is none: freed after use, with a reason. */
+bool join_is_benign(const struct packet_trace *t, const struct sight *s);
+const char *join_advice(const struct story_view *view, const struct story *s, struct arena *a);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A story in words: per hop one line, a sentence for who learns, and the command that shows the same
+ * fact on the node (in a pod: `nsenter` finds the way in); and the verdict in one sentence. Made of the
+ * facts in the hops alone. */
+#pragma once
+#include "core/trace/story.h"
+
+/* Sets text, explain and show of all hops, and the sentence. 0 or -ENOMEM. */
+int story_words(struct story *s, struct arena *a);
+
+/* "10.244.1.2:40000 > 10.96.0.10:80", with what is around it in front; in `a`. */
+const char *story_head_text(const struct story_head *h, struct arena *a);
+/* "n1", "pod shop/web on n1", "outside" */
+const char *story_place_text(const struct story_hop *h, struct arena *a);
