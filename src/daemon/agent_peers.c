@@ -79,23 +79,6 @@ static void free_if_unused(struct peers *p, struct peer *x)
 		peer_free(p, x);
 }
 
-void peers_node_ips(const struct node *node, struct ipaddr ips[ROUTE_FAMILIES])
-{
-	static const uint8_t types[] = { NODE_INTERNAL_IP, NODE_EXTERNAL_IP };
-
-	memset(ips, 0, ROUTE_FAMILIES * sizeof(*ips));
-	for (int t = 0; t < 2; t++)
-		for (uint32_t i = 0; i < node->status.addresses.n; i++) {
-			const struct node_address *na = &node->status.addresses.v[i];
-			struct ipaddr ip;
-
-			if (na->type != types[t] || !na->address || addr_parse(na->address, &ip))
-				continue;
-			if (!ips[route_family(&ip)].family)
-				ips[route_family(&ip)] = ip;
-		}
-}
-
 bool peers_set_node(struct peers *p, const char *name, const struct node *node)
 {
 	struct ipaddr ips[ROUTE_FAMILIES] = { 0 };
@@ -105,7 +88,7 @@ bool peers_set_node(struct peers *p, const char *name, const struct node *node)
 	if (!x)
 		return false;
 	if (node)
-		peers_node_ips(node, ips);
+		route_node_ips(node, ips);
 	changed = x->node != (node != NULL) || memcmp(ips, x->rp.ip, sizeof(ips)) != 0;
 	if (memcmp(ips, x->rp.ip, sizeof(ips)) != 0)
 		memset(x->rp.gateway, 0, sizeof(x->rp.gateway));

@@ -10,9 +10,6 @@ struct peers;
 struct peers *peers_new(void); /* NULL: no memory */
 void peers_free(struct peers *p);
 
-/* A Node's InternalIPs (ExternalIPs where it has none), the first of each family. */
-void peers_node_ips(const struct node *node, struct ipaddr ips[ROUTE_FAMILIES]);
-
 /* The Node as it is now, or NULL: gone. True when something that routes need changed. */
 bool peers_set_node(struct peers *p, const char *name, const struct node *node);
 /* Notes owner and borrowers of a block; drop takes the same struct that was added. */

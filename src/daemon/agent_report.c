@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_report: see agent_report.h. */
 #include "daemon/agent_report.h"
+#include "base/text.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_gc.h"
 #include "daemon/agent_health.h"
@@ -42,6 +43,8 @@ struct agent_report {
 	struct verb_stats verbs[CNI_VERSION + 1];
 	struct endpoint *endpoints;
 	struct node_state published;
+	struct prefix subnets[ROUTE_SUBNETS]; /* of published */
+	char uplink[IFNAME_LEN];
 	bool writing, again, created;
 };
 
@@ -50,6 +53,7 @@ struct agent_report {
 static struct node_state present_state(struct agent *a)
 {
 	struct node_state s = { .meta = { .name = a->role->cfg.node } };
+	const struct route_self *self = agent_plan_self(a);
 	const struct ipam_attachment *const *v;
 	size_t n;
 
@@ -60,9 +64,24 @@ static struct node_state present_state(struct agent *a)
 		s.status.pods += v[i]->state == IPAM_LIVE && !agent_ipam_is_gateway(v[i]);
 	s.status.tunnel4 = agent_ipam_tunnel(a, AF_INET);
 	s.status.tunnel6 = agent_ipam_tunnel(a, AF_INET6);
-	if (agent_plan_self(a)->vxlan)
+	if (self->vxlan)
 		s.status.vxlanMAC = route_vxlan_mac(a->role->cfg.node);
+	if (self->uplink[0])
+		s.status.uplink = self->uplink;
+	s.status.subnets.v = (struct prefix *)self->subnets;
+	s.status.subnets.n = (uint32_t)self->n_subnets;
 	return s;
+}
+
+static bool same_uplink(const struct node_state *x, const struct node_state *y)
+{
+	if (!text_eq(x->status.uplink, y->status.uplink) ||
+	    x->status.subnets.n != y->status.subnets.n)
+		return false;
+	for (uint32_t i = 0; i < x->status.subnets.n; i++)
+		if (!prefix_eq(&x->status.subnets.v[i], &y->status.subnets.v[i]))
+			return false;
+	return true;
 }
 
 static bool same_state(const struct node_state *x, const struct node_state *y)
@@ -70,7 +89,7 @@ static bool same_state(const struct node_state *x, const struct node_state *y)
 	return x->status.observedRevision == y->status.observedRevision &&
 	       x->status.pods == y->status.pods &&
 	       addr_eq(&x->status.tunnel4, &y->status.tunnel4) &&
-	       addr_eq(&x->status.tunnel6, &y->status.tunnel6) &&
+	       addr_eq(&x->status.tunnel6, &y->status.tunnel6) && same_uplink(x, y) &&
 	       !memcmp(&x->status.vxlanMAC, &y->status.vxlanMAC, sizeof(x->status.vxlanMAC));
 }
 
@@ -113,6 +132,10 @@ static void write_state(struct agent *a, uint8_t op)
 	}
 	r->writing = true;
 	r->published = now;
+	memcpy(r->subnets, now.status.subnets.v, now.status.subnets.n * sizeof(*r->subnets));
+	r->published.status.subnets.v = r->subnets;
+	snprintf(r->uplink, sizeof(r->uplink), "%s", now.status.uplink ? now.status.uplink : "");
+	r->published.status.uplink = r->uplink[0] ? r->uplink : NULL;
 }
 
 /* ---- WorkloadEndpoints */

@@ -21,7 +21,7 @@ void agent_self_ips(const struct agent *a, struct ipaddr ips[ROUTE_FAMILIES])
 	if (a->store)
 		o = cluster_get(agent_store_cluster(a), KIND_NODE, NULL, cfg->node);
 	if (o)
-		peers_node_ips(o->body, ips);
+		route_node_ips(o->body, ips);
 	for (uint32_t i = 0; i < cfg->node_ips.n; i++) {
 		const struct ipaddr *ip = &cfg->node_ips.v[i];
 

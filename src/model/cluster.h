@@ -437,6 +437,8 @@ struct node_state {
 		struct ipaddr tunnel4, tunnel6;
 		struct macaddr vxlanMAC;
 		LIST(struct pod_condition) conditions;
+		const char *uplink;          /* NULL: none */
+		LIST(struct prefix) subnets; /* its addresses, with their length */
 	} status;
 };
 

@@ -188,6 +188,10 @@ static const struct field state_status_fields[] = {
 	FIELD(state_status, vxlanMAC, 6, F_MAC, .doc = "MAC address of the VXLAN device."),
 	FIELD(state_status, conditions, 7, F_OBJ, .flags = FF_LIST, .sub = &condition_schema,
 	      .doc = "What the node has to say about itself."),
+	FIELD(state_status, uplink, 8, F_STR, .doc = "Interface that leads to the other nodes."),
+	FIELD(state_status, subnets, 9, F_PREFIX, .flags = FF_LIST,
+	      .doc = "Addresses of that interface, with the length of their subnet: other nodes in "
+		     "it are neighbours, reached without a router or a tunnel."),
 };
 static const SCHEMA(state_status_schema, "NodeStateStatus", state_status, state_status_fields);
 
@@ -199,4 +203,5 @@ static const struct field state_fields[] = {
 const SCHEMA(
 	node_state_schema, "NodeState", struct node_state, state_fields,
 	.doc = "What the agent of a node reports, under the Node's name: above all how far its "
-	       "kernel has come, which `fairlead apply` waits for. People only read it.");
+	       "kernel has come, which `fairlead apply` waits for. No node decides anything by "
+	       "it.");

@@ -46,6 +46,8 @@ def test_node_state_in_the_store(world):
     s = wait_for(lambda: [x for x in world.store.get("nodestates") if x["status"].get("pods") == 1], 5)[0]
     assert s["metadata"]["name"] == "n1"
     assert s["status"]["vxlanMAC"] == a.ns.ip("link", "show", "dev", "vxlan0")[0]["address"]
+    assert s["status"]["uplink"] == "eth0"
+    assert {x.split("/")[0] for x in s["status"]["subnets"]} == {a.ip4, a.ip6}
     before = s["status"]["observedRevision"]
     world.store.apply(pool("more", "10.99.0.0/16"))
     wait_for(lambda: world.store.get("nodestates")[0]["status"]["observedRevision"] > before, 5)

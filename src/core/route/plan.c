@@ -141,6 +141,23 @@ static struct ipaddr tunnel_link_local(const char *node)
 				       mac.b[2], 0xff, 0xfe, mac.b[3], mac.b[4], mac.b[5] } };
 }
 
+void route_node_ips(const struct node *node, struct ipaddr ips[ROUTE_FAMILIES])
+{
+	static const uint8_t types[] = { NODE_INTERNAL_IP, NODE_EXTERNAL_IP };
+
+	memset(ips, 0, ROUTE_FAMILIES * sizeof(*ips));
+	for (int t = 0; t < 2; t++)
+		for (uint32_t i = 0; i < node->status.addresses.n; i++) {
+			const struct node_address *na = &node->status.addresses.v[i];
+			struct ipaddr ip;
+
+			if (na->type != types[t] || !na->address || addr_parse(na->address, &ip))
+				continue;
+			if (!ips[route_family(&ip)].family)
+				ips[route_family(&ip)] = ip;
+		}
+}
+
 static bool same_subnet(const struct route_self *self, const struct ipaddr *peer)
 {
 	for (size_t i = 0; i < self->n_subnets; i++)

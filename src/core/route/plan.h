@@ -116,6 +116,8 @@ enum route_way { ROUTE_NO_WAY, ROUTE_ON_LINK, ROUTE_BY_GATEWAY, ROUTE_BY_FABRIC,
 enum route_way route_way(const struct route_self *self, const struct route_peer *peer,
 			 const struct ippool *pool);
 
+/* A Node's InternalIPs (ExternalIPs where it has none), the first of each family. */
+void route_node_ips(const struct node *node, struct ipaddr ips[ROUTE_FAMILIES]);
 /* May packets of this pool enter a tunnel at all? */
 bool route_pool_tunnelled(const struct ippool *pool);
 /* The family that tunnel packets of this node travel on; 0 when it has no address. */
