@@ -27,7 +27,14 @@ static int open_rules(void *arg, struct err *e)
 	return nfnl_open(&t->rules, e);
 }
 
-static int put_table(struct nftrace *t, const struct nft_trace_flow *v, size_t n, struct err *e)
+/* What to trace: flows, or what bears the signature. */
+struct wanted {
+	const struct nft_trace_flow *v;
+	size_t n;
+	const struct nft_trace_signature *signature;
+};
+
+static int put_table(struct nftrace *t, const struct wanted *w, struct err *e)
 {
 	struct nft_ruleset rs;
 	struct nft_ops ops;
@@ -37,7 +44,10 @@ static int put_table(struct nftrace *t, const struct nft_trace_flow *v, size_t n
 	snprintf(t->table, sizeof(t->table), "fairlead-trace-%u", nfnl_portid(t->rules));
 	arena_init(&a, 0);
 	nft_ruleset_init(&rs, &a);
-	nft_trace_table(&rs, t->table, v, n);
+	if (w->signature)
+		nft_trace_signature_table(&rs, t->table, w->signature);
+	else
+		nft_trace_table(&rs, t->table, w->v, w->n);
 	nft_ops_init(&ops, &a);
 	nft_ops_load(&ops, &rs, false);
 	rc = nft_check(&rs, e);
@@ -47,8 +57,7 @@ static int put_table(struct nftrace *t, const struct nft_trace_flow *v, size_t n
 	return rc;
 }
 
-static int start(struct nftrace *t, int netns, const struct nft_trace_flow *v, size_t n,
-		 struct err *e)
+static int start(struct nftrace *t, int netns, const struct wanted *w, struct err *e)
 {
 	int rc;
 
@@ -58,23 +67,34 @@ static int start(struct nftrace *t, int netns, const struct nft_trace_flow *v, s
 	rc = nl_join(t->events, NFNLGRP_NFTRACE, e);
 	if (!rc)
 		rc = netns_do(netns, open_rules, t, e);
-	return rc ? rc : put_table(t, v, n, e);
+	return rc ? rc : put_table(t, w, e);
 }
 
-int nftrace_open(int netns, const struct nft_trace_flow *v, size_t n, struct nftrace **out,
-		 struct err *e)
+static int open_wanted(int netns, const struct wanted *w, struct nftrace **out, struct err *e)
 {
 	struct nftrace *t = calloc(1, sizeof(*t));
 	int rc;
 
 	if (!t)
 		return err_sys(e, -ENOMEM, "nftables trace");
-	rc = start(t, netns, v, n, e);
+	rc = start(t, netns, w, e);
 	if (rc)
 		nftrace_close(t);
 	else
 		*out = t;
 	return rc;
+}
+
+int nftrace_open(int netns, const struct nft_trace_flow *v, size_t n, struct nftrace **out,
+		 struct err *e)
+{
+	return open_wanted(netns, &(struct wanted){ .v = v, .n = n }, out, e);
+}
+
+int nftrace_open_signature(int netns, const struct nft_trace_signature *s, struct nftrace **out,
+			   struct err *e)
+{
+	return open_wanted(netns, &(struct wanted){ .signature = s }, out, e);
 }
 
 void nftrace_close(struct nftrace *t)

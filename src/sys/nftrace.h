@@ -18,6 +18,9 @@ struct nfnl;
 /* Traces these flows in the namespace behind the descriptor until nftrace_close() (NULL is fine). */
 int nftrace_open(int netns, const struct nft_trace_flow *v, size_t n, struct nftrace **out,
 		 struct err *e);
+/* The same, of what bears the signature. */
+int nftrace_open_signature(int netns, const struct nft_trace_signature *s, struct nftrace **out,
+			   struct err *e);
 void nftrace_close(struct nftrace *t);
 /* Readable: call nftrace_read(). */
 int nftrace_fd(const struct nftrace *t);

@@ -254,6 +254,36 @@ static void test_table(void **state)
 	arena_fini(&a);
 }
 
+/* One file for all protocols; TCP's numbers begin anew within the first one's range. */
+static void test_signature_table(void **state)
+{
+	static const struct nft_trace_signature v[] = {
+		{ IPPROTO_TCP, 0xfffffff0 },
+		{ IPPROTO_TCP, 0x01020304 },
+		{ IPPROTO_UDP, 0x0102030405060708 },
+		{ IPPROTO_ICMP, 0x0102030405060708 },
+		{ IPPROTO_ICMPV6, 0x0102030405060708 },
+		{ IPPROTO_SCTP, 0x01020304 },
+	};
+	struct buf text = { 0 };
+	struct err e = { 0 };
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
+		struct nft_ruleset rs;
+		struct arena a;
+
+		arena_init(&a, 0);
+		nft_ruleset_init(&rs, &a);
+		nft_trace_signature_table(&rs, "fairlead-trace-1", &v[i]);
+		if (nft_check(&rs, &e))
+			fail_msg("%s", e.text);
+		nft_text(&rs, &text);
+		arena_fini(&a);
+	}
+	golden_check("nft/trace-signature.nft", text.v);
+	buf_fini(&text);
+}
+
 /* Which chain of kube-proxy's each rule of a node stands for: read it when the rules change. */
 static void test_kube_chains(void **state)
 {
@@ -319,8 +349,8 @@ int main(void)
 		cmocka_unit_test(test_rule),         cmocka_unit_test(test_other_types),
 		cmocka_unit_test(test_what_is_none), cmocka_unit_test(test_packets),
 		cmocka_unit_test(test_matches),      cmocka_unit_test(test_rule_of_an_event),
-		cmocka_unit_test(test_table),        cmocka_unit_test(test_kube_chains),
-		cmocka_unit_test(test_kube_local),
+		cmocka_unit_test(test_table),        cmocka_unit_test(test_signature_table),
+		cmocka_unit_test(test_kube_chains),  cmocka_unit_test(test_kube_local),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

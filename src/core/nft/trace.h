@@ -54,16 +54,6 @@ bool nft_trace_packet(const struct nft_trace *t, struct nft_trace_flow *out);
 /* Is what `packet` says all that `wanted` asks for? */
 bool nft_trace_matches(const struct nft_trace_flow *wanted, const struct nft_trace_flow *packet);
 
-/* What one traced flow bears, so that it is known on any node, through translation and tunnels. TCP: the
- * client's first sequence number; packets count whose sequence or acknowledgement lies less than
- * NFT_TRACE_SEQS behind it. UDP, and echo of ICMP and ICMPv6: the first eight bytes of data. SCTP: the
- * client's tag. Also errors of ICMP that quote such a packet. */
-#define NFT_TRACE_SEQS 64
-struct nft_trace_signature {
-	uint8_t proto;  /* IPPROTO_TCP, UDP, SCTP, ICMP, ICMPV6 */
-	uint64_t value; /* most significant byte first on the wire; TCP, SCTP: its low 32 bits */
-};
-
 /* The event's chain and rule in what was dumped; NULL where it is not there (any more). */
 const struct nft_chain *nft_trace_chain(const struct nft_ruleset *rs, const struct nft_trace *t);
 const struct nft_rule *nft_trace_rule(const struct nft_ruleset *rs, const struct nft_trace *t);
@@ -81,3 +71,17 @@ const struct nft_rule *nft_trace_rule(const struct nft_ruleset *rs, const struct
 /* The table goes with the socket that made it (NFT_TABLE_F_OWNER). */
 struct nft_table *nft_trace_table(struct nft_ruleset *rs, const char *name,
 				  const struct nft_trace_flow *v, size_t n);
+
+/* What one traced flow bears, so that it is known on any node, through translation and tunnels. TCP: the
+ * client's first sequence number; packets count whose sequence or acknowledgement lies less than
+ * NFT_TRACE_SEQS behind it. UDP, and echo of ICMP and ICMPv6: the first eight bytes of data. SCTP: the
+ * client's tag. Also errors of ICMP that quote such a packet. */
+#define NFT_TRACE_SEQS 64
+struct nft_trace_signature {
+	uint8_t proto;  /* IPPROTO_TCP, UDP, SCTP, ICMP, ICMPV6 */
+	uint64_t value; /* most significant byte first on the wire; TCP, SCTP: its low 32 bits */
+};
+
+/* The same table for the packets that bear it, and for answers over UDP that do not. */
+struct nft_table *nft_trace_signature_table(struct nft_ruleset *rs, const char *name,
+					    const struct nft_trace_signature *s);
