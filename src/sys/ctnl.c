@@ -84,7 +84,7 @@ static void put_tuple(struct nlmsghdr *nlh, const struct ct_entry *c)
 	mnl_attr_nest_end(nlh, tuple);
 }
 
-static bool can_delete(const struct ct_entry *c)
+static bool can_name(const struct ct_entry *c)
 {
 	uint8_t family = c->orig.src.family;
 
@@ -129,7 +129,7 @@ int ctnl_delete(struct nl *nl, const struct ct_entry *v, size_t n, size_t *delet
 	int rc = 0;
 
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = can_delete(&v[i]) ? put_delete(&b, &v[i]) : -EINVAL;
+		rc = can_name(&v[i]) ? put_delete(&b, &v[i]) : -EINVAL;
 	if (rc)
 		err_sys(e, rc, "conntrack: delete");
 	else
@@ -138,6 +138,32 @@ int ctnl_delete(struct nl *nl, const struct ct_entry *v, size_t n, size_t *delet
 	if (deleted)
 		*deleted = d.deleted;
 	return rc ? rc : d.rc;
+}
+
+int ctnl_get(struct nl *nl, const struct ct_entry *like, struct ct_entry *out, struct err *e)
+{
+	struct nl_batch b = { 0 };
+	struct buf reply = { 0 };
+	const struct nlmsghdr *nlh;
+	struct nlmsghdr *asked;
+	struct err why = { 0 };
+	size_t off = 0;
+	int rc;
+
+	if (!can_name(like))
+		return err_sys(e, -EINVAL, "conntrack: get");
+	asked = put_request(&b, IPCTNL_MSG_CT_GET, 0, like->orig.src.family);
+	if (asked)
+		put_tuple(asked, like);
+	rc = asked ? nl_talk(nl, &b, &reply, &why) : err_sys(&why, -ENOMEM, "conntrack: get");
+	nlh = rc ? NULL : nl_walk(reply.v, reply.n, &off);
+	if (nlh)
+		rc = ctnl_decode(nlh, out);
+	buf_fini(&reply);
+	nl_batch_fini(&b);
+	if (rc == -ENOENT)
+		return 0;
+	return rc < 0 ? err_set(e, rc, "%s", why.text) : rc;
 }
 
 int ctnl_count(struct nl *nl, uint32_t *n, struct err *e)

@@ -36,6 +36,10 @@ int ctnl_dump_read(struct ctnl_dump *d, ctnl_entry_fn fn, void *arg, struct err 
 /* At any time; waits for the system call that the thread is in. NULL is fine. */
 void ctnl_dump_end(struct ctnl_dump *d);
 
+/* The connection that packets like `like` belong to, in either direction; of it only `orig`, with the
+ * packet's own ends, and `proto` are asked for. 1: *out; 0: there is none. */
+int ctnl_get(struct nl *nl, const struct ct_entry *like, struct ct_entry *out, struct err *e);
+
 /* Entries of this namespace, of all kinds. */
 int ctnl_count(struct nl *nl, uint32_t *n, struct err *e);
 
