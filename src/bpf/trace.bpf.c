@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
+/* The kernel's side of sys/tracer: looks at each packet that a device or a routing table meets, that is
+ * freed, or that nftables tells of, and writes down those of one flow.
+ *
+ * Others' packets pay for every instruction here. So each program first asks what is cheapest: is the
+ * namespace wanted (one bit), was anything followed yet; then one read of 44 bytes says whether the
+ * packet is ours. A packet is known by its bytes alone, also inside of a tunnel and in the quotation of an
+ * ICMP error. Its buffer's address only says that it is the same one still: buffers are freed unseen
+ * and given to others, so an address alone proves nothing.
+ *
+ * Not seen: signatures behind IPv6 extension headers, or where a driver left the headers out of the
+ * buffer's linear part. Programs run on all processors at once, and may interrupt each other. */
+#include "bpf/abi.h"
+#include "bpf/kernel.bpf.h"
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+enum { AF_INET = 2, AF_INET6 = 10 };
+enum { ICMP = 1, IPIP = 4, TCP = 6, UDP = 17, IPV6 = 41, ICMPV6 = 58, SCTP = 132 };
+#define ETH_P_IP   bpf_htons(0x0800)
+#define ETH_P_IPV6 bpf_htons(0x86dd)
+#define LAYERS     3 /* tunnel, ICMP error, what it quotes */
+#define FOLLOWED   1024
+
+/* Which helpers a program may call depends on this word; the file is ours under either licence. */
+char licence[] SEC("license") = "GPL";
+
+const volatile struct trace_config config;
+
+/* Also read by who loaded us. */
+__u64 packets; /* that were followed so far */
+__u32 events, lost;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TRACE_RING);
+} ring SEC(".maps");
+
+/* Number of a namespace's inode to its place in the loader's list. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TRACE_SPACES_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} spaces SEC(".maps");
+
+/* A buffer on its way: whose it is, and where it was seen last. */
+struct trail {
+	__u64 packet, print; /* what tells the packet from the next in the same buffer */
+	__u32 space, ifindex;
+	char device[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FOLLOWED);
+	__type(key, __u64);
+	__type(value, struct trail);
+} followed SEC(".maps");
+
+struct flow {
+	__u8 src[16], dst[16];
+	__u16 sport, dport;
+	__u32 proto;
+};
+
+/* What the other end may send, without the signature. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TRACE_FLOWS_MAX);
+	__type(key, struct flow);
+	__type(value, __u8);
+} flows SEC(".maps");
+
+/* The followed packet that this processor saw last, and may be working on. */
+struct hand {
+	__u64 skb, packet;
+	__u32 space;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hand);
+} hands SEC(".maps");
+
+/* ---- is it ours? */
+
+/* One header with what follows it. */
+struct layer {
+	const __u8 *at, *l4;
+	__u8 ip[40], data[24]; /* data: from l4 on */
+	__u8 proto;
+};
+
+struct found {
+	struct flow flow; /* of the layer that is ours */
+	__u64 print;
+};
+
+static __always_inline __u32 be32(const __u8 *p)
+{
+	return (__u32)p[0] << 24 | (__u32)p[1] << 16 | (__u32)p[2] << 8 | p[3];
+}
+
+static __always_inline __u64 word(const __u8 *p)
+{
+	return (__u64) * (const __u32 *)(p + 4) << 32 | *(const __u32 *)p; /* of a stack in 4s */
+}
+
+static __always_inline int read_layer(struct layer *l)
+{
+	struct {
+		__u8 b[48]; /* 44: IPv4, and up to TCP's acknowledgement or eight bytes behind UDP */
+	} x;
+
+	if (bpf_probe_read_kernel(&x, 44, l->at))
+		return 0;
+	__builtin_memcpy(l->ip, x.b, 40);
+	if (x.b[0] == 0x45) {
+		l->proto = x.b[9];
+		l->l4 = l->at + 20;
+		__builtin_memcpy(l->data, x.b + 20, 24);
+		return (x.b[6] & 0x1f) == 0 && x.b[7] == 0; /* no later fragment */
+	}
+	if (x.b[0] >> 4 == 4) {
+		l->proto = x.b[9];
+		l->l4 = l->at + (x.b[0] & 0xf) * 4;
+	} else if (x.b[0] >> 4 == 6) {
+		l->proto = x.b[6];
+		l->l4 = l->at + 40;
+	} else {
+		return 0;
+	}
+	return !bpf_probe_read_kernel(l->data, sizeof(l->data), l->l4);
+}
+
+static __always_inline int is_icmp_error(const struct layer *l)
+{
+	__u8 type = l->data[0];
+
+	if (type >= 32)
+		return 0;
+	return (l->proto == ICMP && (TRACE_ICMP4_ERRORS >> type & 1)) ||
+	       (l->proto == ICMPV6 && (TRACE_ICMP6_ERRORS >> type & 1));
+}
+
+/* What is inside; NULL: no packet. */
+static __always_inline const __u8 *next_layer(const struct layer *l)
+{
+	if (l->proto == UDP && *(const __u16 *)(l->data + 2) == config.vxlan_port)
+		return l->l4 + 8 + 8 + 14;
+	if (l->proto == IPIP || l->proto == IPV6)
+		return l->l4;
+	return is_icmp_error(l) ? l->l4 + 8 : 0;
+}
+
+static __always_inline int bears_signature(const struct layer *l)
+{
+	__u32 number = config.number;
+
+	if (l->proto != config.proto)
+		return 0;
+	switch (l->proto) {
+	case TCP:
+		return be32(l->data + 4) - number < TRACE_SEQS ||
+		       be32(l->data + 8) - number < TRACE_SEQS;
+	case SCTP: /* the tag of a packet, or the one that INIT asks for */
+		return be32(l->data + 4) == number ||
+		       (l->data[12] == 1 && be32(l->data + 16) == number);
+	default:
+		return word(l->data + 8) == config.value;
+	}
+}
+
+static __always_inline int has_ports(__u8 proto)
+{
+	return proto == TCP || proto == UDP || proto == SCTP;
+}
+
+static __always_inline void read_flow(const struct layer *l, struct flow *f)
+{
+	__builtin_memset(f, 0, sizeof(*f));
+	f->proto = l->proto;
+	if (l->ip[0] >> 4 == 4) {
+		__builtin_memcpy(f->src, l->ip + 12, 4);
+		__builtin_memcpy(f->dst, l->ip + 16, 4);
+	} else {
+		__builtin_memcpy(f->src, l->ip + 8, 16);
+		__builtin_memcpy(f->dst, l->ip + 24, 16);
+	}
+	if (has_ports(l->proto)) {
+		f->sport = *(const __u16 *)l->data;
+		f->dport = *(const __u16 *)(l->data + 2);
+	}
+}
+
+static __always_inline void learn_answer(const struct flow *f)
+{
+	struct flow back = { .sport = f->dport, .dport = f->sport, .proto = f->proto };
+	__u8 one = 1;
+
+	__builtin_memcpy(back.src, f->dst, 16);
+	__builtin_memcpy(back.dst, f->src, 16);
+	bpf_map_update_elem(&flows, &back, &one, BPF_NOEXIST);
+}
+
+/* What translation and forwarding leave as it is. */
+static __always_inline __u64 print_of(const struct layer *l)
+{
+	return l->proto == TCP   ? word(l->data + 4) ^ (__u64)(l->data[13]) << 24
+	       : l->proto == UDP ? word(l->data + 8)
+				 : word(l->data);
+}
+
+/* Looks from the outermost header inwards. */
+static __noinline int is_ours(const __u8 *at, struct found *f)
+{
+	struct layer l;
+
+	for (int i = 0; i < LAYERS; i++) {
+		l.at = at;
+		if (!read_layer(&l))
+			return 0;
+		if (bears_signature(&l)) {
+			read_flow(&l, &f->flow);
+			f->print = print_of(&l);
+			if (l.proto == UDP)
+				learn_answer(&f->flow);
+			return 1;
+		}
+		if (packets && l.proto == UDP && config.proto == UDP) {
+			read_flow(&l, &f->flow);
+			f->print = print_of(&l);
+			if (bpf_map_lookup_elem(&flows, &f->flow))
+				return 1;
+		}
+		at = next_layer(&l);
+		if (!at)
+			return 0;
+	}
+	return 0;
+}
+
+/* ---- writing it down */
+
+static __always_inline struct trace_event *begin_event(__u32 kind)
+{
+	struct trace_event *e = 0;
+
+	if (__sync_fetch_and_add(&events, 1) < TRACE_EVENTS_MAX)
+		e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	if (!e) {
+		__sync_fetch_and_add(&lost, 1);
+		return 0;
+	}
+	__builtin_memset(e, 0, sizeof(*e));
+	e->at = bpf_ktime_get_ns();
+	e->kind = kind;
+	e->cpu = bpf_get_smp_processor_id();
+	return e;
+}
+
+/* The kernel's memory behind the packet may end with it. */
+static __always_inline void copy_packet(struct trace_event *e, const __u8 *at)
+{
+	e->n = TRACE_BYTES;
+	if (!bpf_probe_read_kernel(e->bytes, TRACE_BYTES, at))
+		return;
+	e->n = 44;
+	bpf_probe_read_kernel(e->bytes, 44, at);
+}
+
+static __always_inline const __u8 *network_header(const struct sk_buff *skb)
+{
+	return skb->head + skb->network_header;
+}
+
+static __always_inline int is_ip(const struct sk_buff *skb)
+{
+	return skb->protocol == ETH_P_IP || skb->protocol == ETH_P_IPV6;
+}
+
+static __always_inline int may_be_wanted(__u32 inum)
+{
+	__u32 bit = inum % TRACE_INUM_BITS;
+
+	return config.inums[bit / 64] >> (bit % 64) & 1;
+}
+
+/* Its number does not change on the way; a buffer that was given to another packet gets another one. */
+static __always_inline struct trail *follow(struct sk_buff *skb, __u64 print)
+{
+	static const struct trail empty;
+	__u64 key = (__u64)skb;
+	struct trail *t = bpf_map_lookup_elem(&followed, &key);
+
+	if (!t) {
+		bpf_map_update_elem(&followed, &key, &empty, BPF_ANY);
+		t = bpf_map_lookup_elem(&followed, &key);
+	}
+	if (t && (!t->packet || t->print != print)) {
+		t->packet = __sync_fetch_and_add(&packets, 1) + 1;
+		t->print = print;
+	}
+	return t;
+}
+
+static __always_inline void take_in_hand(struct sk_buff *skb, const struct trail *t)
+{
+	__u32 zero = 0;
+	struct hand *h = bpf_map_lookup_elem(&hands, &zero);
+
+	if (!h)
+		return;
+	h->skb = (__u64)skb;
+	h->packet = t->packet;
+	h->space = t->space;
+}
+
+static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 kind)
+{
+	const struct net_device *dev = skb->dev;
+	__u32 inum = dev->nd_net.net->ns.inum, *space;
+	struct trace_event *e;
+	struct found f;
+	struct trail *t;
+
+	if (!may_be_wanted(inum) || !is_ip(skb) || !is_ours(at, &f))
+		return 0;
+	space = bpf_map_lookup_elem(&spaces, &inum);
+	t = space ? follow(skb, f.print) : 0;
+	if (!t)
+		return 0;
+	t->space = *space;
+	t->ifindex = dev->ifindex;
+	bpf_probe_read_kernel(t->device, sizeof(t->device), dev->name);
+	take_in_hand(skb, t);
+	e = begin_event(kind);
+	if (!e)
+		return 0;
+	e->packet = t->packet;
+	e->space = t->space;
+	e->ifindex = t->ifindex;
+	e->mark = skb->mark;
+	__builtin_memcpy(e->device, t->device, sizeof(e->device));
+	copy_packet(e, at);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+SEC("tp_btf/netif_receive_skb")
+int BPF_PROG(trace_in, struct sk_buff *skb)
+{
+	return on_device(skb, skb->data, TRACE_IN);
+}
+
+SEC("tp_btf/net_dev_queue")
+int BPF_PROG(trace_out, struct sk_buff *skb)
+{
+	return on_device(skb, network_header(skb), TRACE_OUT);
+}
+
+/* ---- where it ends */
+
+/* Of a packet that no device has seen yet, or the last one is not known of. */
+static __always_inline __u32 inum_of(struct sk_buff *skb)
+{
+	const struct sock *sk = skb->sk;
+	const struct net_device *dev = skb->dev;
+
+	if (sk)
+		return sk->__sk_common.skc_net.net->ns.inum;
+	return dev ? dev->nd_net.net->ns.inum : 0;
+}
+
+static __always_inline int on_end(struct sk_buff *skb, __u32 kind, const void *place, __u32 reason)
+{
+	const __u8 *at = network_header(skb);
+	__u32 inum = 0, *space = 0;
+	__u64 key = (__u64)skb;
+	struct trace_event *e;
+	struct trail *t;
+	struct found f;
+
+	if (!is_ours(at, &f))
+		return 0;
+	t = bpf_map_lookup_elem(&followed, &key);
+	if (t && t->print != f.print)
+		t = 0;
+	if (t) {
+		space = &t->space;
+	} else if (kind == TRACE_DROP) {
+		inum = inum_of(skb);
+		space = bpf_map_lookup_elem(&spaces, &inum);
+	}
+	e = space ? begin_event(kind) : 0;
+	if (!e)
+		return 0;
+	e->space = *space;
+	e->reason = reason;
+	e->mark = skb->mark;
+	if (t) {
+		e->packet = t->packet;
+		e->ifindex = t->ifindex;
+		__builtin_memcpy(e->device, t->device, sizeof(e->device));
+	}
+	if (place)
+		BPF_SNPRINTF(e->place, sizeof(e->place), "%pS", place);
+	copy_packet(e, at);
+	bpf_ringbuf_submit(e, 0);
+	bpf_map_delete_elem(&followed, &key);
+	return 0;
+}
+
+/* The context is read by hand, as not every kernel gives all of it. */
+SEC("tp_btf/kfree_skb")
+int trace_drop(__u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+
+	if (!is_ip(skb))
+		return 0;
+	return on_end(skb, TRACE_DROP, (const void *)ctx[1], (__u32)ctx[2]);
+}
+
+SEC("tp_btf/consume_skb")
+int trace_consume(__u64 *ctx)
+{
+	struct sk_buff *skb = (struct sk_buff *)ctx[0];
+	const void *place = 0;
+
+	if (!packets || !is_ip(skb))
+		return 0;
+	if (config.consume_has_place)
+		place = (const void *)ctx[1];
+	return on_end(skb, TRACE_CONSUME, place, 0);
+}
+
+/* ---- routes */
+
+static __always_inline int same_end(const __u8 *a, const __u8 *b)
+{
+	return word(a) == word(b) && word(a + 8) == word(b + 8);
+}
+
+/* Does the packet in hand, as it is by now, or its answer, ask for this? Then *packet is its number,
+ * or 0. The buffer may have been freed, but then not long ago: what it says is ours all the same. */
+static __noinline int asked_by(const struct flow *asked, struct hand *h)
+{
+	const struct sk_buff *skb;
+	__u32 zero = 0;
+	struct hand *now = bpf_map_lookup_elem(&hands, &zero);
+	struct found f;
+
+	if (!now || !now->skb)
+		return 0;
+	*h = *now;
+	skb = (const struct sk_buff *)now->skb;
+	if (!is_ours(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header), &f))
+		return 0;
+	if (same_end(f.flow.src, asked->src) && same_end(f.flow.dst, asked->dst))
+		return 1;
+	h->packet = 0;
+	return same_end(f.flow.src, asked->dst) && same_end(f.flow.dst, asked->src);
+}
+
+static __always_inline struct trace_event *begin_route(const struct flow *asked, __u8 family)
+{
+	struct trace_event *e;
+	struct hand h;
+
+	e = asked_by(asked, &h) ? begin_event(TRACE_ROUTE) : 0;
+	if (!e)
+		return 0;
+	e->packet = h.packet;
+	e->space = h.space;
+	e->route.family = family;
+	e->route.proto = asked->proto;
+	__builtin_memcpy(e->route.src, asked->src, 16);
+	__builtin_memcpy(e->route.dst, asked->dst, 16);
+	e->route.sport = asked->sport;
+	e->route.dport = asked->dport;
+	return e;
+}
+
+static __always_inline void put_nexthop(struct trace_route *r, const struct fib_nh_common *nh)
+{
+	r->oif = nh->nhc_oif;
+	r->gateway_family = nh->nhc_gw_family;
+	if (nh->nhc_gw_family)
+		bpf_probe_read_kernel(r->gateway, 16, &nh->nhc_gw);
+}
+
+SEC("tp_btf/fib_table_lookup")
+int BPF_PROG(trace_route4, __u32 table, const struct flowi4 *asked, const struct fib_nh_common *nh,
+	     int error)
+{
+	struct flow f = { .proto = asked->__fl_common.flowic_proto };
+	struct trace_event *e;
+
+	if (!packets)
+		return 0;
+	*(__u32 *)f.src = asked->saddr;
+	*(__u32 *)f.dst = asked->daddr;
+	f.sport = asked->uli.ports.sport;
+	f.dport = asked->uli.ports.dport;
+	e = begin_route(&f, AF_INET);
+	if (!e)
+		return 0;
+	e->route.table = table;
+	e->route.iif = asked->__fl_common.flowic_iif;
+	e->route.mark = asked->__fl_common.flowic_mark;
+	e->route.error = error;
+	if (nh && !error)
+		put_nexthop(&e->route, nh);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* The entry that stands for "nothing found" is made with this metric. */
+#define NO_ENTRY   0xffffffff
+#define RTF_REJECT 0x0200
+enum { RTN_BLACKHOLE = 6, RTN_PROHIBIT = 8 };
+enum { EAGAIN = 11, EACCES = 13, EINVAL = 22, ENETUNREACH = 101 };
+
+static __always_inline int error6(const struct fib6_result *res)
+{
+	if (!(res->fib6_flags & RTF_REJECT))
+		return 0;
+	if (res->f6i->fib6_metric == NO_ENTRY)
+		return -EAGAIN;
+	return res->fib6_type == RTN_BLACKHOLE  ? -EINVAL
+	       : res->fib6_type == RTN_PROHIBIT ? -EACCES
+						: -ENETUNREACH;
+}
+
+SEC("tp_btf/fib6_table_lookup")
+int BPF_PROG(trace_route6, const struct net *net, const struct fib6_result *res,
+	     struct fib6_table *table, const struct flowi6 *asked)
+{
+	struct flow f = { .proto = asked->__fl_common.flowic_proto };
+	struct trace_event *e;
+
+	if (!packets)
+		return 0;
+	bpf_probe_read_kernel(f.src, 16, &asked->saddr);
+	bpf_probe_read_kernel(f.dst, 16, &asked->daddr);
+	f.sport = asked->uli.ports.sport;
+	f.dport = asked->uli.ports.dport;
+	e = begin_route(&f, AF_INET6);
+	if (!e)
+		return 0;
+	e->route.table = table->tb6_id;
+	e->route.iif = asked->__fl_common.flowic_iif;
+	e->route.mark = asked->__fl_common.flowic_mark;
+	e->route.error = error6(res);
+	if (!e->route.error)
+		put_nexthop(&e->route, &res->nh->nh_common);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* ---- nftables */
+
+/* A filter on the socket that listens to nftables' trace: it runs where the kernel writes the message, so
+ * that the time is the event's and its place among the others right. What is in the ring need not be in
+ * the socket too. */
+SEC("socket")
+int trace_rule(struct __sk_buff *message)
+{
+	struct trace_rule_event *e = 0;
+	__u32 n = message->len;
+
+	if (!n || n > TRACE_RULE_BYTES)
+		return n;
+	if (__sync_fetch_and_add(&events, 1) < TRACE_EVENTS_MAX)
+		e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
+	if (!e) {
+		__sync_fetch_and_add(&lost, 1);
+		return 0;
+	}
+	__builtin_memset(&e->head, 0, sizeof(e->head));
+	e->head.at = bpf_ktime_get_ns();
+	e->head.kind = TRACE_RULE;
+	e->head.cpu = bpf_get_smp_processor_id();
+	e->head.cookie = bpf_get_socket_cookie(message);
+	e->head.n = n;
+	if (bpf_skb_load_bytes(message, 0, e->message, n)) {
+		bpf_ringbuf_discard(e, 0);
+		return n;
+	}
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
