@@ -171,7 +171,7 @@ int story_plans_make(const struct story_view *view, const char *node, struct are
 	return 0;
 }
 
-static uint8_t protocol_of(uint8_t ipproto)
+uint8_t story_protocol(uint8_t ipproto)
 {
 	switch (ipproto) {
 	case IPPROTO_TCP:
@@ -234,7 +234,7 @@ static const char *why_endpoint(const struct svc_verdict *v, const struct svc_en
 void story_service(const struct story_plans *p, const struct story_head *head,
 		   const struct story_head *to, struct arena *a, struct story_choice *out)
 {
-	const struct svc_flow flow = { head->src, head->dst, protocol_of(head->proto),
+	const struct svc_flow flow = { head->src, head->dst, story_protocol(head->proto),
 				       head->dport };
 	const struct svc_endpoint *ep;
 	const struct target_ref *t;

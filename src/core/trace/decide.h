@@ -33,6 +33,9 @@ struct story_by story_owner(const struct story_view *view, const struct ipaddr *
 /* The pod's object; NULL: no such pod. */
 const struct pod *story_pod(const struct story_view *view, const struct ipaddr *ip);
 
+/* enum protocol; NONE: it has no ports. */
+uint8_t story_protocol(uint8_t ipproto);
+
 /* What a node's Services say of the packet. */
 struct story_choice {
 	struct svc_verdict verdict;
@@ -51,3 +54,6 @@ struct story_by story_masquerade(const struct story_view *view, const struct sto
 /* Whom a route of this prefix serves, for a packet to `dst`: a Pod, an IPBlock, a Node; and in words. */
 struct story_by story_route_behind(const struct story_view *view, const struct prefix *route,
 				   const struct ipaddr *dst, struct arena *a, const char **why);
+
+/* What to do about how it ended, where that is a known mistake; NULL: it is none. */
+const char *story_advice(const struct story_view *view, const struct story *s, struct arena *a);

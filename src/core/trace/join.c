@@ -191,7 +191,7 @@ int story_join(const struct story_view *view, const struct packet_trace *trace, 
 	conclude(w);
 	if (add_gaps(trace, a, &s))
 		return err_set(e, -ENOMEM, "no memory");
-	s.advice = join_advice(view, &s, a);
+	s.advice = story_advice(view, &s, a);
 	if (story_words(&s, a) || a->failed)
 		return err_set(e, -ENOMEM, "no memory");
 	*out = s;

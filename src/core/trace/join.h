@@ -7,7 +7,7 @@
  *   join_order.c   legs in the order of causes: a leg follows the one that sent what it begins with
  *   join_walk.c    a leg's facts become hops: who did that, and what it did
  * and join.c puts an end to it: what became of the packet, from the probe's own result and the last
- * hop, and which known mistake it looks like (join_advice.c).
+ * hop, and which known mistake it looks like (advice.c).
  *
  * The story is the life of the first packet and of the first answer: retransmissions and what else
  * the connection sent are left out. So are drops that are no loss: what the kernel frees with a reason

@@ -66,4 +66,3 @@ struct story_hop *walk_last(const struct walk *w, enum story_direction direction
 
 /* A drop that is none: freed after use, with a reason. */
 bool join_is_benign(const struct packet_trace *t, const struct sight *s);
-const char *join_advice(const struct story_view *view, const struct story *s, struct arena *a);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Known mistakes: how each looks from where a story ended, and what to do about it. One row, one
  * mistake; what no row knows gets no advice. */
-#include "core/trace/join_state.h"
+#include "core/trace/decide.h"
 
 #include "core/service/service.h"
 
@@ -164,7 +164,7 @@ static const char *lost(const struct story_hop *h, struct arena *a)
 	return NULL;
 }
 
-const char *join_advice(const struct story_view *view, const struct story *s, struct arena *a)
+const char *story_advice(const struct story_view *view, const struct story *s, struct arena *a)
 {
 	const struct story_hop *h = ended_at(s);
 

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What a node decides of a packet that it forwards: do policies let its first one pass, and whose address
+ * does it get. The decisions are core/policy's and core/service's; natOutgoing is nat_rules() of
+ * core/nft/build.c in words: from a pool with it to where no pool is, and not into a pod. */
+#include "core/trace/predict_state.h"
+
+#include "base/text.h"
+#include "core/policy/judge.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- what all of a prediction do */
+
+bool predict_fail(struct predictor *p, int rc)
+{
+	if (rc && !p->rc)
+		p->rc = rc;
+	return p->rc;
+}
+
+static uint32_t room_for(uint32_t n)
+{
+	return n < 8 ? 8 : 2 * n;
+}
+
+void predict_tell(struct predictor *p, const struct path *w)
+{
+	struct story *v = p->out.list.v;
+
+	if (p->out.list.n == p->cap) {
+		v = arena_array(p->a, room_for(p->cap), sizeof(*v));
+		if (!v) {
+			predict_fail(p, err_set(p->e, -ENOMEM, "no memory"));
+			return;
+		}
+		if (p->cap)
+			memcpy(v, p->out.list.v, p->out.list.n * sizeof(*v));
+		p->cap = room_for(p->cap);
+		p->out.list.v = v;
+	}
+	v[p->out.list.n++] = w->story;
+}
+
+void predict_end(struct predictor *p, struct path *w, enum story_step step, const char *node,
+		 struct story_by by, const char *why)
+{
+	path_end(w, step, node, by, why, p->a);
+	predict_tell(p, w);
+}
+
+/* ---- policies */
+
+const struct pod *predict_pod(const struct predictor *p, const struct ipaddr *ip)
+{
+	if (p->q->from && addr_eq(ip, &p->q->head.src))
+		return p->q->from;
+	return story_pod(p->view, ip);
+}
+
+static struct story_by policy_by(const struct policy_half *h, enum policy_type type,
+				 struct arena *a)
+{
+	const struct network_policy *by = h->state == POLICY_DENIED ? h->isolating.v[0] : h->by;
+	struct story_by out = { STORY_BY_POLICY, by->meta.namespace, by->meta.name, NULL };
+	char text[POLICY_RULE_TEXT];
+
+	out.rule = h->state == POLICY_DENIED
+			   ? policy_denial_text(h->isolating.v, h->isolating.n, a)
+			   : arena_strdup(a, policy_rule_text(type, h->rule, h->peer, text));
+	return out;
+}
+
+/* False: it ends here. */
+static bool judge(struct predictor *p, struct path *w, const char *node, enum policy_type type)
+{
+	const bool out = type == POLICY_EGRESS;
+	const struct policy_flow flow = { .src = w->head.src,
+					  .dst = w->head.dst,
+					  .proto = story_protocol(w->head.proto),
+					  .dport = w->head.dport,
+					  .from = predict_pod(p, &w->head.src),
+					  .to = predict_pod(p, &w->head.dst) };
+	struct policy_half half;
+	struct story_by by;
+	struct story_hop *h;
+
+	if (predict_fail(p, policy_judge_half(p->view->cluster, &flow, type, p->a, &half, p->e)))
+		return false;
+	if (half.state != POLICY_DENIED && half.state != POLICY_ALLOWED)
+		return true;
+	by = policy_by(&half, type, p->a);
+	if (half.state == POLICY_DENIED) {
+		predict_end(p, w, STORY_DROP, node, by,
+			    out ? "the pod that sends is isolated for egress, and no rule allows it"
+				: "the pod that receives is isolated for ingress, and no rule "
+				  "allows it");
+		return false;
+	}
+	h = path_hop(w, out ? STORY_POLICY_EGRESS : STORY_POLICY_INGRESS, node, p->a);
+	if (h)
+		h->by = by;
+	return true;
+}
+
+bool predict_passes(struct predictor *p, struct path *w, const struct place *at,
+		    const struct way *way)
+{
+	const struct pod *from = predict_pod(p, &w->head.src);
+
+	if (from && text_eq(from->spec.nodeName, at->name) && !judge(p, w, at->name, POLICY_EGRESS))
+		return false;
+	return way->kind != WAY_POD || judge(p, w, at->name, POLICY_INGRESS);
+}
+
+/* ---- the source */
+
+static bool in_pool(const struct predictor *p, const struct ipaddr *ip, bool nat)
+{
+	size_t n;
+	const struct object *const *pools = cluster_all(p->view->cluster, KIND_IPPOOL, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ippool *pool = pools[i]->body;
+
+		if ((!nat || pool->spec.natOutgoing) && prefix_has(&pool->spec.cidr, ip))
+			return true;
+	}
+	return false;
+}
+
+static bool is_masqueraded(const struct predictor *p, const struct path *w, const struct way *way,
+			   const struct story_choice *choice)
+{
+	if (choice && (choice->verdict.masquerade || addr_eq(&w->head.src, &w->head.dst)))
+		return true;
+	return way->kind != WAY_POD && in_pool(p, &w->head.src, true) &&
+	       !in_pool(p, &w->head.dst, false);
+}
+
+void predict_masquerade(struct predictor *p, struct path *w, const struct place *at,
+			const struct way *way, const struct story_choice *choice)
+{
+	struct story_head to = w->head;
+	struct story_hop *h;
+
+	if (!is_masqueraded(p, w, way, choice))
+		return;
+	h = path_hop(w, STORY_SNAT, at->name, p->a);
+	if (h)
+		h->by = story_masquerade(p->view, choice, &w->head, &h->why);
+	to.src = way->src;
+	to.sport = 0; /* a random one */
+	path_become(w, h, &to);
+}

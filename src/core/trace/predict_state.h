@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Within this room: a prediction's walk (predict.c), what nodes decide on it (predict_judge.c), and how
+ * it is written down (predict_path.c). */
+#pragma once
+#include "core/trace/predict.h"
+#include "core/trace/ways.h"
+
+#define PATH_NODES 8 /* that one packet visits; more is a circle */
+
+/* What a node did to the packet's ends, and will undo for the answer. */
+struct path_change {
+	const char *node;
+	struct story_head came, sent;
+};
+
+/* One story as far as it is told. */
+struct path {
+	struct story story;
+	uint32_t cap; /* of its hops */
+	struct story_head head;
+	uint8_t direction; /* enum story_direction */
+	bool likely;       /* so is all that comes */
+	struct path_change changes[PATH_NODES];
+	uint32_t n_changes, visits;
+};
+
+/* The next hop, with the path's direction and head. NULL: no memory. */
+struct story_hop *path_hop(struct path *w, enum story_step step, const char *node, struct arena *a);
+/* The same in a pod's namespace. */
+struct story_hop *path_pod_hop(struct path *w, enum story_step step, const struct pod *pod,
+			       const struct story_view *view, struct arena *a);
+/* Changes the head as the last hop did. */
+void path_become(struct path *w, struct story_hop *h, const struct story_head *to);
+/* A copy that goes on by itself. */
+bool path_fork(const struct path *w, struct path *out, struct arena *a);
+/* The packet ends here. */
+void path_end(struct path *w, enum story_step step, const char *node, struct story_by by,
+	      const char *why, struct arena *a);
+/* The node made `sent` of what came in as `came`. */
+void path_note_change(struct path *w, const char *node, const struct story_head *came);
+/* What the node did to the request whose answer this is; NULL: nothing. `by`: who did it. */
+const struct path_change *path_changed(const struct path *w, const char *node, struct story_by *by);
+/* With both ends exchanged. */
+struct story_head path_inverse(const struct story_head *h);
+struct story_by path_by_pod(const struct pod *pod);
+
+struct predictor {
+	const struct story_view *view;
+	const struct story_question *q;
+	struct arena *a;
+	struct err *e;
+	int rc;          /* the first failure; nothing goes on after it */
+	bool neighbours; /* assumed of nodes, where nobody knows */
+	bool doubted;    /* and it made a difference */
+	struct place *places[PATH_NODES];
+	uint32_t n_places;
+	struct stories out;
+	uint32_t cap;
+};
+
+/* True: something failed, now or before. */
+bool predict_fail(struct predictor *p, int rc);
+/* The story is told to its end. */
+void predict_tell(struct predictor *p, const struct path *w);
+/* It ends here, by whom and why. */
+void predict_end(struct predictor *p, struct path *w, enum story_step step, const char *node,
+		 struct story_by by, const char *why);
+/* Who has the address; NULL: no pod. */
+const struct pod *predict_pod(const struct predictor *p, const struct ipaddr *ip);
+/* False: it was denied, and ended. */
+bool predict_passes(struct predictor *p, struct path *w, const struct place *at,
+		    const struct way *way);
+/* `choice`: of a Service that sent it where it goes now, or NULL. */
+void predict_masquerade(struct predictor *p, struct path *w, const struct place *at,
+			const struct way *way, const struct story_choice *choice);
