@@ -113,6 +113,7 @@ static void accept_one(struct listener *l, int fd)
 	l->n++;
 	bound_time(c, l->request_s);
 	l->ops->opened(c);
+	stream_look(c->stream); /* else a busy loop takes another turn first */
 }
 
 static void on_readable(struct ev_loop *loop, ev_io *w, int events)

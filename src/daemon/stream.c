@@ -236,7 +236,12 @@ void stream_pause(struct stream *s, bool pause)
 	watch_for(s);
 	/* Frames that came before the pause are in our buffer, where no event finds them. */
 	if (!pause && !s->dead)
-		ev_feed_event(s->loop, &s->io, EV_READ);
+		stream_look(s);
+}
+
+void stream_look(struct stream *s)
+{
+	ev_feed_event(s->loop, &s->io, EV_READ);
 }
 
 void stream_finish(struct stream *s)

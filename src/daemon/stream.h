@@ -46,5 +46,7 @@ size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kern
 void stream_set_limit(struct stream *s, size_t bytes);
 /* Stops and resumes reading: back pressure for a side that asks faster than we answer. */
 void stream_pause(struct stream *s, bool pause);
+/* Reads within this turn of the loop, as something may have come already. */
+void stream_look(struct stream *s);
 /* Closes once everything queued was written (a reply, then end); `closed` is called then. */
 void stream_finish(struct stream *s);
