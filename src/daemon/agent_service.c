@@ -19,8 +19,8 @@
 
 #define COALESCE 0.002 /* seconds from a mark to the plan, at most */
 #define AGAIN    1.    /* after a lack of memory */
-/* Of planning, before others get their turn; the kernel takes more. */
-#define SLICE_NS (1000 * 1000UL)
+/* Of planning, before others get their turn; the kernel takes four times as much. */
+#define SLICE_NS (300 * 1000UL)
 
 struct entry {
 	struct by_name id;                    /* first: an entry is found by it */

@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILL_MAX  (128u << 10) /* per rstream_fill(), so that one peer cannot hold the loop */
-#define READ_SIZE (128u << 10)
+#define FILL_MAX  (32u << 10)  /* per rstream_fill(), so that one peer cannot hold the loop */
+#define READ_SIZE (128u << 10) /* no datagram is longer */
 #define SEND_MAX  (256u << 10)
 #define TIDY_SIZE (64u << 10)
 
@@ -248,7 +248,7 @@ static int fill_once(struct rstream *s, char *scratch, size_t room, size_t *got,
 		struct cmsghdr align;
 		char room[CMSG_SPACE(RSTREAM_FDS * sizeof(int))];
 	} ctl;
-	struct iovec iov = { scratch, room };
+	struct iovec iov = { scratch, s->packets ? room : FILL_MAX };
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = ctl.room,
