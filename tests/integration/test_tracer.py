@@ -1,0 +1,390 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel did with one flow, as sys/tracer tells it (helpers/tracer), against what was built for the packets to meet."""
+import json
+import pathlib
+import random
+import re
+import socket
+import struct
+import subprocess
+
+import pytest
+from conntrack import inside
+from harness import built, needs, veth, wait_for
+
+pytestmark = needs("nft", "bpftool")
+
+HELPER = "../tests/integration/helpers/tracer"
+TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+SYN, SYN_ACK, RST_ACK = 2, 18, 20
+# Addresses of the client, its node, the service, the server; by family.
+NET = {4: dict(c="10.1.0.2", cgw="10.1.0.1", s="10.2.0.2", sgw="10.2.0.1", svc="10.96.0.1", n1="192.0.2.1", n2="192.0.2.2"),
+       6: dict(c="fd01::2", cgw="fd01::1", s="fd02::2", sgw="fd02::1", svc="fd96::1", n1="2001:db8::1", n2="2001:db8::2")}
+DNAT = """
+table inet svc {
+	chain d {
+		type nat hook prerouting priority dstnat; policy accept;
+		ip daddr 10.96.0.1 tcp dport 80 dnat ip to 10.2.0.2:8080 comment "front"
+		ip6 daddr fd96::1 tcp dport 80 dnat ip6 to [fd02::2]:8080
+		ip daddr 10.96.0.1 udp dport 53 dnat ip to 10.2.0.2:8053
+	}
+}
+"""
+
+
+class World:
+    """client -- n1 -- n2 -- server, each a namespace; n1 has DNAT; between the nodes, directly or in VXLAN."""
+
+    def __init__(self, netns, vxlan=False):
+        self.c, self.n1, self.n2, self.s = self.spaces = [netns(x) for x in ("c", "n1", "n2", "s")]
+        veth(self.c, "eth0", self.n1, "pod", ["10.1.0.2/24", "fd01::2/64"], ["10.1.0.1/24", "fd01::1/64"])
+        veth(self.s, "eth0", self.n2, "pod", ["10.2.0.2/24", "fd02::2/64"], ["10.2.0.1/24", "fd02::1/64"])
+        veth(self.n1, "eth0", self.n2, "eth0", ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"])
+        for ns, side in ((self.c, "c"), (self.s, "s")):
+            for family in (4, 6):
+                ns.ip(f"-{family}", "route", "add", "default", "via", NET[family][side + "gw"])
+        for ns in (self.n1, self.n2):
+            ns.sysctl("net.ipv4.ip_forward", 1)
+            ns.sysctl("net.ipv6.conf.all.forwarding", 1)
+        way = self.tunnel() if vxlan else {4: ("192.0.2.1", "192.0.2.2", "eth0"), 6: ("2001:db8::1", "2001:db8::2", "eth0")}
+        for family, (a, b, device) in way.items():
+            self.n1.ip(f"-{family}", "route", "add", "10.2.0.0/24" if family == 4 else "fd02::/64", "via", b, "dev", device)
+            self.n2.ip(f"-{family}", "route", "add", "10.1.0.0/24" if family == 4 else "fd01::/64", "via", a, "dev", device)
+        self.n1.nft(DNAT)
+
+    def tunnel(self):
+        ends = ((self.n1, 1, "02:00:00:00:00:01"), (self.n2, 2, "02:00:00:00:00:02"))
+        for ns, i, mac in ends:
+            ns.ip("link", "add", "vxlan0", "address", mac, "mtu", "1450", "type", "vxlan", "id", "42", "local", f"192.0.2.{i}",
+                  "dstport", "4789", "nolearning")
+            ns.ip("addr", "add", f"10.9.0.{i}/24", "dev", "vxlan0")
+            ns.ip("addr", "add", f"fd09::{i}/64", "dev", "vxlan0", "nodad")
+            ns.ip("link", "set", "vxlan0", "up")
+            _, other, other_mac = ends[2 - i]
+            ns.run("bridge", "fdb", "append", other_mac, "dev", "vxlan0", "dst", f"192.0.2.{other}", "self")
+            for address in (f"10.9.0.{other}", f"fd09::{other}"):
+                ns.ip("neigh", "add", address, "lladdr", other_mac, "dev", "vxlan0", "nud", "permanent")
+        return {4: ("10.9.0.1", "10.9.0.2", "vxlan0"), 6: ("fd09::1", "fd09::2", "vxlan0")}
+
+
+class Tracer:
+    """helpers/tracer, until end() gives its events."""
+
+    def __init__(self, proto, value, spaces, rules=(), args=()):
+        self.p = subprocess.Popen([built(HELPER), *args, str(proto), str(value),
+                                   *(("+" if s in rules else "") + f"/run/netns/{s.name}" for s in spaces)],
+                                  text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        _, means, *note = self.p.stdout.readline().split(maxsplit=2)
+        self.means, self.note = int(means), "".join(note)
+
+    def end(self):
+        out, _ = self.p.communicate(timeout=20)
+        assert self.p.returncode == 0
+        *events, last = map(json.loads, out.splitlines())
+        assert last == {"lost": 0}
+        return events
+
+
+def follow(proto, value, spaces, rules=(), sockets=False):
+    t = Tracer(proto, value, spaces, rules, ("--sockets",) if sockets else ())
+    assert t.means & 3 == (2 if sockets else 1), t.note
+    t.sockets = sockets
+    return t
+
+
+@pytest.fixture(params=["ebpf", "sockets"])
+def trace(request):
+    """Follows a signature; by the kernel's programs, and without them."""
+    return lambda *args, **kw: follow(*args, **kw, sockets=request.param == "sockets")
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def signature():
+    return random.getrandbits(32)
+
+
+def tcp_probe(ns, dst, port, seq):
+    """Connects with that first sequence number; what came of it."""
+    repair, queue, queue_seq, send_queue = 19, 20, 21, 2
+    with inside(ns):
+        s = socket.socket(family_of(dst))
+    s.settimeout(0.4)
+    for option, value in ((repair, 1), (queue, send_queue), (queue_seq, struct.unpack("i", struct.pack("I", seq))[0]), (repair, 0)):
+        s.setsockopt(socket.IPPROTO_TCP, option, value)
+    try:
+        s.connect((dst, port))
+        return "connected"
+    except OSError as e:
+        return type(e).__name__
+    finally:
+        s.close()
+
+
+def udp_socket(ns):
+    with inside(ns):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(5)
+    return s
+
+
+def listen(ns, address, port, kind=socket.SOCK_STREAM):
+    with inside(ns):
+        s = socket.socket(family_of(address), kind)
+    s.settimeout(5)
+    s.bind((address, port))
+    if kind == socket.SOCK_STREAM:
+        s.listen()
+    return s
+
+
+def way(events, flags=None):
+    """(space, in or out, device) of a packet, in order of time."""
+    seen = [x for x in events if x["kind"] in ("in", "out") and (flags is None or x["flags"] == flags)]
+    return [(x["space"], x["kind"], x["device"]) for x in sorted(seen, key=lambda x: x["at"])]
+
+
+def only(events, **wanted):
+    return [x for x in events if all(x.get(k) == v for k, v in wanted.items())]
+
+
+# ---- the way there and back
+
+def there(vxlan):
+    """Of the first packet, in World's spaces."""
+    hops = [(0, "out", "eth0"), (1, "in", "pod"), (1, "out", "eth0"), (2, "in", "eth0"), (2, "out", "pod"), (3, "in", "eth0")]
+    return hops if not vxlan else hops[:2] + [(1, "out", "vxlan0")] + hops[2:4] + [(2, "in", "vxlan0")] + hops[4:]
+
+
+def back(vxlan):
+    return [(space, "in" if what == "out" else "out", device) for space, what, device in reversed(there(vxlan))]
+
+
+@pytest.mark.parametrize("vxlan", (False, True), ids=("direct", "vxlan"))
+def test_there_and_back(netns, trace, vxlan):
+    w = World(netns, vxlan)
+    for family in (4, 6):
+        there_and_back(w, trace, family, vxlan)
+
+
+def there_and_back(w, trace, family, vxlan):
+    a, seq = NET[family], signature()
+    server = listen(w.s, a["s"], 8080)
+    assert tcp_probe(w.c, a["svc"], 80, signature()) == "connected"  # neighbours are known now
+    t = trace(TCP, seq, w.spaces, rules=(w.n1, w.n2))
+    assert tcp_probe(w.c, a["svc"], 80, seq) == "connected"
+    events = t.end()
+    assert way(events, flags=SYN) == there(vxlan)
+    assert way(events, flags=SYN_ACK) == back(vxlan)
+    for x in only(events, flags=SYN):
+        _, src, sport, dst, dport = x["flow"].split()
+        assert (src, f"{dst} {dport}") == (a["c"], f"{a['svc']} 80" if x["space"] == 0 or (x["space"], x["device"]) == (1, "pod")
+                                           else f"{a['s']} 8080")
+        outside = vxlan and x["device"] == "eth0" and x["space"] in (1, 2) and x["kind"] in ("in", "out")
+        assert x.get("outer") == ("17 192.0.2.1 192.0.2.2 42" if outside else None)
+    front = [x for x in only(events, kind="rule", table="svc", chain="d") if x["type"] == 3]
+    assert [x["space"] for x in front] == [1] and front[0]["flow"].split()[3:] == [a["svc"], "80"]
+    assert [(x["space"], x["ct"]) for x in only(events, kind="ct") if "> " + a["s"] in x["ct"].replace("[", "")]
+    if not t.sockets:
+        one_after_the_other(events, family, vxlan)
+    server.close()
+
+
+def one_after_the_other(events, family, vxlan):
+    """What only the kernel's programs tell: one packet from end to end, routes, and rules in their place."""
+    a = NET[family]
+    syn, ack = only(events, flags=SYN), only(events, flags=SYN_ACK)
+    assert len({x["packet"] for x in syn}) == len({x["packet"] for x in ack}) == 1
+    assert syn[0]["packet"] and syn[0]["packet"] != ack[0]["packet"]
+    taken = only(events, kind="consume", flags=SYN)
+    assert [x["space"] for x in taken] == [3] and taken[0]["place"].startswith("tcp_rcv_state_process+")
+    hop = {(x["space"], x["kind"], x["device"]): events.index(x) for x in syn}
+    device = "vxlan0" if vxlan else "eth0"
+    rule = events.index(next(x for x in events if x.get("table") == "svc"))
+    assert hop[1, "in", "pod"] < rule < hop[1, "out", device]
+    route = [x for x in only(events, kind="route", space=1, packet=syn[0]["packet"], error=0) if x["flow"].split()[3] == a["s"]]
+    via = {(4, False): "192.0.2.2", (4, True): "10.9.0.2", (6, False): "2001:db8::2", (6, True): "fd09::2"}[family, vxlan]
+    assert via in [x["via"] for x in route]
+    assert rule < events.index(route[0]) < hop[1, "out", device]
+
+
+def test_only_what_bears_the_signature(netns, trace):
+    w, a, seq = World(netns), NET[4], signature()
+    server = listen(w.s, a["s"], 8080)
+    t = trace(TCP, seq, w.spaces, rules=(w.n1,))
+    for other in (seq - 100, seq + 64, seq + 2 ** 31):
+        assert tcp_probe(w.c, a["svc"], 80, other % 2 ** 32) == "connected"
+    c = udp_socket(w.c)
+    c.sendto(seq.to_bytes(8, "big"), (a["svc"], 80))
+    c.close()
+    assert t.end() == []
+    for own in (seq, 2 ** 32 - 1):  # the second one's numbers begin anew at once
+        t = trace(TCP, own, w.spaces, rules=(w.n1,))
+        assert tcp_probe(w.c, a["svc"], 80, own) == "connected"
+        assert len(way(t.end(), flags=SYN_ACK)) == len(back(False))
+    server.close()
+
+
+def test_only_namespaces_asked_for(netns, trace):
+    w, a, seq = World(netns), NET[4], signature()
+    server = listen(w.s, a["s"], 8080)
+    t = trace(TCP, seq, [w.n2], rules=(w.n2,))
+    assert tcp_probe(w.c, a["svc"], 80, seq) == "connected"
+    events = t.end()
+    assert way(events, flags=SYN) == [(0, "in", "eth0"), (0, "out", "pod")]
+    assert {x["space"] for x in events} == {0}
+    server.close()
+
+
+@pytest.mark.parametrize("echoes", (True, False), ids=("echo", "other"))
+def test_udp(netns, trace, echoes):
+    """An answer without the signature: known by its ports, which packet sockets' filter cannot learn."""
+    w, a, nonce = World(netns), NET[4], random.getrandbits(64)
+    server = listen(w.s, a["s"], 8053, socket.SOCK_DGRAM)
+    t = trace(UDP, nonce, w.spaces, rules=(w.n1, w.n2))
+    c = udp_socket(w.c)
+    c.connect((a["svc"], 53))
+    c.send(nonce.to_bytes(8, "big") + b"question")
+    data, peer = server.recvfrom(100)
+    server.sendto(data if echoes else b"an answer of its own", peer)
+    c.recv(100)
+    events = t.end()
+    there_too = [x for x in events if x["kind"] in ("in", "out") and x["flow"].split()[1] == a["c"]]
+    assert way(there_too) == there(False)
+    answers = [x for x in events if x["kind"] in ("in", "out") and x["flow"].split()[3] == a["c"]]
+    assert way(answers) == ([] if t.sockets and not echoes else back(False))
+    answered = [x for x in only(events, kind="rule", chain="postrouting", space=1) if x.get("flow", "").endswith(a["c"] + " " + str(
+        c.getsockname()[1]))]
+    assert answered and answered[0]["flow"].split()[1:3] == [a["svc"], "53"]
+    c.close()
+    server.close()
+
+
+@pytest.mark.parametrize("family", (4, 6))
+def test_ping(netns, trace, family):
+    w, a, nonce = World(netns), NET[family], random.getrandbits(64)
+    w.c.run("ping", "-c1", "-W2", a["s"])
+    t = trace(ICMP if family == 4 else ICMPV6, nonce, w.spaces)
+    w.c.run("ping", "-c1", "-W2", "-s8", "-p", f"{nonce:016x}", a["s"])
+    events = t.end()
+    request, reply = (8, 0) if family == 4 else (128, 129)
+    assert way(only(events, type=request)) == there(False)
+    assert way(only(events, type=reply)) == back(False)
+
+
+# ---- where it ends
+
+def drops(events):
+    """Not of errors that quote the packet, which end in the host that they are for."""
+    return [(x["space"], x["reason"], x["place"].split("+")[0]) for x in only(events, kind="drop") if "quoted" not in x]
+
+
+def ends(w, dst, port, expected, rules=()):
+    """One TCP probe to its end, told by the programs in the kernel: packet sockets see no drops."""
+    seq = signature()
+    t = follow(TCP, seq, w.spaces, rules)
+    assert tcp_probe(w.c, dst, port, seq) == expected
+    return t.end()
+
+
+@pytest.mark.parametrize("hook", ("forward", "prerouting", "postrouting"))
+def test_dropped_by_a_rule(netns, hook):
+    w = World(netns)
+    w.n2.nft(f"table ip other {{\nchain c {{\ntype filter hook {hook} priority 10;\ntcp dport 8080 counter drop\n}}\n}}\n")
+    events = ends(w, NET[4]["s"], 8080, "TimeoutError", rules=(w.n2,))
+    assert set(drops(events)) == {(2, "NETFILTER_DROP", "nft_do_chain")}
+    told = only(events, kind="rule", table="other", chain="c", type=3)
+    assert told and {x["verdict"] for x in told} == {0}
+    first = [x for x in events if x["kind"] in ("rule", "drop") and x.get("table") != told[0]["table"]]
+    assert events.index(told[0]) < events.index(next(x for x in first if x["kind"] == "drop"))
+
+
+def test_closed_port(netns):
+    w = World(netns)
+    events = ends(w, NET[4]["s"], 8080, "ConnectionRefusedError")
+    assert (3, "NO_SOCKET", "tcp_v4_rcv") in drops(events)
+    assert way(events, flags=RST_ACK) == back(False)
+
+
+def test_reverse_path(netns):
+    w = World(netns)
+    w.n2.ip("route", "del", "10.1.0.0/24")
+    w.n2.sysctl("net.ipv4.conf.all.rp_filter", 1)
+    events = ends(w, NET[4]["s"], 8080, "TimeoutError")
+    assert {(space, reason) for space, reason, _ in drops(events)} == {(2, "IP_RPFILTER")}
+
+
+def test_no_route(netns):
+    """The node answers with an ICMP error, which quotes the packet and so is followed back."""
+    w = World(netns)
+    w.n1.ip("route", "add", "unreachable", "10.2.0.2/32")
+    events = ends(w, NET[4]["s"], 8080, "OSError")
+    lookups = only(events, kind="route", space=1, error=-113)
+    assert lookups and lookups[0]["flow"].split()[3] == NET[4]["s"]
+    errors = [x for x in events if x.get("quoted") and x["kind"] == "in"]
+    assert errors and (errors[0]["space"], errors[0]["type"], errors[0]["code"]) == (0, 3, 1)
+    assert errors[0]["quoted"].split()[3:] == [NET[4]["s"], "8080"]
+    assert {space for space, *_ in drops(events)} == {1}
+
+
+def test_dropped_where_it_is_sent(netns):
+    """Before any device: by the sender's own rules."""
+    w = World(netns)
+    w.c.nft("table ip other {\nchain c {\ntype filter hook output priority 0;\ntcp dport 8080 drop\n}\n}\n")
+    events = ends(w, NET[4]["s"], 8080, "TimeoutError", rules=(w.c,))
+    assert set(drops(events)) == {(0, "NETFILTER_DROP", "nft_do_chain")}
+    assert way(events) == []
+
+
+# ---- bounds, and what is left
+
+def test_floods_are_cut(netns, trace):
+    """Of 3 000 packets with the signature, of three and more events each."""
+    w, nonce = World(netns), random.getrandbits(64)
+    t = trace(UDP, nonce, w.spaces, rules=(w.n1, w.n2))
+    c = udp_socket(w.c)
+    for _ in range(3000):
+        c.sendto(nonce.to_bytes(8, "big"), (NET[4]["s"], 9))
+    out, _ = t.p.communicate(timeout=60)
+    *events, last = map(json.loads, out.splitlines())
+    assert way(events)[:6] == there(False)
+    assert last["lost"] > 1000
+    if not t.sockets:
+        assert len(only(events, kind="rule")) + len(way(events)) <= 8192
+    c.close()
+
+
+def held_by(pid):
+    """Ids of the programs, maps and links that the process has open."""
+    held = {"prog": set(), "map": set(), "link": set()}
+    for info in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        text = info.read_text()
+        for what in held:
+            found = re.search(rf"^{what}_id:\s*(\d+)", text, re.M)
+            if found and (what != "prog" or "link_id:" not in text):
+                held[what].add(int(found[1]))
+    return held
+
+
+def there_now(what):
+    shown = subprocess.run(["bpftool", "-j", what], capture_output=True, text=True, check=True)
+    return {x["id"] for x in json.loads(shown.stdout)}
+
+
+@pytest.mark.parametrize("end", ("close", "kill"))
+def test_nothing_stays(netns, trace, end):
+    w = World(netns)
+    before = w.n1.ruleset()
+    t = trace(TCP, signature(), w.spaces, rules=(w.n1, w.n2))
+    held = held_by(t.p.pid)
+    if not t.sockets:
+        assert len(held["prog"]) == 7 and len(held["map"]) == 7 and len(held["link"]) == 6
+        assert all(ids <= there_now(what) for what, ids in held.items())
+    assert "fairlead-trace" in w.n1.ruleset() and "fairlead-trace" in w.n2.ruleset()
+    if end == "kill":
+        t.p.kill()
+    t.p.communicate()
+    wait_for(lambda: w.n1.ruleset() == before and "fairlead-trace" not in w.n2.ruleset())
+    wait_for(lambda: not any(ids & there_now(what) for what, ids in held.items()))
