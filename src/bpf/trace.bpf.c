@@ -95,7 +95,8 @@ struct {
 /* One header with what follows it. */
 struct layer {
 	const __u8 *at, *l4;
-	__u8 ip[40], data[24]; /* data: from l4 on */
+	__u8 ip[48]; /* 44 are read: IPv4, and up to TCP's acknowledgement or eight bytes behind UDP */
+	__u8 data[24]; /* from l4 on */
 	__u8 proto;
 };
 
@@ -116,24 +117,19 @@ static __always_inline __u64 word(const __u8 *p)
 
 static __always_inline int read_layer(struct layer *l)
 {
-	struct {
-		__u8 b[48]; /* 44: IPv4, and up to TCP's acknowledgement or eight bytes behind UDP */
-	} x;
-
-	if (bpf_probe_read_kernel(&x, 44, l->at))
+	if (bpf_probe_read_kernel(l->ip, 44, l->at))
 		return 0;
-	__builtin_memcpy(l->ip, x.b, 40);
-	if (x.b[0] == 0x45) {
-		l->proto = x.b[9];
+	if (l->ip[0] == 0x45) {
+		l->proto = l->ip[9];
 		l->l4 = l->at + 20;
-		__builtin_memcpy(l->data, x.b + 20, 24);
-		return (x.b[6] & 0x1f) == 0 && x.b[7] == 0; /* no later fragment */
+		__builtin_memcpy(l->data, l->ip + 20, 24);
+		return (l->ip[6] & 0x1f) == 0 && l->ip[7] == 0; /* no later fragment */
 	}
-	if (x.b[0] >> 4 == 4) {
-		l->proto = x.b[9];
-		l->l4 = l->at + (x.b[0] & 0xf) * 4;
-	} else if (x.b[0] >> 4 == 6) {
-		l->proto = x.b[6];
+	if (l->ip[0] >> 4 == 4) {
+		l->proto = l->ip[9];
+		l->l4 = l->at + (l->ip[0] & 0xf) * 4;
+	} else if (l->ip[0] >> 4 == 6) {
+		l->proto = l->ip[6];
 		l->l4 = l->at + 40;
 	} else {
 		return 0;
@@ -502,11 +498,12 @@ SEC("tp_btf/fib_table_lookup")
 int BPF_PROG(trace_route4, __u32 table, const struct flowi4 *asked, const struct fib_nh_common *nh,
 	     int error)
 {
-	struct flow f = { .proto = asked->__fl_common.flowic_proto };
 	struct trace_event *e;
+	struct flow f = { 0 };
 
 	if (!packets)
 		return 0;
+	f.proto = asked->__fl_common.flowic_proto;
 	*(__u32 *)f.src = asked->saddr;
 	*(__u32 *)f.dst = asked->daddr;
 	f.sport = asked->uli.ports.sport;
@@ -545,11 +542,12 @@ SEC("tp_btf/fib6_table_lookup")
 int BPF_PROG(trace_route6, const struct net *net, const struct fib6_result *res,
 	     struct fib6_table *table, const struct flowi6 *asked)
 {
-	struct flow f = { .proto = asked->__fl_common.flowic_proto };
 	struct trace_event *e;
+	struct flow f = { 0 };
 
 	if (!packets)
 		return 0;
+	f.proto = asked->__fl_common.flowic_proto;
 	bpf_probe_read_kernel(f.src, 16, &asked->saddr);
 	bpf_probe_read_kernel(f.dst, 16, &asked->daddr);
 	f.sport = asked->uli.ports.sport;

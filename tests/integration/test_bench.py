@@ -15,6 +15,8 @@ SMALLEST = {
     "policy": (["--policies", "4,12", "--pods", 60, "--here", 20, "--namespaces", 4, "--changes", 4, "--rounds", 1, "--requests", 100],
                ["rooms.load.median", "rooms.change.p99", "agent.start", "agent.change.median", "memory.agent.12",
                 "ratio.udp.12", "ratio.connect.12"]),
+    "trace": (["--ways", "direct", "--rounds", 1, "--requests", 100, "--streams", 0],
+              ["ratio.direct.tcp.traced", "ratio.direct.connect.lab", "ratio.direct.udp.sockets", "open"]),
     "services": (["--shared", "5x3", "--alone", "20x3", "--changes", 2, "--rounds", 1, "--requests", 100,
                   "--services", "1,20"],
                  ["ratio.5x3.load.iptables", "ratio.5x3.change.nft", "20x3.add.agent.p99",

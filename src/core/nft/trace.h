@@ -71,6 +71,8 @@ const struct nft_rule *nft_trace_rule(const struct nft_ruleset *rs, const struct
 /* The table goes with the socket that made it (NFT_TABLE_F_OWNER). */
 struct nft_table *nft_trace_table(struct nft_ruleset *rs, const char *name,
 				  const struct nft_trace_flow *v, size_t n);
+/* One of these chains. */
+struct nft_chain *nft_trace_base(struct nft_table *t, const char *name);
 
 /* What one traced flow bears, so that it is known on any node, through translation and tunnels. TCP: the
  * client's first sequence number; packets count whose sequence or acknowledgement lies less than
@@ -82,6 +84,7 @@ struct nft_trace_signature {
 	uint64_t value; /* most significant byte first on the wire; TCP, SCTP: its low 32 bits */
 };
 
-/* The same table for the packets that bear it, and for answers over UDP that do not. */
+/* A table as above for the packets that bear it, and for answers over UDP that do not. Of the chains that only
+ * show the packet it has those behind dstnat: each chain costs everybody's packets, and devices show the rest. */
 struct nft_table *nft_trace_signature_table(struct nft_ruleset *rs, const char *name,
 					    const struct nft_trace_signature *s);

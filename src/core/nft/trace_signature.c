@@ -129,12 +129,14 @@ static void learn(struct nft_chain *c, const struct nft_trace_signature *s, bool
 	nft_dynset(r, NFT_DYNSET_OP_ADD, v6 ? answer6 : answer4, v6 ? SEEN6 : SEEN4, 0);
 }
 
-static void by_learned(struct nft_chain *c, bool v6)
+static void by_learned(struct nft_chain *c)
 {
-	struct nft_rule *r = nft_rule_add(c, NULL);
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct nft_rule *r = nft_rule_add(c, NULL);
 
-	nft_match_set(r, v6 ? packet6 : packet4, v6 ? SEEN6 : SEEN4);
-	nft_set_imm(r, NFTT_NFTRACE, 1);
+		nft_match_set(r, v6 ? packet6 : packet4, v6 ? SEEN6 : SEEN4);
+		nft_set_imm(r, NFTT_NFTRACE, 1);
+	}
 }
 
 static void learn_answers(struct nft_table *t, const struct nft_trace_signature *s)
@@ -148,24 +150,47 @@ static void learn_answers(struct nft_table *t, const struct nft_trace_signature 
 		if (!seen)
 			return;
 		seen->size = LEARNED_MAX;
-		learn(nft_chain_add(t, NFT_TRACE_INPUT), s, v6);
-		learn(nft_chain_add(t, NFT_TRACE_POSTROUTING), s, v6);
-		by_learned(nft_chain_add(t, NFT_TRACE_PREROUTING), v6);
-		by_learned(nft_chain_add(t, NFT_TRACE_OUTPUT), v6);
+		learn(nft_trace_base(t, NFT_TRACE_INPUT), s, v6);
+		learn(nft_trace_base(t, NFT_TRACE_POSTROUTING), s, v6);
 	}
+}
+
+/* Most packets of others need not go through all of the rules. */
+static void let_go(struct nft_chain *c, uint8_t proto)
+{
+	struct nft_rule *r = nft_rule_add(c, NULL);
+
+	nft_match(r, NFT_SEL(NFK_META_L4PROTO), NFC_EQ, nft_u8(proto));
+	nft_return(r);
+}
+
+static void put_rules(struct nft_chain *c, const struct nft_trace_signature *s)
+{
+	bool icmp = s->proto == IPPROTO_ICMP || s->proto == IPPROTO_ICMPV6;
+
+	let_go(c, s->proto == IPPROTO_TCP ? IPPROTO_UDP : IPPROTO_TCP);
+	by_signature(c, s, 0);
+	if (s->proto == IPPROTO_UDP)
+		by_learned(c);
+	if (!icmp)
+		let_go(c, s->proto);
+	by_signature(c, s, QUOTED4);
+	by_signature(c, s, QUOTED6);
 }
 
 struct nft_table *nft_trace_signature_table(struct nft_ruleset *rs, const char *name,
 					    const struct nft_trace_signature *s)
 {
-	static const unsigned layers[] = { 0, QUOTED4, QUOTED6 };
-	struct nft_table *t = nft_trace_table(rs, name, NULL, 0);
+	struct nft_table *t = nft_table_add(rs, NFPROTO_INET, name);
 
-	for (unsigned i = 0; t && i < sizeof(layers) / sizeof(*layers); i++) {
-		by_signature(nft_chain_add(t, NFT_TRACE_PREROUTING), s, layers[i]);
-		by_signature(nft_chain_add(t, NFT_TRACE_OUTPUT), s, layers[i]);
-	}
-	if (t && s->proto == IPPROTO_UDP)
+	if (!t)
+		return NULL;
+	t->flags = NFT_TABLE_F_OWNER;
+	if (s->proto == IPPROTO_UDP)
 		learn_answers(t, s);
+	put_rules(nft_trace_base(t, NFT_TRACE_PREROUTING), s);
+	nft_trace_base(t, NFT_TRACE_TRANSLATED);
+	put_rules(nft_trace_base(t, NFT_TRACE_OUTPUT), s);
+	nft_trace_base(t, NFT_TRACE_REDIRECTED);
 	return t;
 }

@@ -2,6 +2,8 @@
 /* nft_trace: the rules that events name, and those that make the kernel tell; see trace.h. */
 #include "core/nft/trace.h"
 
+#include <string.h>
+
 #define BEFORE_CONNTRACK (-399) /* behind defragmentation, so that there are ports */
 #define BEHIND_NAT       400    /* and behind helpers */
 
@@ -61,33 +63,46 @@ static void trace_flow(struct nft_chain *c, const struct nft_trace_flow *f)
 	nft_set_imm(r, NFTT_NFTRACE, 1);
 }
 
-struct nft_table *nft_trace_table(struct nft_ruleset *rs, const char *name,
-				  const struct nft_trace_flow *v, size_t n)
+struct nft_chain *nft_trace_base(struct nft_table *t, const char *name)
 {
 	static const struct {
 		const char *name;
 		uint32_t hook;
 		int32_t priority;
-		bool begins; /* tracing does */
 	} chains[] = {
-		{ NFT_TRACE_PREROUTING, NF_INET_PRE_ROUTING, BEFORE_CONNTRACK, true },
-		{ NFT_TRACE_TRANSLATED, NF_INET_PRE_ROUTING, BEHIND_NAT, false },
-		{ NFT_TRACE_INPUT, NF_INET_LOCAL_IN, BEFORE_CONNTRACK, false },
-		{ NFT_TRACE_FORWARD, NF_INET_FORWARD, BEFORE_CONNTRACK, false },
-		{ NFT_TRACE_OUTPUT, NF_INET_LOCAL_OUT, BEFORE_CONNTRACK, true },
-		{ NFT_TRACE_REDIRECTED, NF_INET_LOCAL_OUT, BEHIND_NAT, false },
-		{ NFT_TRACE_POSTROUTING, NF_INET_POST_ROUTING, BEHIND_NAT, false },
+		{ NFT_TRACE_PREROUTING, NF_INET_PRE_ROUTING, BEFORE_CONNTRACK },
+		{ NFT_TRACE_TRANSLATED, NF_INET_PRE_ROUTING, BEHIND_NAT },
+		{ NFT_TRACE_INPUT, NF_INET_LOCAL_IN, BEFORE_CONNTRACK },
+		{ NFT_TRACE_FORWARD, NF_INET_FORWARD, BEFORE_CONNTRACK },
+		{ NFT_TRACE_OUTPUT, NF_INET_LOCAL_OUT, BEFORE_CONNTRACK },
+		{ NFT_TRACE_REDIRECTED, NF_INET_LOCAL_OUT, BEHIND_NAT },
+		{ NFT_TRACE_POSTROUTING, NF_INET_POST_ROUTING, BEHIND_NAT },
 	};
+	unsigned i = 0;
+
+	while (strcmp(chains[i].name, name) != 0)
+		i++;
+	return nft_base_add(t, name, "filter", chains[i].hook, chains[i].priority);
+}
+
+struct nft_table *nft_trace_table(struct nft_ruleset *rs, const char *name,
+				  const struct nft_trace_flow *v, size_t n)
+{
+	static const char *const chains[] = { NFT_TRACE_PREROUTING, NFT_TRACE_TRANSLATED,
+					      NFT_TRACE_INPUT,      NFT_TRACE_FORWARD,
+					      NFT_TRACE_OUTPUT,     NFT_TRACE_REDIRECTED,
+					      NFT_TRACE_POSTROUTING };
 	struct nft_table *t = nft_table_add(rs, NFPROTO_INET, name);
 
 	if (!t)
 		return NULL;
 	t->flags = NFT_TABLE_F_OWNER;
 	for (size_t i = 0; i < sizeof(chains) / sizeof(*chains); i++) {
-		struct nft_chain *c = nft_base_add(t, chains[i].name, "filter", chains[i].hook,
-						   chains[i].priority);
+		struct nft_chain *c = nft_trace_base(t, chains[i]);
+		bool begins = !strcmp(chains[i], NFT_TRACE_PREROUTING) ||
+			      !strcmp(chains[i], NFT_TRACE_OUTPUT);
 
-		for (size_t k = 0; chains[i].begins && k < n; k++)
+		for (size_t k = 0; begins && k < n; k++)
 			trace_flow(c, &v[k]);
 	}
 	return t;
