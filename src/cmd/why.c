@@ -29,6 +29,8 @@ static const struct opt why_table[] = {
 	    .doc = "Sources of pods are translated too"),
 	OPT(struct why_opts, localhost_node_ports, 0, "localhost-node-ports", OPT_FLAG,
 	    .doc = "127.0.0.0/8 takes node ports too"),
+	OPT(struct why_opts, hops, 0, "hops", OPT_FLAG,
+	    .doc = "The whole path, hop by hop, there and back"),
 	OPT(struct why_opts, format, 'o', "output", OPT_ENUM, .names = &out_formats_json,
 	    .doc = "Output format"),
 	{ 0 },
@@ -95,7 +97,7 @@ static json_t *service_json(const struct why *w, const struct svc_verdict *v, st
 }
 
 static void print_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,
-		       struct arena *a)
+		       const struct stories *s, struct arena *a)
 {
 	char src[ADDR_TEXT], dst[ADDR_TEXT];
 	json_t *j = json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:i}, s:s, s:s, s:o}", "from", "name",
@@ -105,6 +107,7 @@ static void print_json(const struct why *w, const struct svc_verdict *v, const s
 			      "service", service_json(w, v, a));
 
 	why_policy_json(w, v, p, j, a);
+	why_hops_json(s, j);
 	out_json(j, stdout);
 	json_decref(j);
 }
@@ -199,6 +202,7 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 	const struct why_opts *o = opts;
 	struct why_policy p;
 	struct svc_verdict v;
+	struct stories s;
 	struct why w;
 	int rc;
 
@@ -209,15 +213,17 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 		svc_judge(&w.node, w.plans, w.n_plans, &w.flow, &v);
 		rc = why_policy(ctx, &w, &v, &p);
 	}
-	if (!rc) {
-		if (o->format == OUT_JSON) {
-			print_json(&w, &v, &p, ctx->arena);
-		} else {
-			print_service(&w, &v, ctx->arena);
-			why_policy_print(&w, &p, ctx->arena);
-		}
-		rc = exit_of(&w, &v, &p);
+	if (!rc)
+		rc = why_hops(ctx, &w, &s);
+	if (!rc && o->format == OUT_JSON) {
+		print_json(&w, &v, &p, &s, ctx->arena);
+	} else if (!rc) {
+		print_service(&w, &v, ctx->arena);
+		why_policy_print(&w, &p, ctx->arena);
+		rc = why_hops_print(&s, o->hops, ctx->arena);
 	}
+	if (!rc)
+		rc = exit_of(&w, &v, &p);
 	why_forget(&w);
 	return rc;
 }

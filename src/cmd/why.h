@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fairlead why: the question with all names resolved (why_ask.c), what policies say of it
- * (why_policy.c), and the answer on paper (why.c, why_policy_out.c). */
+ * (why_policy.c), the packet's path (why_hops.c), and the answer on paper (why.c, why_policy_out.c). */
 #pragma once
 #include "cmd/objects.h"
 #include "core/policy/judge.h"
 #include "core/service/service.h"
+#include "core/trace/predict.h"
 
 #include <jansson.h>
 
@@ -12,7 +13,7 @@ struct why_opts {
 	LIST(const char *) files;
 	LIST(struct prefix) pod_cidrs, service_cidrs, node_port_addresses;
 	const char *node;
-	uint8_t proto, masquerade_all, localhost_node_ports, format;
+	uint8_t proto, masquerade_all, localhost_node_ports, format, hops;
 };
 
 /* One side of the question. */
@@ -70,5 +71,13 @@ int why_policy(struct cmd_ctx *ctx, const struct why *w, const struct svc_verdic
 void why_policy_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,
 		     json_t *onto, struct arena *a);
 void why_policy_print(const struct why *w, const struct why_policy *p, struct arena *a);
+/* ---- the path */
+
+/* 0, or the exit code, having said why. Ways that differ in the endpoint alone are one. */
+int why_hops(struct cmd_ctx *ctx, const struct why *w, struct stories *out);
+/* The keys hops and ways. */
+void why_hops_json(const struct stories *s, json_t *onto);
+/* One line each, or all hops. 0, or the exit code, having said why. */
+int why_hops_print(const struct stories *s, bool all, struct arena *a);
 /* "ADDR:PORT", "[ADDR]:PORT" */
 const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a);

@@ -261,9 +261,10 @@ static int make_plans(struct cmd_ctx *ctx, struct why *w)
 int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, const char *to,
 	    struct why *w)
 {
-	static const uint8_t kinds[] = { KIND_NODE,    KIND_NAMESPACE,     KIND_POD,
-					 KIND_SERVICE, KIND_ENDPOINTSLICE, KIND_NETWORKPOLICY,
-					 KIND_IPPOOL,  KIND_IPBLOCK,       KIND_WORKLOADENDPOINT };
+	static const uint8_t kinds[] = { KIND_NODE,     KIND_NAMESPACE,     KIND_POD,
+					 KIND_SERVICE,  KIND_ENDPOINTSLICE, KIND_NETWORKPOLICY,
+					 KIND_IPPOOL,   KIND_IPBLOCK,       KIND_WORKLOADENDPOINT,
+					 KIND_NODESTATE };
 	const struct objects_from where = {
 		.files = o->files.v, .n_files = o->files.n, .kinds = kinds, .n_kinds = sizeof(kinds)
 	};

@@ -71,6 +71,9 @@ def test_text(why):
         ["10.244.1.7:5432", "1/2", "shop/db-0", "n1", "a", "itself: its source is translated"],
         ["10.244.2.7:5432", "1/2", "shop/db-1", "n2", "-", "-"],
         ["10.244.2.8:5432", "-", "shop/db-2", "n2", "-", "not ready"]]
+    assert out.split("\n\n")[-1].splitlines()[0] == "path      1/2 shop/db-0 > n1: Service shop/db:pg, source 192.0.2.11 > shop/db-0, and back"
+    whole = why("shop/db-0", "shop/db", "--hops")[1]
+    assert "1 of 2:" in whole and re.search("untranslate +.*10.96.0.20:5432", whole) and "path  " not in whole
     code, out, _ = why("203.0.113.9", "n2:30432")
     assert code == 0 and out.startswith("203.0.113.9 -> n2 (192.0.2.12:30432) by tcp, judged on node n2\n")
     assert "externalTrafficPolicy Local" in out and re.search("10.244.1.7:5432 +- .*on another node", out)
@@ -81,7 +84,18 @@ def test_text(why):
 def test_json(why):
     code, out, _ = why("203.0.113.9", "192.0.2.11:30432", "--node", "n1", "-o", "json")
     assert code == 0
-    assert json.loads(out) == {
+    answer = json.loads(out)
+    way, = answer.pop("ways")
+    assert answer.pop("hops") == way["hops"]
+    assert [(h["direction"], h["where"]["node"], h["where"]["pod"], h["step"]) for h in way["hops"]] == [
+        ("request", "outside", None, "send"), ("request", "n1", None, "enter-node"), ("request", "n1", None, "service"),
+        ("request", "n1", None, "route"), ("request", "n1", "shop/db-0", "enter-pod"), ("request", "n1", "shop/db-0", "deliver"),
+        ("reply", "n1", "shop/db-0", "answer"), ("reply", "n1", "shop/db-0", "leave-pod"), ("reply", "n1", None, "enter-node"),
+        ("reply", "n1", None, "untranslate"), ("reply", "n1", None, "route"), ("reply", "n1", None, "leave-node"),
+        ("reply", "outside", None, "deliver")]
+    assert way["hops"][2]["by"] == {"kind": "Service", "ns": "shop", "name": "db", "rule": "pg"}
+    assert way["hops"][2]["after"]["dst"] == "10.244.1.7" and way["verdict"] == "answered" and not way["observed"]
+    assert answer == {
         "from": {"name": "203.0.113.9", "ip": "203.0.113.9"}, "to": {"name": "192.0.2.11", "ip": "192.0.2.11", "port": 30432},
         "proto": "tcp", "node": "n1",
         "service": {
@@ -314,7 +328,7 @@ def test_policy_text(policed):
     policed("shop/web-0", "shop/db")
 
     def text(*args):
-        return subprocess.run([built("bin/fairlead"), "why", *args, "-f", policed.path], capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run([built("bin/fairlead"), "why", *args, "-f", policed.path], capture_output=True, text=True, timeout=60).stdout.rsplit("\n\npath ", 1)[0] + "\n"
     assert text("shop/web-0", "shop/db").endswith(
         "\n\nALLOWED   to shop/db-0 (10.244.1.7:5432) and 1 more\n"
         "  egress    no policy isolates shop/web-0 for egress\n"

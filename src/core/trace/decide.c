@@ -4,6 +4,7 @@
 
 #include "core/policy/match.h"
 #include "core/service/hostport.h"
+#include "model/validate.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -15,9 +16,16 @@
 static bool pod_has(const struct pod *p, const struct ipaddr *ip)
 {
 	bool has = addr_eq(&p->status.podIP, ip);
+	struct ipaddr asked[2];
+	int n;
 
 	for (uint32_t i = 0; !has && i < p->status.podIPs.n; i++)
 		has = addr_eq(&p->status.podIPs.v[i].ip, ip);
+	/* What it asks for, until its status says what it has. */
+	n = p->status.podIP.family || p->status.podIPs.n ? 0
+							 : annotation_ips(&p->meta, asked, 2, NULL);
+	for (int i = 0; !has && i < n; i++)
+		has = addr_eq(&asked[i], ip);
 	return has && policy_knows_pod(p);
 }
 

@@ -43,8 +43,8 @@ static void arrive(struct predictor *p, struct path *w, const char *node, const 
 	struct story_hop *h;
 
 	if (pod) {
-		path_pod_hop(w, STORY_ENTER_POD, pod, p->view, p->a);
-		h = path_pod_hop(w, STORY_DELIVER, pod, p->view, p->a);
+		path_pod_hop(w, STORY_ENTER_POD, node, pod, p->view, p->a);
+		h = path_pod_hop(w, STORY_DELIVER, node, pod, p->view, p->a);
 	} else {
 		h = path_hop(w, STORY_DELIVER, node, p->a);
 	}
@@ -70,7 +70,7 @@ static const char *entrance(const struct predictor *p, const struct ipaddr *dst)
 	const struct pod *pod = predict_pod(p, dst);
 	struct story_by owner = story_owner(p->view, dst);
 
-	if (pod)
+	if (pod && pod->spec.nodeName && *pod->spec.nodeName)
 		return pod->spec.nodeName;
 	return owner.kind == STORY_BY_NODE ? owner.name : p->q->node;
 }
@@ -91,10 +91,10 @@ static void enter_node(struct predictor *p, struct path *w, const char *node,
 	}
 }
 
-static void leave_pod(struct predictor *p, struct path *w, const struct pod *pod)
+static void leave_pod(struct predictor *p, struct path *w, const char *node, const struct pod *pod)
 {
-	path_pod_hop(w, STORY_LEAVE_POD, pod, p->view, p->a);
-	enter_node(p, w, pod->spec.nodeName, pod);
+	path_pod_hop(w, STORY_LEAVE_POD, node, pod, p->view, p->a);
+	enter_node(p, w, node, pod);
 }
 
 static void answer(struct predictor *p, struct path *w, const char *node, const struct pod *pod)
@@ -106,7 +106,7 @@ static void answer(struct predictor *p, struct path *w, const char *node, const 
 	w->visits = 0;
 	w->head = path_inverse(&w->head);
 	w->likely |= outside || w->head.proto == IPPROTO_UDP;
-	h = pod ? path_pod_hop(w, STORY_ANSWER, pod, p->view, p->a)
+	h = pod ? path_pod_hop(w, STORY_ANSWER, node, pod, p->view, p->a)
 		: path_hop(w, STORY_ANSWER, node, p->a);
 	if (h && pod)
 		h->by = path_by_pod(pod);
@@ -116,7 +116,7 @@ static void answer(struct predictor *p, struct path *w, const char *node, const 
 		node = entrance(p, &w->head.dst);
 		enter_node(p, w, node, NULL);
 	} else if (pod) {
-		leave_pod(p, w, pod);
+		leave_pod(p, w, node, pod);
 	}
 	visit(p, w, node, !outside && !pod);
 }
@@ -179,6 +179,23 @@ static void send_on(struct predictor *p, struct path *w, const struct place *at,
 	visit(p, w, way->to, false);
 }
 
+/* An endpoint of whom there is neither Pod nor block is where its slice says. */
+static void follow_slice(const struct path *w, const struct place *at, struct way *way)
+{
+	const struct svc_endpoint *ep = w->endpoint;
+	const char *node = ep && addr_eq(&ep->ip, &w->head.dst) ? ep->of->nodeName : NULL;
+
+	if (way->kind != WAY_WIRE || way->to || !node || !*node)
+		return;
+	way->likely = true;
+	way->route.addr.family = 0;
+	way->why = "no IPBlock has the address, the EndpointSlice says its node";
+	if (strcmp(node, at->name) != 0)
+		way->to = node;
+	else
+		way->kind = WAY_HERE;
+}
+
 /* `came`: as it was before Services. */
 static void forward(struct predictor *p, struct path *w, const struct place *at,
 		    const struct story_choice *choice, const struct story_head *came,
@@ -188,6 +205,7 @@ static void forward(struct predictor *p, struct path *w, const struct place *at,
 
 	if (predict_fail(p, place_way(p->view, at, &w->head.dst, p->a, &way, p->e)))
 		return;
+	follow_slice(w, at, &way);
 	p->doubted |= way.doubtful;
 	if (way.kind != WAY_HERE)
 		tell_route(p, w, at, &way);
@@ -232,6 +250,7 @@ static void redirect(struct predictor *p, struct path *w, const struct place *at
 		h->why = choice.why;
 	}
 	path_become(w, h, &to);
+	w->endpoint = ep;
 	forward(p, w, at, &choice, &came, from_self);
 }
 
@@ -344,8 +363,8 @@ static void start(struct predictor *p)
 	w->story.weight = w->story.of = 1;
 	p->n_places = 0;
 	if (q->from) {
-		path_pod_hop(w, STORY_SEND, q->from, p->view, p->a);
-		leave_pod(p, w, q->from);
+		path_pod_hop(w, STORY_SEND, q->node, q->from, p->view, p->a);
+		leave_pod(p, w, q->node, q->from);
 	} else if (q->outside) {
 		path_hop(w, STORY_SEND, OUTSIDE, p->a);
 		enter_node(p, w, q->node, NULL);

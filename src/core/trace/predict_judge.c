@@ -4,7 +4,6 @@
  * core/nft/build.c in words: from a pool with it to where no pool is, and not into a pod. */
 #include "core/trace/predict_state.h"
 
-#include "base/text.h"
 #include "core/policy/judge.h"
 
 #include <errno.h>
@@ -103,12 +102,20 @@ static bool judge(struct predictor *p, struct path *w, const char *node, enum po
 	return true;
 }
 
+/* One that no object puts anywhere is wherever it is looked for. */
+static bool lives_at(const struct predictor *p, const struct pod *pod, const char *node)
+{
+	const char *its = pod == p->q->from ? p->q->node : pod->spec.nodeName;
+
+	return !its || !*its || !strcmp(its, node);
+}
+
 bool predict_passes(struct predictor *p, struct path *w, const struct place *at,
 		    const struct way *way)
 {
 	const struct pod *from = predict_pod(p, &w->head.src);
 
-	if (from && text_eq(from->spec.nodeName, at->name) && !judge(p, w, at->name, POLICY_EGRESS))
+	if (from && lives_at(p, from, at->name) && !judge(p, w, at->name, POLICY_EGRESS))
 		return false;
 	return way->kind != WAY_POD || judge(p, w, at->name, POLICY_INGRESS);
 }

@@ -44,10 +44,11 @@ static const char *interface_of(const struct story_view *view, const struct pod 
 	return w ? w->spec.interface : NULL;
 }
 
-struct story_hop *path_pod_hop(struct path *w, enum story_step step, const struct pod *pod,
-			       const struct story_view *view, struct arena *a)
+struct story_hop *path_pod_hop(struct path *w, enum story_step step, const char *node,
+			       const struct pod *pod, const struct story_view *view,
+			       struct arena *a)
 {
-	struct story_hop *h = path_hop(w, step, pod->spec.nodeName, a);
+	struct story_hop *h = path_hop(w, step, node, a);
 
 	if (!h)
 		return NULL;

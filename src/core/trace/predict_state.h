@@ -18,8 +18,9 @@ struct path {
 	struct story story;
 	uint32_t cap; /* of its hops */
 	struct story_head head;
-	uint8_t direction; /* enum story_direction */
-	bool likely;       /* so is all that comes */
+	uint8_t direction;                   /* enum story_direction */
+	bool likely;                         /* so is all that comes */
+	const struct svc_endpoint *endpoint; /* that a Service chose; NULL: none did */
 	struct path_change changes[PATH_NODES];
 	uint32_t n_changes, visits;
 };
@@ -27,8 +28,9 @@ struct path {
 /* The next hop, with the path's direction and head. NULL: no memory. */
 struct story_hop *path_hop(struct path *w, enum story_step step, const char *node, struct arena *a);
 /* The same in a pod's namespace. */
-struct story_hop *path_pod_hop(struct path *w, enum story_step step, const struct pod *pod,
-			       const struct story_view *view, struct arena *a);
+struct story_hop *path_pod_hop(struct path *w, enum story_step step, const char *node,
+			       const struct pod *pod, const struct story_view *view,
+			       struct arena *a);
 /* Changes the head as the last hop did. */
 void path_become(struct path *w, struct story_hop *h, const struct story_head *to);
 /* A copy that goes on by itself. */

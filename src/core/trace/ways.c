@@ -248,6 +248,12 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 		w.kind = WAY_POD;
 		w.route = prefix_host(dst);
 		w.pod = pod;
+	} else if (pod && (!pod->spec.nodeName || !*pod->spec.nodeName)) {
+		w.kind = WAY_POD;
+		w.route = prefix_host(dst);
+		w.pod = pod;
+		w.likely = true;
+		w.why = "no object says on which node the pod is";
 	} else if (b) {
 		if (by_block(view, p, b, dst, a, &w))
 			return err_set(e, -ENOMEM, "no memory");

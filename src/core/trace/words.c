@@ -72,12 +72,13 @@ static const char *send_text(const struct story_hop *h, struct arena *a)
 static const char *device_text(const struct story_hop *h, struct arena *a)
 {
 	static const char *const words[STORY_STEPS] = {
-		[STORY_LEAVE_POD] = "leaves the pod by",
-		[STORY_ENTER_NODE] = "comes in by",
-		[STORY_LEAVE_NODE] = "leaves by",
-		[STORY_ENTER_POD] = "enters the pod by",
+		[STORY_LEAVE_POD] = "leaves the pod",
+		[STORY_ENTER_NODE] = "comes in",
+		[STORY_LEAVE_NODE] = "leaves",
+		[STORY_ENTER_POD] = "enters the pod",
 	};
-	const char *text = arena_printf(a, "%s %s", words[h->step], or_dash(h->device));
+	const char *text = arena_printf(a, "%s%s%s", words[h->step], h->device ? " by " : "",
+					h->device ? h->device : "");
 
 	if (h->after.encap != STORY_PLAIN)
 		text = arena_printf(a, "%s, in the tunnel", or_dash(text));
@@ -137,7 +138,7 @@ static const char *deliver_text(const struct story_hop *h, struct arena *a)
 	return arena_printf(a, "%s has it, from %s",
 			    h->by.kind ? by_words(h, a)
 			    : h->netns ? "the pod"
-				       : "the node",
+				       : or_dash(h->node),
 			    or_dash(end_text(&head->src, head->sport, a)));
 }
 
