@@ -3,8 +3,8 @@
  * are sent again a few times where the caller wants to know whether there is a path, not how
  * many packets pass. A nonce ties the answer to its question. */
 #include "base/buf.h"
+#include "base/sctp.h"
 #include "lab/prober.h"
-#include "lab/sctp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -10,9 +10,9 @@
  * as one is, or the word `sctp`. Clients are few and friendly; at the limit of open
  * files the kernel's queue makes new ones wait. */
 #include "base/arena.h"
+#include "base/sctp.h"
 #include "lab/endpoint.h"
 #include "lab/responder.h"
-#include "lab/sctp.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SCTP packets (lab/sctp.h): what is accepted is written back to a packet that reads the same.
- * Parser: lab/sctp.c */
-#include "lab/sctp.h"
+/* SCTP packets (base/sctp.h): what is accepted is written back to a packet that reads the same.
+ * Parser: base/sctp.c */
+#include "base/sctp.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <assert.h>

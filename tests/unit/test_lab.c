@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* lab: the pure parts. The SCTP packets were made by scapy. */
+#include "base/sctp.h"
 #include "lab/matrix.h"
 #include "lab/nodeconf.h"
 #include "lab/responder.h"
 #include "lab/sandbox.h"
-#include "lab/sctp.h"
 #include "lab/spec.h"
 #include "lab/world.h"
 #include "sys/file.h"

@@ -2,7 +2,7 @@
 /* sctp: see sctp.h. The checksum is CRC32c over the packet with the field zeroed, stored least
  * significant byte first (RFC 9260, appendix A). A packet longer than SCTP_PACKET_MAX cannot
  * be one of ours and is refused rather than cut. */
-#include "lab/sctp.h"
+#include "base/sctp.h"
 
 #include "base/wire.h"
 
