@@ -30,6 +30,11 @@ int64_t clock_wall(void)
 	return time(NULL);
 }
 
+int64_t clock_wall_ns(void)
+{
+	return (int64_t)clock_ns(CLOCK_REALTIME);
+}
+
 void random_bytes(void *p, size_t n)
 {
 	unsigned char *at = p;

@@ -7,4 +7,5 @@
 uint64_t clock_mono_ns(void);         /* CLOCK_MONOTONIC: stands still while the machine sleeps */
 uint64_t clock_boot_ns(void);         /* CLOCK_BOOTTIME */
 int64_t clock_wall(void);             /* Unix seconds */
+int64_t clock_wall_ns(void);          /* since 1970 */
 void random_bytes(void *p, size_t n); /* getrandom(2); cannot fail after boot */

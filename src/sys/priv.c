@@ -109,7 +109,10 @@ static const char *const base_calls[] = {
 static const struct {
 	const char *name;
 	int nr, arg;
-} narrow[] = { { "socket:netlink", SCMP_SYS(socket), AF_NETLINK } };
+} narrow[] = { { "socket:netlink", SCMP_SYS(socket), AF_NETLINK },
+	       { "socket:inet", SCMP_SYS(socket), AF_INET },
+	       { "socket:inet6", SCMP_SYS(socket), AF_INET6 },
+	       { "socket:packet", SCMP_SYS(socket), AF_PACKET } };
 
 static int allow_narrow(scmp_filter_ctx f, const char *name)
 {

@@ -16,7 +16,8 @@ int priv_drop(uid_t uid, gid_t gid, struct err *e);
 
 /* Kills the process on any system call outside of the base (event loop, descriptors that are
  * open, memory, log, exit) and the NULL-terminated list of names `calls` (may be NULL). mmap and
- * mprotect never with PROT_EXEC. "socket:netlink" is socket(2) for AF_NETLINK alone. A name that libseccomp does not know is -EINVAL; one that this
+ * mprotect never with PROT_EXEC. "socket:netlink" is socket(2) for AF_NETLINK alone, so are "socket:inet", "socket:inet6" and
+ * "socket:packet". A name that libseccomp does not know is -EINVAL; one that this
  * architecture does not have is skipped. Sets no_new_privs. */
 int priv_seccomp(const char *const *calls, struct err *e);
 

@@ -59,6 +59,27 @@ int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e);
  * port is activated, so ask for the port first. -ENODEV. */
 int rtnl_carries(struct nl *nl, const char *ifname, struct err *e);
 
+/* ---- what the kernel would do with a packet now */
+
+struct rtnl_route_ask {
+	struct ipaddr dst;
+	struct ipaddr src; /* family 0: any. With iif the packet's, else one of this namespace */
+	uint32_t iif;      /* 0: sent from here */
+	uint32_t mark;
+};
+
+struct rtnl_route {
+	struct prefix prefix;
+	struct ipaddr via, source; /* family 0: none */
+	uint32_t oif, table;
+	uint8_t type, protocol; /* RTN_*, RTPROT_* */
+};
+
+/* The route that it takes, of any table. The kernel's errno where it takes none: -ENETUNREACH, and those of
+ * unreachable, prohibit and blackhole routes (-EHOSTUNREACH, -EACCES, -EINVAL). */
+int rtnl_route_match(struct nl *nl, const struct rtnl_route_ask *ask, struct rtnl_route *out,
+		     struct err *e);
+
 /* Does this kernel keep the marks by which we tell what is ours? Tried in a namespace made for it,
  * so root's to ask. -EOPNOTSUPP: it is older than 5.18. The second is the judgement alone, on an
  * address that is there. */
@@ -97,3 +118,5 @@ const char *ifnames_get(const struct ifnames *t, int ifindex); /* NULL when unkn
 
 /* 1: *o is what the message says; 0: nothing of interest; -errno: no memory. Learns names. */
 int rtnl_decode(struct ifnames *names, const struct nlmsghdr *nlh, struct kobj *o, int *ifindex);
+/* Adds those of all devices. */
+int rtnl_learn_names(struct nl *nl, struct ifnames *names, struct err *e);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One probe out of a network namespace, which bears a signature (model/trace.h), and what came back.
+ *
+ *   TCP   a SYN whose sequence number is the signature's low half, set with TCP_REPAIR, which asks for
+ *         CAP_NET_ADMIN in that namespace. Unanswered, the kernel sends it once more, a second later.
+ *         A connection is closed at once: FIN, for the peer's 200 ms, then RST.
+ *   UDP   one datagram with the signature as payload; any datagram back is an answer.
+ *   ICMP, ICMPv6  one echo request with the signature as data. CAP_NET_RAW.
+ *   SCTP  one INIT with the signature's low half as initiate tag, over a raw socket, as kernels without
+ *         SCTP can. An INIT ACK is an answer, and is not acknowledged. CAP_NET_RAW.
+ *
+ * Refused: RST, ABORT, or any ICMP error that the kernel took for ours. Nothing blocks; who waits polls
+ * the descriptor until the deadline. */
+#pragma once
+#include "base/addr.h"
+#include "base/err.h"
+#include "model/trace.h"
+
+struct trace_probe;
+
+struct trace_probe_ask {
+	int netns;            /* needed until trace_probe_send() returns */
+	struct ipaddr source; /* an address there */
+	struct ipaddr dst;
+	uint8_t protocol; /* enum trace_protocol */
+	uint16_t port;    /* 0 for ICMP */
+	uint64_t signature;
+	int timeout_ms;
+};
+
+struct trace_probe_result {
+	uint8_t result; /* enum trace_result; TRACE_NO_RESULT: it is still waited for */
+	char by[40];    /* refused: "rst", "abort", "icmp port-unreachable" … */
+	char error[80]; /* TRACE_ERROR: why nothing was sent; refused: who says so, where known */
+	int64_t microseconds;
+	struct ipaddr address; /* that it was sent from */
+	uint16_t port;         /* of an echo its id */
+	int64_t sent_at;       /* ns of CLOCK_REALTIME */
+};
+
+/* It was sent, or the kernel refused, which is a result too. Negative: not even that could be tried. */
+int trace_probe_send(const struct trace_probe_ask *ask, struct trace_probe **out, struct err *e);
+void trace_probe_close(struct trace_probe *p); /* NULL is fine */
+/* While trace_probe_ended() says no: wait for these events of poll(2), no longer than that many ms,
+ * then step. */
+int trace_probe_fd(const struct trace_probe *p);
+short trace_probe_events(const struct trace_probe *p);
+int trace_probe_wait_ms(const struct trace_probe *p);
+void trace_probe_step(struct trace_probe *p);
+/* There is a result, and the connection, if one was made, is closed. */
+bool trace_probe_ended(const struct trace_probe *p);
+const struct trace_probe_result *trace_probe_result(const struct trace_probe *p);
