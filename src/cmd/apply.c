@@ -94,7 +94,8 @@ static void apply_item(struct work *w, const struct manifest_item *item)
 		complain(w, item->where, &e);
 	} else {
 		say(k, m, !was ? "created" : was->rev == rev ? "unchanged" : "configured");
-		note_revision(w, rev);
+		if (!k->derived) /* whose revisions nodes do not report */
+			note_revision(w, rev);
 		if (add_target(w, item->obj, false))
 			w->failed = true;
 	}
@@ -116,7 +117,8 @@ static void delete_object(struct work *w, const struct object *o, const char *wh
 		return;
 	}
 	say(o->kind, o->meta, "deleted");
-	note_revision(w, rev);
+	if (!o->kind->derived)
+		note_revision(w, rev);
 	if (add_target(w, o, true))
 		w->failed = true;
 }

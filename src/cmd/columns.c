@@ -317,7 +317,8 @@ static void trace_cells(struct table *t, const struct object *o, bool wide)
 		table_cell(t, strchr(to, ':') ? "[%s]:%lld" : "%s:%lld", to,
 			   (long long)p->spec.destination.port);
 	cell_str(t, name_of(&trace_protocol_names, p->spec.protocol));
-	cell_str(t, name_of(&trace_result_names, p->status.probe.result));
+	cell_str(t, p->status.probe.result ? name_of(&trace_result_names, p->status.probe.result)
+					   : NULL);
 	table_cell(t, "%u armed, %u done, %u failed of %u", armed, done, failed, p->spec.nodes.n);
 }
 

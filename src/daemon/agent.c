@@ -23,6 +23,7 @@
 #include "daemon/agent_report.h"
 #include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
+#include "daemon/agent_trace.h"
 #include "sys/rtnl.h"
 
 #include <errno.h>
@@ -46,6 +47,9 @@ void agent_wake(struct agent *a)
 static int limit_capabilities(struct err *e)
 {
 	static const unsigned keep[] = { CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN /* setns */,
+					 CAP_SYS_PTRACE /* /proc/PID/ns, where runtimes name
+							 * namespaces so; ptrace(2) is barred */
+					 ,
 					 CAP_DAC_OVERRIDE /* a state folder of another user's */ };
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -83,7 +87,7 @@ static int start(struct role *r, struct err *e)
 		agent_conntrack_open,    agent_health_open, agent_service_open,
 		agent_policy_open,       agent_ipam_open,   agent_plan_open,
 		agent_reap_open,         agent_gc_open,     agent_policy_log_open,
-		agent_policy_count_open, agent_report_open,
+		agent_policy_count_open, agent_trace_open,  agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -130,6 +134,7 @@ static void stop(struct role *r)
 	agent_ctl_close(a);
 	agent_cni_close(a);
 	agent_store_close(a);
+	agent_trace_close(a);
 	agent_report_close(a);
 	agent_policy_count_close(a);
 	agent_policy_log_close(a);

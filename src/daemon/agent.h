@@ -15,6 +15,7 @@
  *   policy_count  and counted
  *   ipam     the address book's journal and its writes (core/ipam)
  *   cni      requests of fairlead-cni
+ *   trace    PacketTraces: looks at what the kernel does with a probe, and sends it
  *   reap     links of pods that are gone
  *   gc       attachments whose container ended without a word
  *   ctl      questions of fairlead
@@ -41,6 +42,7 @@ struct agent {
 	struct agent_gc *gc;
 	struct agent_ctl *ctl;
 	struct agent_report *report;
+	struct agent_trace *trace;
 };
 
 extern const char *const agent_calls[]; /* see priv_seccomp() */

@@ -11,6 +11,7 @@
 #include "daemon/agent_policy.h"
 #include "daemon/agent_report.h"
 #include "daemon/agent_service.h"
+#include "daemon/agent_trace.h"
 #include "daemon/mirror.h"
 
 #include <errno.h>
@@ -18,11 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static const uint8_t kinds[] = { KIND_NODE,          KIND_NAMESPACE,
-				 KIND_POD,           KIND_IPPOOL,
-				 KIND_IPBLOCK,       KIND_IPRESERVATION,
-				 KIND_SERVICE,       KIND_ENDPOINTSLICE,
-				 KIND_NETWORKPOLICY, KIND_WORKLOADENDPOINT };
+static const uint8_t kinds[] = {
+	KIND_NODE,          KIND_NAMESPACE,        KIND_POD,        KIND_IPPOOL,
+	KIND_IPBLOCK,       KIND_IPRESERVATION,    KIND_SERVICE,    KIND_ENDPOINTSLICE,
+	KIND_NETWORKPOLICY, KIND_WORKLOADENDPOINT, KIND_PACKETTRACE
+};
 
 /* Taking in the view of all blocks costs the address book what the cluster is large. What other
  * nodes do among themselves it may learn a little later, and of many changes at once. */
@@ -75,6 +76,7 @@ static enum ipam_due due_of(const struct agent *a, const struct object *old,
 	case KIND_SERVICE:
 	case KIND_ENDPOINTSLICE:
 	case KIND_WORKLOADENDPOINT:
+	case KIND_PACKETTRACE:
 		return IPAM_KNOWS;
 	case KIND_NODE:
 		return strcmp(any->meta->name, a->role->cfg.node) ? IPAM_LATER : IPAM_NOW;
@@ -107,6 +109,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 	agent_policy_changed(a, old, now);
 	agent_plan_changed(a, old, now);
 	agent_service_changed(a, old, now);
+	agent_trace_changed(a, old, now);
 }
 
 static void tell_ipam(struct agent *a)

@@ -46,6 +46,11 @@ static int act_socket_inet(void)
 	return socket(AF_INET, SOCK_STREAM, 0) < 0;
 }
 
+static int act_socket_unix(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM, 0) < 0;
+}
+
 static int act_socket_netlink(void)
 {
 	return socket(AF_NETLINK, SOCK_RAW, 0) < 0;
@@ -176,7 +181,7 @@ static void passes(const char *const *calls, int (*act)(void))
 
 static void forbidden_to_all(const char *const *calls)
 {
-	killed(calls, act_socket_inet);
+	killed(calls, act_socket_unix);
 	killed(calls, act_execve);
 	killed(calls, act_mount);
 	killed(calls, act_setuid);
@@ -195,6 +200,7 @@ static void forbidden_to_all(const char *const *calls)
 static void forbidden_to_most(const char *const *calls)
 {
 	forbidden_to_all(calls);
+	killed(calls, act_socket_inet);
 	killed(calls, act_socket_netlink);
 	killed(calls, act_bind);
 	killed(calls, act_setns);
@@ -225,6 +231,7 @@ static void test_agent(void **state)
 	killed(agent_calls, act_inotify);
 	passes(agent_calls, act_open);
 	passes(agent_calls, act_mkdirat);
+	passes(agent_calls, act_socket_inet);
 	passes(agent_calls, act_socket_netlink);
 	passes(agent_calls, act_bind);
 	passes(agent_calls, act_setns);
