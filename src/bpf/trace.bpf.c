@@ -590,6 +590,9 @@ int trace_rule(struct __sk_buff *message)
 	e->head.cpu = bpf_get_smp_processor_id();
 	e->head.cookie = bpf_get_socket_cookie(message);
 	e->head.n = n;
+	/* Older verifiers do not see that n lies in between, and the compiler must not see that it does. */
+	asm volatile("" : "+r"(n));
+	n = ((n - 1) & (TRACE_RULE_BYTES - 1)) + 1;
 	if (bpf_skb_load_bytes(message, 0, e->message, n)) {
 		bpf_ringbuf_discard(e, 0);
 		return n;

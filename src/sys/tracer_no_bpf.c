@@ -6,10 +6,10 @@
 
 int tracer_bpf_open(const struct tracer_opts *o, struct tracer_eye **out, struct err *e)
 {
-	return err_set(e, -EOPNOTSUPP, "eBPF: built without it, for want of clang or bpftool");
+	return err_set(e, -EOPNOTSUPP, "eBPF: this build has none, which takes clang and bpftool");
 }
 
 int tracer_bpf_attach(struct tracer_eye *y, int socket, uint32_t space, struct err *e)
 {
-	return err_set(e, -EOPNOTSUPP, "eBPF: built without it");
+	return err_set(e, -EOPNOTSUPP, "eBPF: this build has none");
 }
