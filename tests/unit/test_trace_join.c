@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Stories against tests/golden/trace: NAME.trace.yaml is a PacketTrace with what nodes saw in the cluster of
- * cluster.yaml, NAME.txt the story. And what must not matter to it: clocks of nodes and their order in
+/* Stories against golden files. NAME.trace.yaml is a PacketTrace with what nodes saw, NAME.txt the story:
+ * in tests/golden/trace by hand, in the cluster of cluster.yaml; in trace-recorded as labs' nodes wrote it
+ * (`fairlead trace --keep`), beside the objects of those labs. And what must not matter to it: clocks of nodes and their order in
  * the object; and that whatever is missing, there is a story. */
 #include "core/trace/join.h"
 #include "core/trace/print.h"
@@ -41,7 +42,8 @@ static void scene_load(struct scene *s, const char *stem)
 	size_t n;
 
 	snprintf(path, sizeof(path), "%s.trace.yaml", stem);
-	parse(&m, "trace/cluster.yaml");
+	if (!strncmp(stem, "trace/", 6))
+		parse(&m, "trace/cluster.yaml");
 	parse(&m, path);
 	s->cluster = cluster_new();
 	manifest_into_cluster(&m, s->cluster);
@@ -91,10 +93,16 @@ static void check_case(const char *stem, void *arg)
 	cluster_free(s.cluster);
 }
 
+static void each_case(void (*fn)(const char *stem, void *arg))
+{
+	golden_each("trace", ".trace.yaml", fn, NULL);
+	golden_each("trace-recorded", ".trace.yaml", fn, NULL);
+}
+
 static void test_stories(void **state)
 {
 	(void)state;
-	golden_each("trace", ".trace.yaml", check_case, NULL);
+	each_case(check_case);
 }
 
 /* ---- what does not matter */
@@ -135,7 +143,7 @@ static void check_clocks(const char *stem, void *arg)
 static void test_clocks_do_not_matter(void **state)
 {
 	(void)state;
-	golden_each("trace", ".trace.yaml", check_clocks, NULL);
+	each_case(check_clocks);
 }
 
 static void check_order(const char *stem, void *arg)
@@ -162,7 +170,7 @@ static void check_order(const char *stem, void *arg)
 static void test_order_of_nodes_does_not_matter(void **state)
 {
 	(void)state;
-	golden_each("trace", ".trace.yaml", check_order, NULL);
+	each_case(check_order);
 }
 
 /* Each observation may be missing: events get lost. */
@@ -189,7 +197,7 @@ static void check_gaps(const char *stem, void *arg)
 static void test_gaps_are_survived(void **state)
 {
 	(void)state;
-	golden_each("trace", ".trace.yaml", check_gaps, NULL);
+	each_case(check_gaps);
 }
 
 /* ---- on paper */

@@ -309,7 +309,26 @@ struct story_by story_route_behind(const struct story_view *view, const struct p
 		*why = arena_printf(a, "of node %s", b->spec.node ? b->spec.node : "-");
 		return (struct story_by){ STORY_BY_IPBLOCK, NULL, b->meta.name, NULL };
 	}
-	if (!route->len)
+	if (!route->len && route->addr.family)
 		*why = "the default route: nothing more specific leads there";
 	return owner.kind == STORY_BY_NODE ? owner : (struct story_by){ .kind = STORY_BY_NONE };
+}
+
+const char *story_block_of(const struct story_view *view, const struct ipaddr *ip, const char *node,
+			   struct arena *a, struct story_by *block)
+{
+	size_t n;
+	const struct object *const *blocks = cluster_all(view->cluster, KIND_IPBLOCK, &n);
+	char text[PREFIX_TEXT];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ipblock *b = blocks[i]->body;
+
+		if (!b->spec.node || strcmp(b->spec.node, node) != 0 ||
+		    !prefix_has(&b->spec.cidr, ip))
+			continue;
+		*block = (struct story_by){ STORY_BY_IPBLOCK, NULL, b->meta.name, NULL };
+		return arena_strdup(a, prefix_str(&b->spec.cidr, text));
+	}
+	return NULL;
 }

@@ -57,3 +57,8 @@ struct story_by story_route_behind(const struct story_view *view, const struct p
 
 /* What to do about how it ended, where that is a known mistake; NULL: it is none. */
 const char *story_advice(const struct story_view *view, const struct story *s, struct arena *a);
+
+/* The block of this node that has the address, which no longer prefix leads to: as text, and the IPBlock. NULL:
+ * none. */
+const char *story_block_of(const struct story_view *view, const struct ipaddr *ip, const char *node,
+			   struct arena *a, struct story_by *block);

@@ -22,8 +22,18 @@ static uint8_t ipproto_of(uint8_t protocol, uint8_t family)
 	}
 }
 
+/* The address that the sender's routes chose, where the probe does not say. */
+static struct ipaddr first_source(const struct legs *legs, const struct ipaddr *asked)
+{
+	for (uint32_t i = 0; i < legs->n && legs->v[i].direction == STORY_REQUEST; i++)
+		for (uint32_t k = 0; k < legs->v[i].n; k++)
+			if (legs->v[i].v[k].head.src.family)
+				return legs->v[i].v[k].head.src;
+	return *asked;
+}
+
 /* The first hop is what the probe's sender says itself. */
-static void add_send(struct walk *w)
+static void add_send(struct walk *w, const struct legs *legs)
 {
 	const struct packet_trace *t = w->trace;
 	const char *pod = t->spec.source.pod;
@@ -40,8 +50,8 @@ static void add_send(struct walk *w)
 				      .dst = t->spec.destination.address,
 				      .sport = (uint16_t)t->status.probe.localPort,
 				      .dport = (uint16_t)t->spec.destination.port };
-	if (!s.head.src.family)
-		s.head.src = t->spec.source.address;
+	if (!s.head.src.family || addr_is_unspecified(&s.head.src))
+		s.head.src = first_source(legs, &t->spec.source.address);
 	s.head.proto = ipproto_of(t->spec.protocol, s.head.dst.family);
 	if (s.head.proto == IPPROTO_ICMP || s.head.proto == IPPROTO_ICMPV6)
 		s.head.sport = s.head.dport = 0;
@@ -54,7 +64,9 @@ static void add_send(struct walk *w)
 		return;
 	h->before = s.head;
 	h->by = pod ? (struct story_by){ STORY_BY_POD, t->spec.source.namespace, pod, NULL }
-		    : story_owner(w->view, &s.head.src);
+		: t->spec.source.node
+			? (struct story_by){ STORY_BY_NODE, NULL, t->spec.source.node, NULL }
+			: story_owner(w->view, &s.head.src);
 }
 
 static void walk_all(struct walk *w, const struct legs *legs)
@@ -113,6 +125,26 @@ static void refused_unseen(struct walk *w)
 				   NULL };
 }
 
+/* The probe's socket has the answer: where nobody looks, it says so itself. */
+static void delivered_unseen(struct walk *w)
+{
+	const struct story_hop *last = last_hop(w->story), *first = &w->story->hops.v[0];
+	const struct trace_observation o = { .in = first->netns };
+	const struct leg leg = { first->node, STORY_REPLY, NULL, 0 };
+	const struct sight s = { .o = &o };
+	struct story_hop *h;
+
+	if (!last || last->direction != STORY_REPLY || last->step == STORY_DELIVER ||
+	    first->step != STORY_SEND)
+		return;
+	w->leg = &leg;
+	h = walk_hop(w, STORY_DELIVER, &s);
+	if (!h)
+		return;
+	h->since = -1;
+	h->by = w->story->hops.v[0].by;
+}
+
 static void conclude(struct walk *w)
 {
 	struct story *s = w->story;
@@ -123,6 +155,8 @@ static void conclude(struct walk *w)
 		refused_unseen(w);
 		end = find_end(s);
 	}
+	if (result == TRACE_CONNECTED || result == TRACE_REFUSED)
+		delivered_unseen(w);
 	last = last_hop(s);
 	if (result == TRACE_CONNECTED)
 		s->verdict = STORY_ANSWERED;
@@ -186,7 +220,7 @@ int story_join(const struct story_view *view, const struct packet_trace *trace, 
 		return err_set(e, -ENOMEM, "no memory");
 	*w = (struct walk){ .view = view, .trace = trace, .a = a, .story = &s, .at = WALK_NO_TIME };
 	join_order(trace, &legs);
-	add_send(w);
+	add_send(w, &legs);
 	walk_all(w, &legs);
 	conclude(w);
 	if (add_gaps(trace, a, &s))

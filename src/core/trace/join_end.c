@@ -128,15 +128,17 @@ void join_rule(struct walk *w, const struct sight *s)
 
 /* ---- the kernel's own reasons */
 
+/* Whose socket it is: of the namespace's pod; where that was not seen, of the pod whose host link it is. */
 static struct story_by receiver(const struct walk *w, const struct sight *s)
 {
 	const char *slash = s->o->in ? strchr(s->o->in, '/') : NULL;
+	struct story_by pod = walk_linked_pod(w, s->o->device);
 
 	if (slash)
 		return (struct story_by){ STORY_BY_POD,
 					  arena_strndup(w->a, s->o->in, (size_t)(slash - s->o->in)),
 					  slash + 1, NULL };
-	return (struct story_by){ STORY_BY_NODE, NULL, w->leg->node, NULL };
+	return pod.kind ? pod : (struct story_by){ STORY_BY_NODE, NULL, w->leg->node, NULL };
 }
 
 static const char *nothing_listens(const struct walk *w, const struct story_head *h)
@@ -195,12 +197,20 @@ bool join_is_benign(const struct packet_trace *t, const struct sight *s)
 	return !strcmp(reason, "NOT_DROPPED_YET") || !strcmp(reason, "CONSUMED");
 }
 
+/* A node that shares its kernel with the next one hears what becomes of a packet there. Of what left by
+ * the uplink only its queue is this node's. */
+static bool is_elsewhere(const struct story_hop *last, const char *reason)
+{
+	return last && last->step == STORY_LEAVE_NODE && !starts(reason, "QDISC_") &&
+	       !starts(reason, "TC_") && !starts(reason, "DEV_") && !starts(reason, "FULL_RING");
+}
+
 void join_drop(struct walk *w, const struct sight *s)
 {
 	const struct story_hop *last = walk_last(w, w->leg->direction), *route;
 	const char *reason = s->o->reason ? s->o->reason : "NOT_SPECIFIED";
 
-	if (join_is_benign(w->trace, s) ||
+	if (join_is_benign(w->trace, s) || is_elsewhere(last, reason) ||
 	    (last && (last->step == STORY_DROP || last->step == STORY_REFUSE)))
 		return;
 	route = last_route(w);
@@ -222,11 +232,37 @@ void join_deliver(struct walk *w, const struct sight *s)
 	const struct story_hop *last = walk_last(w, w->leg->direction);
 	struct story_hop *h;
 
-	if (last && last->step >= STORY_DELIVER)
-		return;
+	if (!w->entered || (last && last->step >= STORY_DELIVER))
+		return; /* what was sent on is freed as well */
 	h = walk_hop(w, STORY_DELIVER, s);
 	if (h)
 		h->by = receiver(w, s);
+}
+
+/* An answer that comes in by the network is somebody's of whom no node tells. */
+static bool is_from_elsewhere(const struct walk *w, const struct sight *s)
+{
+	return s->o->kind == FACT_DEV_IN && !s->o->in &&
+	       walk_linked_pod(w, s->o->device).kind == STORY_BY_NONE;
+}
+
+/* At who answers, with what its answer shows. */
+static struct story_hop *answerer_hop(struct walk *w, enum story_step step, const struct sight *s)
+{
+	struct story_hop *h = walk_hop(w, step, s);
+
+	if (!h)
+		return NULL;
+	h->device = NULL;
+	h->since = -1;
+	if (is_from_elsewhere(w, s)) {
+		h->node = NULL;
+		h->by = story_owner(w->view, &s->head.src);
+		w->at = WALK_NO_TIME;
+	} else {
+		h->by = receiver(w, s);
+	}
+	return h;
 }
 
 /* The answer says that the request came: what was not seen of it is told. */
@@ -235,31 +271,21 @@ void join_answered(struct walk *w, const struct leg *reply)
 	const struct sight *s = &reply->v[0];
 	const struct story_hop *last = walk_last(w, STORY_REQUEST);
 	const char *flags = s->head.flags ? s->head.flags : "";
-	bool refuses = strchr(flags, 'R') || s->o->head.icmp, echo;
+	bool error = s->o->head.icmp && s->o->head.icmp->quoted, rst = strchr(flags, 'R');
 	struct story_hop *h;
 
-	echo = s->o->head.icmp && !s->o->head.icmp->quoted;
 	if (last && last->step < STORY_DELIVER) {
-		h = walk_hop(w, refuses && !echo ? STORY_REFUSE : STORY_DELIVER, s);
+		h = answerer_hop(w, rst || error ? STORY_REFUSE : STORY_DELIVER, s);
 		if (!h)
 			return;
 		h->direction = STORY_REQUEST;
-		h->node = reply->node;
-		h->device = NULL;
-		h->since = -1;
 		h->before = h->after = w->head;
-		h->by = receiver(w, s);
-		if (h->step == STORY_REFUSE && strchr(flags, 'R'))
+		if (rst)
 			h->why = nothing_listens(w, &w->head);
 	}
 	last = walk_last(w, STORY_REQUEST);
-	if (last && last->step == STORY_REFUSE)
+	if (last && (last->step == STORY_REFUSE || error))
 		return;
 	w->head = s->head;
-	h = walk_hop(w, STORY_ANSWER, s);
-	if (h) {
-		h->device = NULL;
-		h->since = -1;
-		h->by = receiver(w, s);
-	}
+	answerer_hop(w, STORY_ANSWER, s);
 }

@@ -49,18 +49,29 @@ static void swap(struct legs *legs, uint32_t i, uint32_t k)
 	legs->v[k] = t;
 }
 
-/* The first leg is at `node`, where there is one. Puts it to `at`. */
+/* Does it go on with what another one sent? */
+static bool is_fed(const struct legs *legs, uint32_t at, uint32_t end, uint32_t i)
+{
+	for (uint32_t k = at; k < end; k++)
+		if (k != i && fit(&legs->v[k], &legs->v[i]) != NO_FIT)
+			return true;
+	return false;
+}
+
+/* To `at` that leg with which it begins: at `node`, where there is one, else one that no other leg feeds. */
 static void put_first(struct legs *legs, uint32_t at, uint32_t end, const char *node)
 {
 	uint32_t best = at;
+	int most = -1;
 
 	for (uint32_t i = at; i < end; i++) {
 		bool here = node && !strcmp(legs->v[i].node, node);
-		bool best_here = node && !strcmp(legs->v[best].node, node);
+		int score = 2 * here + !is_fed(legs, at, end, i);
 
-		if (here > best_here ||
-		    (here == best_here && is_earlier(&legs->v[i], &legs->v[best])))
+		if (score > most || (score == most && is_earlier(&legs->v[i], &legs->v[best]))) {
 			best = i;
+			most = score;
+		}
 	}
 	swap(legs, at, best);
 }

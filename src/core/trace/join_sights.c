@@ -7,8 +7,8 @@
  * end at a time, or a connection table knows of it).
  *
  * What has no header (rules, routes) is of the packet with the same id that was seen last, as
- * kernels use a buffer again. Where a leg's first sight comes again, the packet was sent again:
- * the leg ends before. */
+ * kernels use a buffer again. Where the packet comes by a device or a chain for the second time, it
+ * was sent again: the leg ends before. */
 #include "core/trace/join_state.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ static struct story_head head_of(const struct trace_observation *o, struct arena
 				.length = (uint32_t)o->head.length,
 				.ttl = (uint8_t)o->head.ttl };
 
-	if (o->kind == FACT_ROUTE || o->kind == FACT_CONNTRACK)
+	if (o->kind == FACT_ROUTE || o->kind == FACT_CONNTRACK || addr_is_unspecified(&h.src))
 		return (struct story_head){ .ttl = 0 };
 	if (h.proto == IPPROTO_ICMP || h.proto == IPPROTO_ICMPV6)
 		h.sport = h.dport = 0; /* an echo's id, which translation may change */
@@ -177,11 +177,12 @@ static void learn_probe(const struct packet_trace *t, struct tuples *known)
 				.dst = t->spec.destination.address,
 				.dport = (uint16_t)t->spec.destination.port };
 
-	if (t->status.probe.localAddress.family) {
+	if (t->status.probe.localAddress.family &&
+	    !addr_is_unspecified(&t->status.probe.localAddress)) {
 		h.src = t->status.probe.localAddress;
 		h.sport = (uint16_t)t->status.probe.localPort;
 	}
-	if (h.sport || !h.dport)
+	if (!addr_is_unspecified(&h.src) && (h.sport || !h.dport))
 		learn(known, &h);
 }
 
@@ -204,12 +205,33 @@ static void learn_connections(const struct packet_trace *t, struct tuples *known
 		}
 }
 
-/* The direction of what has no header: that of the packet with the same id, or else of what was seen
- * just before, as a rule without an id is read right behind its chain's beginning. */
+static bool leads_to(const struct trace_observation *o, const char *chain)
+{
+	const char *to = o->verdict ? strchr(o->verdict, ' ') : NULL;
+
+	return same_text(o->chain, chain) || (to && same_text(to + 1, chain));
+}
+
+/* Was this shown to, or met by, the packet that met the rule `o`? A base chain by its hook, another by
+ * who sent the packet there. */
+static bool is_of_rule(const struct trace_observation *before, const struct trace_observation *o)
+{
+	if (!same_text(before->table, o->table))
+		return false;
+	return o->hook ? before->kind == FACT_CHAIN && same_text(before->hook, o->hook)
+		       : leads_to(before, o->chain);
+}
+
+/* The direction of what has no header: that of the packet with the same id; of a rule, that of the
+ * packet which came to its chain last, as a rule that rejects tells of itself after the answer that it
+ * makes; else of what was seen just before. */
 static unsigned as_before(const struct sight *v, uint32_t n, const struct trace_observation *o)
 {
 	for (uint32_t i = n; o->packet && i-- > 0;)
 		if (v[i].o->packet == o->packet && v[i].head.src.family)
+			return v[i].direction;
+	for (uint32_t i = n; o->chain && i-- > 0;)
+		if (is_of_rule(v[i].o, o))
 			return v[i].direction;
 	return n ? v[n - 1].direction : NEITHER;
 }
@@ -223,10 +245,25 @@ static int compare_at(const void *a, const void *b)
 				    : (*x > *y) - (*x < *y);
 }
 
-static bool same_sight(const struct sight *a, const struct sight *b)
+/* Where a packet of one journey comes by but once. */
+static bool is_station(const struct trace_observation *o)
+{
+	return o->kind == FACT_DEV_IN || o->kind == FACT_DEV_OUT || o->kind == FACT_CHAIN;
+}
+
+static bool same_station(const struct sight *a, const struct sight *b)
 {
 	return a->o->kind == b->o->kind && story_head_same(&a->head, &b->head) &&
-	       same_text(a->o->in, b->o->in) && same_text(a->o->device, b->o->device);
+	       same_text(a->o->in, b->o->in) && same_text(a->o->device, b->o->device) &&
+	       same_text(a->o->table, b->o->table) && same_text(a->o->chain, b->o->chain);
+}
+
+static bool was_here(const struct leg *leg, const struct sight *s)
+{
+	for (uint32_t i = 0; is_station(s->o) && i < leg->n; i++)
+		if (same_station(&leg->v[i], s))
+			return true;
+	return false;
 }
 
 /* Those of one direction, up to where the packet was sent again. */
@@ -241,7 +278,7 @@ static int make_leg(const char *node, const struct sight *all, uint32_t n,
 	for (uint32_t i = 0; i < n; i++) {
 		if (all[i].direction != direction)
 			continue;
-		if (leg->n && leg->v[0].head.src.family && same_sight(&leg->v[0], &all[i]))
+		if (was_here(leg, &all[i]))
 			break;
 		if (leg->n || all[i].head.src.family)
 			leg->v[leg->n++] = all[i];

@@ -45,8 +45,9 @@ struct walk {
 	const struct sight
 		*routes[WALK_ROUTES]; /* asked for, and to be told when it is known what for */
 	uint32_t n_routes;
-	bool entered; /* it came in by a device, and was not sent on yet */
-	int64_t at;   /* of the last hop there; or WALK_NO_TIME */
+	const char *hook; /* whose chains it met last; NULL: none */
+	bool entered;     /* it came in by a device, and was not sent on yet */
+	int64_t at;       /* of the last hop there; or WALK_NO_TIME */
 };
 
 /* Adds the leg's hops. */
@@ -61,6 +62,8 @@ void join_deliver(struct walk *w, const struct sight *s);
 
 /* The next hop, with the walk's node, direction and head; what is added has since set. NULL: no memory. */
 struct story_hop *walk_hop(struct walk *w, enum story_step step, const struct sight *s);
+/* The pod whose host link it is; kind NONE: none. */
+struct story_by walk_linked_pod(const struct walk *w, const char *device);
 /* The last hop of this direction; NULL: none. */
 struct story_hop *walk_last(const struct walk *w, enum story_direction direction);
 

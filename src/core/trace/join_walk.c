@@ -11,9 +11,16 @@
  * link does is told by the pod's end, if that was seen. */
 #include "core/trace/join_state.h"
 
+#include "core/route/plan.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : !a && !b;
+}
 
 /* ---- hops */
 
@@ -104,24 +111,32 @@ static void masqueraded(struct walk *w, const struct sight *s)
 	w->head = to;
 }
 
-/* A reply is translated back at once, in both ends; by whom, the request's hops say. */
-static void restored(struct walk *w, const struct sight *s)
+static const struct story_hop *translated_here(const struct walk *w, enum story_step step)
 {
+	for (uint32_t i = 0; i < w->story->hops.n; i++) {
+		const struct story_hop *h = &w->story->hops.v[i];
+
+		if (h->direction == STORY_REQUEST && h->step == step && h->node &&
+		    !strcmp(h->node, w->leg->node))
+			return h;
+	}
+	return NULL;
+}
+
+/* Of a reply: a destination that changes is the request's source again, a source its destination. By
+ * whom, the request's hops say. */
+static void restored(struct walk *w, const struct sight *s, bool dst)
+{
+	const struct story_hop *was = translated_here(w, dst ? STORY_SNAT : STORY_SERVICE);
 	struct story_hop *h = walk_hop(w, STORY_UNTRANSLATE, s);
 
 	if (!h)
 		return;
 	h->device = NULL;
-	for (uint32_t i = 0; i < w->story->hops.n; i++) {
-		const struct story_hop *was = &w->story->hops.v[i];
-
-		if (was->direction == STORY_REQUEST && was->node &&
-		    !strcmp(was->node, w->leg->node) &&
-		    (was->step == STORY_SERVICE || was->step == STORY_SNAT)) {
-			h->by = was->by;
-			break;
-		}
-	}
+	if (!was)
+		was = translated_here(w, dst ? STORY_SERVICE : STORY_SNAT);
+	if (was)
+		h->by = was->by;
 }
 
 /* What the header shows that came since the last one. */
@@ -135,7 +150,7 @@ static void compare(struct walk *w, const struct sight *s)
 	src = !addr_eq(&w->head.src, &s->head.src) || w->head.sport != s->head.sport;
 	if (w->head.src.family && w->head.proto == s->head.proto && (dst || src)) {
 		if (w->leg->direction == STORY_REPLY) {
-			restored(w, s);
+			restored(w, s, dst);
 		} else {
 			if (dst)
 				redirected(w, s);
@@ -175,8 +190,8 @@ static struct story_by by_route(const struct trace_route *r, struct arena *a)
 	bool unicast = !r->type || !strcmp(r->type, "unicast") || !strcmp(r->type, "local");
 
 	by.name = r->prefix.addr.family ? arena_strdup(a, prefix_str(&r->prefix, text)) : NULL;
-	if (r->error)
-		by.rule = r->error;
+	if (r->error) /* what the kernel says of a blackhole */
+		by.rule = same_text(r->error, "Invalid argument") ? "blackhole" : r->error;
 	else if (!unicast)
 		by.rule = r->type;
 	else if (r->via.family)
@@ -204,11 +219,17 @@ static void flush_route(struct walk *w)
 	h->before = h->after = w->head;
 	h->by = by_route(r, w->a);
 	h->behind = story_route_behind(w->view, &r->prefix, &w->head.dst, w->a, &h->why);
+	if (r->error && !h->by.name)
+		h->by.name = story_block_of(w->view, &w->head.dst, w->leg->node, w->a, &h->behind);
 }
 
 static void route(struct walk *w, const struct sight *s)
 {
-	if (s->o->in || !s->o->route)
+	const struct story_hop *last = walk_last(w, w->leg->direction);
+
+	if (last && last->step == STORY_LEAVE_NODE)
+		return; /* another node's, of the same kernel */
+	if (s->o->in || !s->o->route || (!s->o->route->prefix.addr.family && !s->o->route->error))
 		return;
 	if (w->n_routes == WALK_ROUTES) /* the oldest is of no use */
 		memmove(w->routes, w->routes + 1, --w->n_routes * sizeof(*w->routes));
@@ -216,11 +237,6 @@ static void route(struct walk *w, const struct sight *s)
 }
 
 /* ---- devices */
-
-static bool same_text(const char *a, const char *b)
-{
-	return a && b ? !strcmp(a, b) : !a && !b;
-}
 
 /* The next sight of a device in this leg. */
 static const struct sight *next_device(const struct walk *w, const struct sight *s)
@@ -232,7 +248,7 @@ static const struct sight *next_device(const struct walk *w, const struct sight 
 }
 
 /* Whose host link is it? */
-static struct story_by linked_pod(const struct walk *w, const char *device)
+struct story_by walk_linked_pod(const struct walk *w, const char *device)
 {
 	size_t n;
 	const struct object *const *all = cluster_all(w->view->cluster, KIND_WORKLOADENDPOINT, &n);
@@ -262,7 +278,7 @@ static void came_in(struct walk *w, const struct sight *s)
 		if (h && h->before.src.family == 0)
 			h->before = h->after;
 		if (h)
-			h->behind = linked_pod(w, s->o->device);
+			h->behind = walk_linked_pod(w, s->o->device);
 	}
 	w->entered = true;
 }
@@ -293,12 +309,14 @@ static void went_out(struct walk *w, const struct sight *s)
 	flush_route(w);
 	if (again && next->head.encap != s->head.encap) {
 		into_tunnel(w, s, next);
-	} else if (linked_pod(w, s->o->device).kind != STORY_BY_NONE) {
+	} else if (same_text(s->o->device, ROUTE_VXLAN_DEV)) {
+		walk_hop(w, STORY_TUNNEL_IN, s); /* and got no further */
+	} else if (walk_linked_pod(w, s->o->device).kind != STORY_BY_NONE) {
 		if (next) /* by the pod's end */
 			return;
 		h = walk_hop(w, STORY_ENTER_POD, s);
 		if (h)
-			h->behind = linked_pod(w, s->o->device);
+			h->behind = walk_linked_pod(w, s->o->device);
 	} else if (!again && strcmp(s->o->device ? s->o->device : "", "lo") != 0) {
 		walk_hop(w, STORY_LEAVE_NODE, s);
 	}
@@ -312,8 +330,20 @@ static void verdict(struct walk *w, const struct sight *s)
 	join_rule(w, s);
 }
 
+/* Before the router sees a packet, rules ask for routes (`fib`), and a rejection asks for the way back. */
+static bool is_asked_by_nft(const struct walk *w, const struct sight *s)
+{
+	bool ruled = s->o->table || same_text(s->o->reason, "NETFILTER_DROP");
+
+	return ruled && same_text(w->hook, "prerouting");
+}
+
 static void step(struct walk *w, const struct sight *s)
 {
+	if (s->o->kind == FACT_CHAIN)
+		w->hook = s->o->hook;
+	if (is_asked_by_nft(w, s))
+		w->n_routes = 0;
 	if (s != w->leg->v)
 		compare(w, s);
 	switch (s->o->kind) {
@@ -351,6 +381,7 @@ void join_walk(struct walk *w, const struct leg *leg)
 
 	w->leg = leg;
 	w->n_routes = 0;
+	w->hook = NULL;
 	w->entered = false;
 	if (!last || !last->node || strcmp(last->node, leg->node) != 0)
 		w->at = WALK_NO_TIME; /* another clock */

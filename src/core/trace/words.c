@@ -43,7 +43,7 @@ const char *story_head_text(const struct story_head *h, struct arena *a)
 const char *story_place_text(const struct story_hop *h, struct arena *a)
 {
 	if (!h->node)
-		return "between nodes";
+		return "elsewhere";
 	return h->netns ? arena_printf(a, "pod %s on %s", h->netns, h->node) : h->node;
 }
 
@@ -123,6 +123,8 @@ static const char *tunnel_text(const struct story_hop *h, struct arena *a)
 	char src[ADDR_TEXT], dst[ADDR_TEXT];
 	const struct story_head *in = h->step == STORY_TUNNEL_IN ? &h->after : &h->before;
 
+	if (in->encap == STORY_PLAIN)
+		return with_why(arena_printf(a, "into the tunnel by %s", or_dash(h->device)), h, a);
 	return with_why(arena_printf(a, "%s %s %s > %s by %s",
 				     h->step == STORY_TUNNEL_IN ? "into" : "out of",
 				     in->encap ? name_of(&story_encap_names, in->encap) : "tunnel",
@@ -136,15 +138,13 @@ static const char *deliver_text(const struct story_hop *h, struct arena *a)
 	const struct story_head *head = &h->after;
 
 	return arena_printf(a, "%s has it, from %s",
-			    h->by.kind ? by_words(h, a)
-			    : h->netns ? "the pod"
-				       : or_dash(h->node),
+			    or_dash(h->by.kind ? by_words(h, a) : story_place_text(h, a)),
 			    or_dash(end_text(&head->src, head->sport, a)));
 }
 
 static const char *answer_text(const struct story_hop *h, struct arena *a)
 {
-	return arena_printf(a, "%s answers %s", h->by.kind ? by_words(h, a) : "the receiver",
+	return arena_printf(a, "%s answers %s", h->by.kind ? by_words(h, a) : "somebody",
 			    or_dash(story_head_text(&h->after, a)));
 }
 
@@ -373,7 +373,7 @@ static const char *ended_text(const struct story *s, const char *verb, struct ar
 
 	return arena_printf(a, "%s%s%s%s%s by %s%s%s",
 			    end && end->direction == STORY_REPLY ? "the answer is " : "",
-			    s->observed ? "" : "will be ", verb, where ? " in " : "",
+			    s->observed ? "" : "will be ", verb, where ? " at " : "",
 			    where ? where : "", by ? by : "somebody unknown",
 			    end && end->why ? ": " : "", end && end->why ? end->why : "");
 }
@@ -384,7 +384,7 @@ static const char *lost_text(const struct story *s, struct arena *a)
 
 	return arena_printf(
 		a,
-		"lost: the %s was seen last in %s, where it %s, and nobody says that it "
+		"lost: the %s was seen last at %s, where it %s, and nobody says that it "
 		"dropped it",
 		name_of(&story_direction_names, last->direction),
 		or_dash(story_place_text(last, a)), or_dash(last->text));
