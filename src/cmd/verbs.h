@@ -11,5 +11,6 @@ extern const struct cmd cmd_lab;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_policy;
 extern const struct cmd cmd_schema;
+extern const struct cmd cmd_trace;
 extern const struct cmd cmd_version, cmd_completion;
 extern const struct cmd cmd_why;

@@ -14,6 +14,7 @@ struct why_opts {
 	LIST(struct prefix) pod_cidrs, service_cidrs, node_port_addresses;
 	const char *node;
 	uint8_t proto, masquerade_all, localhost_node_ports, format, hops;
+	bool portless; /* a protocol without ports: proto does not count */
 };
 
 /* One side of the question. */

@@ -289,8 +289,11 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 	if (!choose_addresses(w))
 		return cmd_error(CMD_NO, "%s and %s have no address family in common", from,
 				 w->to.text);
-	choose_port(w);
-	if (!w->flow.dport)
+	if (o->portless)
+		w->flow.proto = PROTO_NONE;
+	else
+		choose_port(w);
+	if (!w->flow.dport && !o->portless)
 		return cmd_usage(ctx, "%s: which port? Give TO:PORT", w->to.text);
 	return make_plans(ctx, w);
 }

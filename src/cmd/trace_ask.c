@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The question and its answer, by way of the store: a PacketTrace is created; the agents of the nodes that
+ * it names look, one of them sends the probe (model/trace.h); it is read again and again until all have
+ * written what they saw, or until they have had the time that the probe waits and a few seconds. It is
+ * deleted in any case, and expires by itself where this program ends before.
+ *
+ * `outside` of a lab has no agent: for it the probe is sent from here (trace_send.c).
+ *
+ * Who looks: the node that sends, the one that the destination is or is on, and those of all endpoints
+ * that a Service may choose there. */
+#include "cmd/trace.h"
+
+#include "cmd/out.h"
+#include "lab/world.h"
+#include "sys/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define SECOND     1000000000ll
+#define ARM_NS     (4 * SECOND) /* a second more than the sender waits */
+#define COLLECT_NS (3 * SECOND) /* after the probe's time is up */
+#define POLL_NS    10000000ll
+
+struct asking {
+	struct cmd_ctx *ctx;
+	const struct trace_opts *o;
+	struct why why;
+	struct world world;                 /* of a lab, where `outside` takes part */
+	const struct world_member *outside; /* sends; NULL: an agent does */
+	struct packet_trace question;
+	struct store *store;
+	struct object *answer;
+};
+
+/* ---- who asks whom */
+
+/* An end that is "outside", as its address there. */
+static const char *name_outside(struct asking *q, const char *text, bool v6, int *rc)
+{
+	const struct lab_opts none = { .name = NULL };
+	const struct ipaddr *ip;
+	const char *host;
+	char addr[ADDR_TEXT];
+	uint16_t port;
+
+	*rc = 0;
+	if (world_split(text, &host, &port, q->ctx->arena, NULL) || strcmp(host, "outside") != 0)
+		return text;
+	if (!q->world.name && lab_load(q->ctx, &none, &q->world)) {
+		*rc = CMD_USAGE;
+		return text;
+	}
+	ip = world_addr(&q->world.outside, v6 ? AF_INET6 : AF_INET);
+	ip = ip ? ip : world_addr(&q->world.outside, 0);
+	if (!ip) {
+		*rc = cmd_error(CMD_NO, "outside has no address");
+		return text;
+	}
+	addr_str(ip, addr);
+	return port ? arena_printf(q->ctx->arena, ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
+				   addr, port)
+		    : arena_strdup(q->ctx->arena, addr);
+}
+
+static bool names_v6(struct asking *q, const char *text)
+{
+	struct ipaddr ip;
+	const char *host;
+	uint16_t port;
+
+	return !world_split(text, &host, &port, q->ctx->arena, NULL) && !addr_parse(host, &ip) &&
+	       ip.family == AF_INET6;
+}
+
+static int resolve(struct asking *q, const char *from, const char *to)
+{
+	const struct why_opts asked = { .proto = q->o->proto == TRACE_ICMP ? PROTO_NONE
+									   : q->o->proto,
+					.portless = q->o->proto == TRACE_ICMP };
+	bool sends = !strcmp(from, "outside");
+	int rc;
+
+	from = name_outside(q, from, names_v6(q, to), &rc);
+	if (!rc)
+		to = name_outside(q, to, names_v6(q, from), &rc);
+	if (rc)
+		return rc;
+	q->outside = sends ? &q->world.outside : NULL;
+	rc = why_ask(q->ctx, &asked, from, to, &q->why);
+	if (!rc && !sends && !q->why.from.node)
+		rc = cmd_error(CMD_USAGE,
+			       "%s: no agent is there that could send: FROM is a pod, a node, "
+			       "or `outside` of a lab",
+			       from);
+	return rc;
+}
+
+/* ---- who looks */
+
+static void look_at(struct packet_trace *t, const char *node)
+{
+	if (!node || !*node)
+		return;
+	for (uint32_t i = 0; i < t->spec.nodes.n; i++)
+		if (!strcmp(t->spec.nodes.v[i], node))
+			return;
+	if (t->spec.nodes.n < TRACE_NODES_MAX)
+		t->spec.nodes.v[t->spec.nodes.n] = node;
+	t->spec.nodes.n++;
+}
+
+static bool leads_there(const struct svc_front *f, const struct svc_flow *flow)
+{
+	return f->number == flow->dport && f->port->proto == flow->proto &&
+	       (!f->address.family || addr_eq(&f->address, &flow->dst));
+}
+
+static void endpoints_look(const struct why *w, struct packet_trace *t)
+{
+	for (size_t i = 0; i < w->n_plans; i++)
+		for (uint32_t k = 0; k < w->plans[i].fronts.n; k++) {
+			const struct svc_front *f = &w->plans[i].fronts.v[k];
+
+			if (w->plans[i].family != w->flow.dst.family || !leads_there(f, &w->flow))
+				continue;
+			for (uint32_t m = 0; m < f->port->endpoints.n; m++)
+				look_at(t, f->port->endpoints.v[m].of->nodeName);
+		}
+}
+
+/* Who has the addresses around it knows that nobody has this one. */
+static void block_looks(const struct why *w, struct packet_trace *t)
+{
+	size_t n;
+	const struct object *const *blocks = cluster_all(w->objects.cluster, KIND_IPBLOCK, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ipblock *b = blocks[i]->body;
+
+		if (prefix_has(&b->spec.cidr, &w->flow.dst))
+			look_at(t, b->spec.node);
+	}
+}
+
+static int choose_nodes(struct asking *q)
+{
+	struct packet_trace *t = &q->question;
+	const struct why *w = &q->why;
+	const struct pod *pod = objects_pod_at(w->objects.cluster, &w->flow.dst);
+	const struct node *node = objects_node_at(w->objects.cluster, &w->flow.dst);
+
+	t->spec.nodes.v = arena_array(q->ctx->arena, TRACE_NODES_MAX, sizeof(*t->spec.nodes.v));
+	if (!t->spec.nodes.v)
+		return cmd_error(CMD_NO, "no memory");
+	look_at(t, q->outside ? NULL : w->from.node);
+	look_at(t, w->to.node);
+	look_at(t, pod ? pod->spec.nodeName : node ? node->meta.name : NULL);
+	block_looks(w, t);
+	endpoints_look(w, t);
+	if (t->spec.nodes.n <= TRACE_NODES_MAX)
+		return CMD_OK;
+	fprintf(stderr, "fairlead: %u nodes may see the probe, and the first %d of them look\n",
+		t->spec.nodes.n, TRACE_NODES_MAX);
+	t->spec.nodes.n = TRACE_NODES_MAX;
+	return CMD_OK;
+}
+
+/* ---- the question */
+
+static int make_question(struct asking *q)
+{
+	struct packet_trace *t = &q->question;
+	const struct why *w = &q->why;
+	uint64_t random[2];
+
+	random_bytes(random, sizeof(random));
+	t->meta.name = arena_printf(q->ctx->arena, "trace-%016" PRIx64, random[0]);
+	if (!t->meta.name)
+		return cmd_error(CMD_NO, "no memory");
+	/* Nodes have several addresses, of which their routes choose. */
+	t->spec.source.address = w->from.pod || q->outside
+					 ? w->flow.src
+					 : (struct ipaddr){ .family = w->flow.src.family };
+	if (!q->outside) {
+		t->spec.source.node = t->spec.sender = w->from.node;
+		if (w->from.pod) {
+			t->spec.source.namespace = w->from.pod->meta.namespace;
+			t->spec.source.pod = w->from.pod->meta.name;
+		}
+	}
+	t->spec.destination.address = w->flow.dst;
+	t->spec.protocol = q->o->proto ? q->o->proto : TRACE_TCP;
+	t->spec.destination.port = t->spec.protocol == TRACE_ICMP ? 0 : w->flow.dport;
+	t->spec.signature = (int64_t)(random[1] | 1); /* no half of it is zero */
+	t->spec.timeoutSeconds = q->o->timeout ? q->o->timeout : TRACE_SECONDS;
+	t->spec.expires = (int64_t)time(NULL) + t->spec.timeoutSeconds + 30;
+	return choose_nodes(q);
+}
+
+/* ---- the answer */
+
+static int read_answer(struct asking *q)
+{
+	const struct store_key key = { kind_by_id(KIND_PACKETTRACE), NULL, q->question.meta.name };
+	struct object *o;
+	struct err e = { .code = 0 };
+
+	if (store_get(q->store, &key, &o, NULL, &e))
+		return cmd_fail(&e);
+	object_free(q->answer);
+	q->answer = o;
+	return CMD_OK;
+}
+
+/* Nodes that have come this far; those that failed will come no further. */
+static uint32_t nodes_at(const struct packet_trace *t, unsigned phase)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < t->status.nodes.n; i++)
+		n += t->status.nodes.v[i].phase >= phase;
+	return n;
+}
+
+static bool is_armed(const struct packet_trace *t)
+{
+	return nodes_at(t, TRACE_ARMED) >= t->spec.nodes.n;
+}
+
+static bool is_answered(const struct packet_trace *t)
+{
+	return t->status.probe.result != TRACE_NO_RESULT &&
+	       nodes_at(t, TRACE_DONE) >= t->spec.nodes.n;
+}
+
+/* What is missing when time is up the story tells. */
+static int wait_until(struct asking *q, bool (*enough)(const struct packet_trace *t), int64_t ns)
+{
+	int64_t deadline = (int64_t)clock_mono_ns() + ns;
+	int rc;
+
+	for (;;) {
+		rc = read_answer(q);
+		if (rc || enough(q->answer->body) || (int64_t)clock_mono_ns() >= deadline)
+			return rc;
+		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
+	}
+}
+
+static int send_from_here(struct asking *q)
+{
+	int rc = wait_until(q, is_armed, ARM_NS);
+
+	return rc ? rc : trace_send(q->store, &q->question, q->outside);
+}
+
+static int ask(struct asking *q)
+{
+	const struct kind *k = kind_by_id(KIND_PACKETTRACE);
+	const struct store_key key = { k, NULL, q->question.meta.name };
+	struct err e = { .code = 0 };
+	int rc = CMD_OK;
+
+	if (store_put(q->store, STORE_OP_CREATE, k, &q->question, NULL, &e))
+		return cmd_fail(&e);
+	if (q->outside)
+		rc = send_from_here(q);
+	if (!rc)
+		rc = wait_until(q, is_answered,
+				ARM_NS + COLLECT_NS + q->question.spec.timeoutSeconds * SECOND);
+	if (!q->o->keep && store_delete(q->store, &key, NULL, &e) && e.code != -ENOENT && !rc)
+		rc = cmd_fail(&e);
+	return rc;
+}
+
+int trace_ask(struct cmd_ctx *ctx, const struct trace_opts *o, const char *from, const char *to,
+	      struct trace_asked *out)
+{
+	struct asking q = { .ctx = ctx, .o = o };
+	int rc = resolve(&q, from, to);
+
+	out->objects = q.why.objects;
+	if (!rc)
+		rc = make_question(&q);
+	if (!rc)
+		rc = cmd_store_open(ctx, 0, &q.store);
+	if (!rc) {
+		rc = ask(&q);
+		store_close(q.store);
+	}
+	out->answer = q.answer;
+	if (rc)
+		return rc;
+	out->trace = q.answer->body;
+	out->view = (struct story_view){ .cluster = out->objects.cluster };
+	if (o->keep)
+		fprintf(stderr, "fairlead: kept as PacketTrace %s\n", q.question.meta.name);
+	return CMD_OK;
+}
+
+void trace_forget(struct trace_asked *t)
+{
+	object_free(t->answer);
+	objects_fini(&t->objects);
+}

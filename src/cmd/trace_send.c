@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The probe of who has no agent: `outside` of a lab. Its result goes into the PacketTrace's status beside
+ * what agents write there, so by compare-and-swap. */
+#include "cmd/trace.h"
+
+#include "sys/netns.h"
+#include "sys/trace_probe.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define TRIES 50
+
+static int put_result(struct store *s, const struct packet_trace *question,
+		      const struct trace_probe_result *r, struct err *e)
+{
+	const struct kind *k = kind_by_id(KIND_PACKETTRACE);
+	const struct store_key key = { k, NULL, question->meta.name };
+	int rc = -ESTALE;
+
+	for (int i = 0; i < TRIES && rc == -ESTALE; i++) {
+		struct packet_trace *t;
+		struct object *o;
+		uint64_t rev;
+
+		rc = store_get(s, &key, &o, NULL, e);
+		if (rc)
+			return rc;
+		t = o->body;
+		t->status.probe.result = r->result;
+		t->status.probe.by = *r->by ? r->by : NULL;
+		t->status.probe.error = *r->error ? r->error : NULL;
+		t->status.probe.microseconds = r->microseconds;
+		t->status.probe.localAddress = r->address;
+		t->status.probe.localPort = r->port;
+		t->status.probe.sentAt = r->sent_at;
+		rev = o->rev;
+		rc = store_put(s, STORE_OP_STATUS, k, t, &rev, e);
+		object_free(o);
+	}
+	return rc;
+}
+
+static int probe(const struct packet_trace *t, int netns, struct store *s, struct err *e)
+{
+	const struct trace_probe_ask ask = { .netns = netns,
+					     .source = t->spec.source.address,
+					     .dst = t->spec.destination.address,
+					     .protocol = t->spec.protocol,
+					     .port = (uint16_t)t->spec.destination.port,
+					     .signature = (uint64_t)t->spec.signature,
+					     .timeout_ms = (int)t->spec.timeoutSeconds * 1000 };
+	struct trace_probe *p;
+	int rc = trace_probe_send(&ask, &p, e);
+
+	if (rc)
+		return rc;
+	while (!trace_probe_ended(p)) {
+		struct pollfd fd = { .fd = trace_probe_fd(p), .events = trace_probe_events(p) };
+
+		poll(&fd, 1, trace_probe_wait_ms(p));
+		trace_probe_step(p);
+	}
+	rc = put_result(s, t, trace_probe_result(p), e);
+	trace_probe_close(p);
+	return rc;
+}
+
+int trace_send(struct store *s, const struct packet_trace *question,
+	       const struct world_member *from)
+{
+	struct err e = { .code = 0 };
+	char path[64];
+	int netns, rc;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)from->pid);
+	netns = netns_open(path, &e);
+	if (netns < 0)
+		return cmd_fail(&e);
+	rc = probe(question, netns, s, &e);
+	close(netns);
+	return rc ? cmd_fail(&e) : CMD_OK;
+}

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fairlead trace: expected stories of one lab. What must be there is written by hand, from Kubernetes' rules and from the
+lab's addresses: which places a packet passes in which order, what changes where, who decides, and how it ends. Whether it is
+true is told by who answers the probe, and by the rules, routes and faults that the tests put there themselves."""
+import json
+
+import pytest
+import yaml
+from harness import needs, wait_for
+
+pytestmark = needs("nft")
+
+NS = "x"
+
+
+def pod(name, node, *ports):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": NS, "labels": {"app": name}},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "ports": [
+                {"containerPort": p, "protocol": proto} for p, proto in ports or ((8080, "TCP"),)]}]}}
+
+
+def service(name, app, target=8080, **spec):
+    port = {"name": "http", "port": 80, "targetPort": target, "protocol": "TCP"}
+    if "nodePort" in spec:
+        port["nodePort"] = spec.pop("nodePort")
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": NS},
+            "spec": {"selector": {"app": app}, "ports": [port], **spec}}
+
+
+def policy(name, app, direction, rules):
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name, "namespace": NS},
+            "spec": {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": [direction], direction.lower(): rules}}
+
+
+OBJECTS = [
+    pod("client", "n1"), pod("near", "n1"), pod("rack", "n2"), pod("far", "n3", (8080, "TCP"), (8053, "UDP")),
+    pod("guarded", "n3"), pod("mute", "n1"), pod("gone", "n3"),
+    service("front", "far"), service("self", "client"), service("nobody", "nobody"), service("wrong", "far", target=8081),
+    service("everywhere", "far", type="NodePort", nodePort=30080),
+    service("here", "far", type="NodePort", nodePort=30081, externalTrafficPolicy="Local"),
+    policy("lock", "guarded", "Ingress", [
+        {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}, {"podSelector": {"matchLabels": {"app": "near"}}}]}]),
+    policy("hush", "mute", "Egress", [{"to": [{"podSelector": {"matchLabels": {"app": "near"}}}]}]),
+]
+
+
+@pytest.fixture(scope="module")
+def lab(module_lab, tmp_path_factory):
+    """n1 and n2 in one rack, which their pods cross directly, and n3 in another, through a tunnel."""
+    path = tmp_path_factory.mktemp("m") / "m.yaml"
+    path.write_text(yaml.safe_dump_all(OBJECTS))
+    return module_lab("--nodes", 3, "--racks", 2, "--mode", "vxlan", "--cross-subnet", manifests=[path])
+
+
+@pytest.fixture(scope="module")
+def bridged(module_lab, tmp_path_factory):
+    """The same with pods on bridges, and the racks' routers know pods' addresses."""
+    path = tmp_path_factory.mktemp("m") / "m.yaml"
+    path.write_text(yaml.safe_dump_all(OBJECTS[:7]))
+    return module_lab("--nodes", 3, "--racks", 2, "--mode", "direct", "--attachment", "bridge", manifests=[path])
+
+
+class Story:
+    """What trace -o json says. at("route", "n1"): the hop of this step there, of the request."""
+
+    def __init__(self, lab, source, target, *args, code=0):
+        r = lab.store("trace", source, target, "-o", "json", *args, check=False)
+        assert r.returncode == code, r.stdout + r.stderr
+        self.all = json.loads(r.stdout)
+        self.text = json.dumps(self.all, indent=1)
+        assert self.all["unseen"] == [], self.text
+        self.hops = self.all["hops"]
+        order = [h["direction"] for h in self.hops]
+        assert order == sorted(order, reverse=True), self.text  # all of the request first
+
+    def way(self, direction="request"):
+        """["send x/client", "enter-node n1", …]"""
+        return [f'{h["step"]} {h["where"]["pod"] or h["where"]["node"]}' for h in self.hops if h["direction"] == direction]
+
+    def at(self, step, place, direction="request"):
+        found = [h for h in self.hops if h["direction"] == direction and h["step"] == step and
+                 (h["where"]["pod"] or h["where"]["node"]) == place]
+        assert len(found) == 1, f"{step} {place}: {len(found)}\n{self.text}"
+        return found[0]
+
+    def by(self, step, place, direction="request"):
+        return who(self.at(step, place, direction)["by"])
+
+    def end(self):
+        return self.all["verdict"], who(self.all["by"])
+
+
+def who(by):
+    """"NetworkPolicy x/lock egress[0]" """
+    return by and " ".join(filter(None, [by["kind"], "/".join(filter(None, [by["ns"], by["name"]])), by["rule"]]))
+
+
+def ip(lab, name, family=4):
+    return next(a for p in lab.status()["pods"] if p["name"] == name for a in p["ips"] if (":" in a) == (family == 6))
+
+
+def node_ip(lab, name):
+    return next(a for n in lab.status()["nodes"] if n["name"] == name for a in n["addresses"] if "." in a)
+
+
+def tunnel_ip(lab, node):
+    return json.loads(lab.store("get", "nodestate", node, "-o", "json").stdout)["status"]["tunnel4"]
+
+
+def cluster_ip(lab, name):
+    return json.loads(lab.store("get", "service", name, "-n", NS, "-o", "json").stdout)["spec"]["clusterIP"]
+
+
+def block(lab, address):
+    """Name and range of the IPBlock that has it."""
+    from ipaddress import ip_address, ip_network
+    for b in json.loads(lab.store("get", "ipblocks", "-o", "json").stdout)["items"]:
+        if ip_address(address) in ip_network(b["spec"]["cidr"]):
+            return b["metadata"]["name"], b["spec"]["cidr"]
+    raise AssertionError(address)
+
+
+def out_of(pod, node):
+    return [f"send {pod}", f"leave-pod {pod}", f"enter-node {node}"]
+
+
+def into(pod, node):
+    return [f"route {node}", f"enter-pod {pod}", f"deliver {pod}"]
+
+
+def back(pod, node):
+    return [f"answer {pod}", f"leave-pod {pod}", f"enter-node {node}"]
+
+
+def test_same_node(lab):
+    s = Story(lab, "x/client", "x/near:8080")
+    assert s.way() == out_of("x/client", "n1") + into("x/near", "n1")
+    assert s.way("reply") == back("x/near", "n1") + into("x/client", "n1")
+    assert s.end() == ("answered", None)
+    assert s.by("deliver", "x/near") == "Pod x/near"
+    sent = s.at("send", "x/client")["after"]
+    assert (sent["src"], sent["dst"], sent["dport"], sent["proto"]) == (ip(lab, "client"), ip(lab, "near"), 8080, "tcp")
+    route = s.at("route", "n1")
+    assert route["by"]["name"] == f'{ip(lab, "near")}/32' and who(route["behind"]) == "Pod x/near"
+    for h in s.hops:  # nobody changed the packet
+        assert {h["before"][k] for k in ("src", "dst")} == {h["after"][k] for k in ("src", "dst")} == {ip(lab, "client"), ip(lab, "near")}
+
+
+def test_other_node_direct(lab):
+    s = Story(lab, "x/client", "x/rack:8080")
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "leave-node n1", "enter-node n2"] + into("x/rack", "n2")
+    assert s.way("reply") == back("x/rack", "n2") + ["route n2", "leave-node n2", "enter-node n1"] + into("x/client", "n1")
+    name, cidr = block(lab, ip(lab, "rack"))
+    route = s.at("route", "n1")
+    assert who(route["by"]) == f'Route {cidr} via {node_ip(lab, "n2")} dev eth0' and who(route["behind"]) == f"IPBlock {name}"
+    assert all(h["before"]["outer"] is None and h["after"]["outer"] is None for h in s.hops)
+
+
+def check_tunnel(lab, s, to):
+    h = s.at("tunnel-in", "n1")
+    assert h["before"]["outer"] is None and h["where"]["device"] == "vxlan0" and who(h["behind"]) == "Node n3"
+    assert h["after"]["outer"] == {"kind": "vxlan", "src": node_ip(lab, "n1"), "dst": node_ip(lab, "n3"), "vni": 4096}
+    h = s.at("tunnel-out", "n3")
+    assert h["before"]["outer"]["dst"] == node_ip(lab, "n3") and h["after"]["outer"] is None and h["after"]["dst"] == to
+
+
+TUNNEL = ["tunnel-in n1", "leave-node n1", "enter-node n3", "tunnel-out n3"]
+TUNNEL_BACK = ["tunnel-in n3", "leave-node n3", "enter-node n1", "tunnel-out n1"]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_other_node_vxlan(lab, family):
+    far = ip(lab, "far", family)
+    s = Story(lab, "x/client", f"[{far}]:8080" if family == 6 else f"{far}:8080")
+    assert s.way() == out_of("x/client", "n1") + ["route n1"] + TUNNEL + into("x/far", "n3")
+    assert s.way("reply") == back("x/far", "n3") + ["route n3"] + TUNNEL_BACK + into("x/client", "n1")
+    check_tunnel(lab, s, far)
+    name, cidr = block(lab, far)
+    route = s.at("route", "n1")
+    assert route["by"]["name"] == cidr and route["by"]["rule"].endswith("dev vxlan0") and who(route["behind"]) == f"IPBlock {name}"
+    assert "n3" in route["why"]
+
+
+def test_udp_and_icmp(lab):
+    way = out_of("x/client", "n1") + ["route n1"] + TUNNEL + into("x/far", "n3")
+    assert Story(lab, "x/client", "x/far:8053", "--proto", "udp").way() == way
+    s = Story(lab, "x/client", "x/far", "--proto", "icmp")
+    assert s.way() == way and s.way("reply") == back("x/far", "n3") + ["route n3"] + TUNNEL_BACK + into("x/client", "n1")
+    assert s.at("deliver", "x/far")["before"]["dport"] is None
+
+
+def test_cluster_ip(lab):
+    s = Story(lab, "x/client", "x/front:80")
+    assert s.way() == out_of("x/client", "n1") + ["service n1", "route n1"] + TUNNEL + into("x/far", "n3")
+    assert s.way("reply") == back("x/far", "n3") + ["route n3"] + TUNNEL_BACK + \
+        ["route n1", "untranslate n1", "enter-pod x/client", "deliver x/client"]
+    h = s.at("service", "n1")
+    assert who(h["by"]) == "Service x/front http" and who(h["behind"]) == "Pod x/far" and h["why"] == "the only endpoint"
+    assert (h["before"]["dst"], h["before"]["dport"]) == (cluster_ip(lab, "front"), 80)
+    assert (h["after"]["dst"], h["after"]["dport"]) == (ip(lab, "far"), 8080)
+    h = s.at("untranslate", "n1", "reply")
+    assert (h["before"]["src"], h["after"]["src"]) == (ip(lab, "far"), cluster_ip(lab, "front"))
+    assert who(h["by"]) == "Service x/front http"
+
+
+def test_node_port_cluster(lab):
+    """Any node serves; the pod sees the node, whose tunnel it comes through."""
+    s = Story(lab, "outside", "n1:30080")
+    assert s.way() == ["send outside", "enter-node n1", "service n1", "route n1", "snat n1"] + TUNNEL + into("x/far", "n3")
+    assert who(s.at("service", "n1")["by"]) == "Service x/everywhere http"
+    h = s.at("snat", "n1")
+    assert who(h["by"]) == "Service x/everywhere http" and h["why"] == "externalTrafficPolicy Cluster"
+    assert h["before"]["src"] == s.at("send", "outside")["after"]["src"] and h["after"]["src"] == tunnel_ip(lab, "n1")
+    last = s.hops[-1]
+    assert (last["step"], last["where"]["node"], last["before"]["src"], last["before"]["sport"]) == \
+        ("deliver", "outside", node_ip(lab, "n1"), 30080)
+
+
+def test_node_port_local(lab):
+    """Only the pod's own node serves, and the pod sees the client."""
+    s = Story(lab, "outside", "n3:30081")
+    assert s.way() == ["send outside", "enter-node n3", "service n3"] + into("x/far", "n3")
+    assert s.at("deliver", "x/far")["before"]["src"] == s.at("send", "outside")["after"]["src"]
+    s = Story(lab, "outside", "n1:30081", "--timeout", 1, code=1)
+    assert s.end() == ("dropped", "Service x/here http") and s.way()[-1] == "drop n1"
+
+
+def test_hairpin(lab):
+    s = Story(lab, "x/client", "x/self:80")
+    assert s.way() == out_of("x/client", "n1") + ["service n1", "route n1", "snat n1", "enter-pod x/client", "deliver x/client"]
+    assert s.by("service", "n1") == s.by("snat", "n1") == "Service x/self http"
+    assert s.at("deliver", "x/client")["before"]["src"] != ip(lab, "client")
+    assert s.all["verdict"] == "answered"
+
+
+def test_outside_and_back(lab):
+    s = Story(lab, "x/client", "outside:8080")
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "snat n1", "leave-node n1", "deliver None"]
+    h = s.at("snat", "n1")
+    assert who(h["by"]).startswith("IPPool ") and (h["before"]["src"], h["after"]["src"]) == (ip(lab, "client"), node_ip(lab, "n1"))
+    assert s.at("route", "n1")["by"]["name"] == "0.0.0.0/0"
+    assert s.way("reply") == ["answer None", "enter-node n1", "untranslate n1"] + into("x/client", "n1")
+    assert s.by("untranslate", "n1", "reply") == who(h["by"])
+
+
+def test_allowed_by_rules(lab):
+    s = Story(lab, "x/near", "x/guarded:8080")
+    assert s.by("policy-ingress", "n3") == "NetworkPolicy x/lock ingress[0].from[1]"
+    s = Story(lab, "x/mute", "x/near:8080")
+    assert s.by("policy-egress", "n1") == "NetworkPolicy x/hush egress[0].to[0]"
+
+
+def test_denied(lab):
+    s = Story(lab, "x/client", "x/guarded:8080", "--timeout", 1, code=1)
+    assert s.end() == ("dropped", "NetworkPolicy x/lock default deny by x/lock")
+    assert s.way() == out_of("x/client", "n1") + ["route n1"] + TUNNEL + ["route n3", "drop n3"] and s.way("reply") == []
+    s = Story(lab, "x/mute", "x/rack:8080", "--timeout", 1, code=1)
+    assert s.end() == ("dropped", "NetworkPolicy x/hush default deny by x/hush")
+    assert s.way() == out_of("x/mute", "n1") + ["route n1", "drop n1"]
+    assert "fairlead why" in s.all["advice"]
+
+
+def test_no_endpoint(lab):
+    s = Story(lab, "x/client", "x/nobody:80", code=1)
+    assert s.end() == ("refused", "Service x/nobody http")
+    assert s.way() == out_of("x/client", "n1") + ["refuse n1"] and s.way("reply")[-1] == "deliver x/client"
+    assert "selector" in s.all["advice"]
+
+
+def test_closed_port(lab):
+    s = Story(lab, "x/client", "x/near:81", code=1)
+    assert s.end() == ("refused", "Pod x/near") and s.way()[-1] == "refuse x/near" and "81" in s.all["sentence"]
+    s = Story(lab, "x/client", "x/wrong:80", code=1)
+    assert s.end() == ("refused", "Pod x/far") and "targetPort" in s.all["advice"]
+
+
+def test_pod_gone(lab):
+    address = ip(lab, "gone")
+    lab.store("delete", "pod", "gone", "-n", NS)
+    wait_for(lambda: f"{address} " not in lab.node("n3", "ip", "route").stdout)
+    name, cidr = block(lab, address)
+    s = Story(lab, "x/client", f"{address}:8080", "--timeout", 1, code=1)
+    assert s.end() == ("dropped", f"Route {cidr} blackhole")
+    assert s.way() == out_of("x/client", "n1") + ["route n1"] + TUNNEL + ["route n3", "drop n3"]
+    assert who(s.at("route", "n3")["behind"]) == f"IPBlock {name}"
+
+
+# ---- faults, each of them put there and taken away again
+
+@pytest.fixture
+def fault(lab):
+    """fault(node, do, undo): a command on a node, and its opposite afterwards."""
+    undone = []
+
+    def make(node, do, undo):
+        undone.append((node, undo))
+        lab.node(node, *do.split())
+    yield make
+    for node, undo in reversed(undone):
+        lab.node(node, *undo.split())
+
+
+def test_foreign_nft(lab, fault):
+    far = ip(lab, "far")
+    fault("n3", "nft add table inet other", "nft delete table inet other")
+    lab.node("n3", "nft", "add chain inet other strict { type filter hook forward priority 5; }")
+    lab.node("n3", "nft", f"add rule inet other strict ip daddr {far} tcp dport 8080 drop")
+    s = Story(lab, "x/client", "x/far:8080", "--timeout", 1, code=1)
+    assert s.all["verdict"] == "dropped" and s.way()[-1] == "drop n3"
+    by = s.all["by"]
+    assert (by["kind"], by["ns"], by["name"]) == ("nftables", "inet other", "strict")
+    assert far in by["rule"] and "drop" in by["rule"] and "inet other" in s.all["advice"]
+
+
+def test_reverse_path(lab, fault):
+    """n2 is told that the client is behind its tunnel, and gets the packet by its uplink."""
+    route = f"{ip(lab, 'client')}/32 dev vxlan0"
+    assert lab.node("n2", "sysctl", "-n", "net.ipv4.conf.eth0.rp_filter").stdout.strip() == "1"
+    fault("n2", f"ip route add {route}", f"ip route del {route}")
+    s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=1)
+    assert s.all["verdict"] == "dropped" and s.way()[-1] == "drop n2"
+    assert s.all["by"]["kind"] == "Kernel" and "RPFILTER" in s.all["by"]["name"] and "rp_filter" in s.all["advice"]
+
+
+def test_wrong_mtu(lab, fault):
+    """Less than any datagram with a UDP header has. A TCP would try again, smaller; a datagram's sender is told."""
+    route = f"{ip(lab, 'rack')}/32 via {node_ip(lab, 'n2')}"
+    fault("n1", f"ip route add {route} mtu lock 30", f"ip route del {route}")
+    s = Story(lab, "x/client", "x/rack:8080", "--proto", "udp", "--timeout", 1, code=1)
+    assert s.way()[-1] == "drop n1" and s.all["by"]["kind"] == "Kernel" and "TOO_BIG" in s.all["by"]["name"]
+    assert "MTU" in s.all["advice"]
+
+
+def test_node_down(lab, fault):
+    """n2 is cut off: nobody answers for its address."""
+    retrans = lab.node("n1", "sysctl", "-n", "net.ipv4.neigh.eth0.retrans_time_ms").stdout.strip()
+    fault("n1", "sysctl -w net.ipv4.neigh.eth0.retrans_time_ms=50", f"sysctl -w net.ipv4.neigh.eth0.retrans_time_ms={retrans}")
+    fault("n2", "ip link set eth0 down", "ip link set eth0 up")
+    lab.node("n1", "ip", "neigh", "flush", "dev", "eth0")
+    s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=1)
+    assert s.way()[-2:] == ["route n1", "drop n1"]
+    assert (s.all["by"]["kind"], s.all["by"]["name"]) == ("Neighbour", node_ip(lab, "n2"))
+
+
+# ---- bridges, and racks whose router knows pods
+
+def test_bridge(bridged):
+    s = Story(bridged, "x/client", "x/near:8080")
+    assert s.all["verdict"] == "answered" and s.way()[0] == "send x/client" and s.way()[-1] == "deliver x/near"
+    s = Story(bridged, "x/client", "x/rack:8080")
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "leave-node n1", "enter-node n2"] + into("x/rack", "n2")
+
+
+def test_through_the_router(bridged):
+    """No route of n1's own: the default route leads to the router, who knows the way."""
+    s = Story(bridged, "x/client", "x/far:8080")
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "leave-node n1", "enter-node n3"] + into("x/far", "n3")
+    assert s.at("route", "n1")["by"]["name"] == "0.0.0.0/0"
+    assert s.way("reply") == back("x/far", "n3") + ["route n3", "leave-node n3", "enter-node n1"] + into("x/client", "n1")
+    assert s.at("deliver", "x/far")["before"]["src"] == ip(bridged, "client")  # not translated: the pool is the cluster's
+
+
+# ---- on paper
+
+def test_text(lab):
+    r = lab.store("trace", "x/client", "x/front:80", "--explain")
+    lines = r.stdout.splitlines()
+    assert lines[0].startswith("answered by Pod x/far") and "\033" not in r.stdout
+    assert any("DNAT" in line for line in lines)
+    shown = [line.split("$ ", 1)[1].split("#")[0] for line in lines if "$ " in line]
+    routes = [c for c in shown if c.startswith("ip route get")]
+    assert routes
+    assert "vxlan0" in lab.node("n1", *routes[0].split()).stdout  # the commands work
+
+
+def test_usage(lab):
+    assert lab.store("trace", "x/client", check=False).returncode == 2
+    assert lab.store("trace", "203.0.113.77", "x/far:8080", check=False).returncode == 2
+    assert lab.store("trace", "x/client", "x/nothing:1", check=False).returncode == 1
+
+
+def test_kept(lab, tmp_path):
+    """What was kept tells the same story again."""
+    r = lab.store("trace", "x/client", "x/near:8080", "--keep", "-o", "json")
+    name = r.stderr.split()[-1]
+    objects = [lab.store("get", k, *n, "-o", "json").stdout for k, n in
+               (("packettrace", [name]), ("nodes", []), ("pods", ["-A"]), ("ipblocks", []), ("workloadendpoints", ["-A"]))]
+    path = tmp_path / "kept.json"
+    path.write_text("\n".join(objects))
+    again = json.loads(lab.fairlead("trace", "-f", path, "-o", "json").stdout)
+    assert again == json.loads(r.stdout)
+    left = json.loads(lab.store("get", "packettraces", "-o", "json").stdout)["items"]
+    assert [t["metadata"]["name"] for t in left] == [name]  # and the others are gone
