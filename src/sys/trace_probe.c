@@ -52,6 +52,39 @@ static void failed(struct trace_probe *p, int err)
 	end(p, TRACE_ERROR);
 }
 
+/* ---- addresses */
+
+static socklen_t to_sockaddr(const struct ipaddr *a, uint16_t port, struct sockaddr_storage *ss)
+{
+	struct sockaddr_in6 *six = (void *)ss;
+	struct sockaddr_in *four = (void *)ss;
+
+	*ss = (struct sockaddr_storage){ .ss_family = a->family };
+	if (a->family == AF_INET6) {
+		six->sin6_port = htons(port);
+		memcpy(&six->sin6_addr, a->b, sizeof(six->sin6_addr));
+		return sizeof(*six);
+	}
+	four->sin_port = htons(port);
+	memcpy(&four->sin_addr, a->b, sizeof(four->sin_addr));
+	return sizeof(*four);
+}
+
+/* The port. */
+static uint16_t from_sockaddr(const void *sa, struct ipaddr *a)
+{
+	const struct sockaddr_in6 *six = sa;
+	const struct sockaddr_in *four = sa;
+
+	*a = (struct ipaddr){ .family = (uint8_t)four->sin_family };
+	if (a->family == AF_INET6) {
+		memcpy(a->b, &six->sin6_addr, sizeof(six->sin6_addr));
+		return ntohs(six->sin6_port);
+	}
+	memcpy(a->b, &four->sin_addr, sizeof(four->sin_addr));
+	return ntohs(four->sin_port);
+}
+
 /* ---- ICMP errors, as nftables names their codes */
 
 static const char *const unreach4[] = {
@@ -84,10 +117,10 @@ static const char *icmp_word(bool v6, unsigned type, unsigned code)
 
 static void note_icmp(struct trace_probe *p, const struct sock_extended_err *ee)
 {
-	const struct sockaddr *from = SO_EE_OFFENDER(ee);
+	struct sockaddr_in6 from; /* room for either family */
 	bool v6 = ee->ee_origin == SO_EE_ORIGIN_ICMP6;
 	const char *word = icmp_word(v6, ee->ee_type, ee->ee_code);
-	struct ipaddr a = { .family = (uint8_t)from->sa_family };
+	struct ipaddr a;
 	char text[ADDR_TEXT];
 
 	if (word)
@@ -95,10 +128,8 @@ static void note_icmp(struct trace_probe *p, const struct sock_extended_err *ee)
 	else
 		snprintf(p->r.by, sizeof(p->r.by), "%s type %u code %u", v6 ? "icmpv6" : "icmp",
 			 ee->ee_type, ee->ee_code);
-	if (a.family == AF_INET)
-		memcpy(a.b, &((const struct sockaddr_in *)from)->sin_addr, 4);
-	else if (a.family == AF_INET6)
-		memcpy(a.b, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
+	memcpy(&from, SO_EE_OFFENDER(ee), sizeof(from));
+	from_sockaddr(&from, &a);
 	if (a.family == AF_INET || a.family == AF_INET6)
 		snprintf(p->r.error, sizeof(p->r.error), "told by %s", addr_str(&a, text));
 }
@@ -153,22 +184,6 @@ static void on_error(struct trace_probe *p, int err)
 static bool is_v6(const struct trace_probe *p)
 {
 	return p->ask.dst.family == AF_INET6;
-}
-
-static socklen_t to_sockaddr(const struct ipaddr *a, uint16_t port, struct sockaddr_storage *ss)
-{
-	struct sockaddr_in6 *six = (void *)ss;
-	struct sockaddr_in *four = (void *)ss;
-
-	*ss = (struct sockaddr_storage){ .ss_family = a->family };
-	if (a->family == AF_INET6) {
-		six->sin6_port = htons(port);
-		memcpy(&six->sin6_addr, a->b, sizeof(six->sin6_addr));
-		return sizeof(*six);
-	}
-	four->sin_port = htons(port);
-	memcpy(&four->sin_addr, a->b, sizeof(four->sin_addr));
-	return sizeof(*four);
 }
 
 /* The kernel takes the number only while the socket is under repair, and keeps it afterwards. */
@@ -275,16 +290,19 @@ static int send_datagram(struct trace_probe *p)
 	return send(p->fd, packet, n, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* Where the ask left the address to the kernel, connect(2) chose it by the route. */
 static void learn_ends(struct trace_probe *p)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+	uint16_t port;
 
 	p->r.address = p->ask.source;
-	if (p->r.port || getsockname(p->fd, (struct sockaddr *)&ss, &len))
+	if (getsockname(p->fd, (struct sockaddr *)&ss, &len))
 		return;
-	p->r.port = ntohs(ss.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&ss)->sin6_port
-						   : ((struct sockaddr_in *)&ss)->sin_port);
+	port = from_sockaddr(&ss, &p->r.address);
+	if (!p->r.port)
+		p->r.port = port;
 }
 
 int trace_probe_send(const struct trace_probe_ask *ask, struct trace_probe **out, struct err *e)
