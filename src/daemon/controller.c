@@ -213,6 +213,7 @@ static void fill(struct report *r, void *arg)
 	blocks_report(c);
 	services_report(c);
 	slices_report(c);
+	traces_report(c);
 }
 
 void controller_look_in(struct controller *c, ev_timer *timer, double seconds)
@@ -229,10 +230,10 @@ void controller_look_in(struct controller *c, ev_timer *timer, double seconds)
 static int start(struct role *r, struct err *e)
 {
 	static const uint8_t kinds[] = {
-		KIND_LEASE,      KIND_NAMESPACE,       KIND_NODE,          KIND_DEPLOYMENT,
-		KIND_REPLICASET, KIND_STATEFULSET,     KIND_DAEMONSET,     KIND_JOB,
-		KIND_POD,        KIND_SERVICE,         KIND_ENDPOINTSLICE, KIND_IPBLOCK,
-		KIND_NODESTATE,  KIND_WORKLOADENDPOINT
+		KIND_LEASE,      KIND_NAMESPACE,        KIND_NODE,          KIND_DEPLOYMENT,
+		KIND_REPLICASET, KIND_STATEFULSET,      KIND_DAEMONSET,     KIND_JOB,
+		KIND_POD,        KIND_SERVICE,          KIND_ENDPOINTSLICE, KIND_IPBLOCK,
+		KIND_NODESTATE,  KIND_WORKLOADENDPOINT, KIND_PACKETTRACE
 	};
 	struct controller *c = r->state;
 	int rc;
@@ -246,6 +247,8 @@ static int start(struct role *r, struct err *e)
 		rc = services_open(c, e);
 	if (!rc)
 		rc = slices_open(c, e);
+	if (!rc)
+		rc = traces_open(c, e);
 	if (rc)
 		return rc;
 	c->mirror = mirror_new(r, kinds, sizeof(kinds), &mirror_ops, c, e);
@@ -268,6 +271,7 @@ static void stop(struct role *r)
 	if (controller_leads(c))
 		leave(c);
 	mirror_free(c->mirror);
+	traces_close(c);
 	slices_close(c);
 	services_close(c);
 	blocks_close(c);

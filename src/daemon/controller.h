@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role controller in five parts: who leads (controller.c), and what the leader does about
- * workloads (controller_work.c), about Services (controller_services.c) and their EndpointSlices (controller_slices.c) and about what Nodes that
- * are gone left (controller_blocks.c). */
+/* Role controller in six parts: who leads (controller.c), and what the leader does about
+ * workloads (controller_work.c), about Services (controller_services.c) and their EndpointSlices (controller_slices.c) about what Nodes that
+ * are gone left (controller_blocks.c) and about traces that nobody took back (controller_traces.c). */
 #pragma once
 #include "daemon/lease.h"
 #include "daemon/mirror.h"
@@ -12,6 +12,7 @@ struct work;   /* the plan under way */
 struct blocks; /* whose Node is missing */
 struct services;
 struct slices;
+struct traces;
 
 struct controller {
 	struct role *role;
@@ -27,6 +28,7 @@ struct controller {
 	struct blocks *blocks;
 	struct services *services;
 	struct slices *slices;
+	struct traces *traces;
 	struct report report;
 };
 
@@ -74,3 +76,9 @@ void slices_all(struct controller *c);  /* what was marked is no longer enough *
 /* Everything up to this revision came through the mirror. */
 void slices_synced(struct controller *c, uint64_t revision);
 void slices_report(struct controller *c);
+
+/* ---- controller_traces.c */
+
+int traces_open(struct controller *c, struct err *e);
+void traces_close(struct controller *c);
+void traces_report(struct controller *c);

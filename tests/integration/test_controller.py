@@ -9,6 +9,7 @@ import time
 import pytest
 
 from harness import wait_for
+from packet_trace import spec
 from roles import FORGETFUL_WATCH, fakes, get, metric, status_of  # noqa: F401
 
 
@@ -518,3 +519,13 @@ def test_hints_follow_zones(cluster, store):
     wait_for(lambda: zone_and_hints() == ("b", ["b"]))
     store.apply(node("n1"))
     wait_for(lambda: zone_and_hints() == (None, []))
+
+
+def test_traces_that_nobody_took_back_go(cluster, store):
+    """A minute after they expired; one that has not, and one that has just now, stay."""
+    def trace(name, lives):
+        return {"apiVersion": "fairlead.io/v1", "kind": "PacketTrace", "metadata": {"name": name},
+                "spec": spec({"address": "192.0.2.1"}, "192.0.2.2", 80, lives=lives)}
+    store.apply(node("n1"), trace("old", -70), trace("ended", -5), trace("lives", 600))
+    cluster.add("n1")
+    wait_for(lambda: {t["metadata"]["name"] for t in store.get("packettraces")} == {"ended", "lives"}, 20)
