@@ -13,6 +13,7 @@
 #include "daemon/agent_reap.h"
 #include "daemon/agent_service.h"
 #include "daemon/agent_store.h"
+#include "daemon/agent_trace.h"
 #include "daemon/report.h"
 
 #include <ctype.h>
@@ -440,6 +441,23 @@ static void fill_conntrack(struct report *m, const struct agent *a)
 	    "because", "policies forbid it", s->forbidden);
 }
 
+static void fill_traces(struct report *m, const struct agent *a)
+{
+	static const char name[] = "fairlead_traces_total";
+	static const char help[] = "PacketTraces that named this node, by what became of them";
+	struct agent_trace_stats s = agent_trace_stats(a);
+
+	put(m, name, help, "result", "done", s.done);
+	put(m, name, help, "result", "failed", s.failed);
+	put(m, name, help, "result", "refused", s.refused);
+	put(m, "fairlead_trace_observations_total", "facts that traces told", NULL, NULL,
+	    s.observations);
+	put(m, "fairlead_trace_lost_total", "events that there was no room for", NULL, NULL,
+	    s.lost);
+	report_value(m, "fairlead_traces_active", "gauge", "traces that look now", NULL, NULL,
+		     s.active);
+}
+
 static void fill(struct report *m, void *arg)
 {
 	struct agent *a = arg;
@@ -451,6 +469,7 @@ static void fill(struct report *m, void *arg)
 	fill_services(m, a);
 	fill_conntrack(m, a);
 	agent_policy_count_fill(a, m);
+	fill_traces(m, a);
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,
 		     (uint64_t)agent_store_observed(a));

@@ -97,13 +97,11 @@ static void write_soon(struct job *j, double seconds)
 		start_timer(j, &j->again, seconds);
 }
 
-static void fail(struct job *j, const char *why)
+static void fail(struct job *j, uint64_t *counter, const char *why)
 {
-	struct agent_trace *s = j->agent->trace;
-
 	stop_look(j);
 	log_warn("trace %s: failed: %s", j->name, why);
-	s->stats.failed++;
+	++*counter;
 	j->mine.phase = TRACE_FAILED;
 	j->mine.note = arena_strdup(&j->arena, why);
 	write_soon(j, 0.);
@@ -382,7 +380,7 @@ static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
 	struct job *j = w->data;
 
 	if (j->look)
-		fail(j, "nobody said what became of the probe");
+		fail(j, &j->agent->trace->stats.failed, "nobody said what became of the probe");
 }
 
 static void on_events(struct ev_loop *loop, ev_io *w, int events)
@@ -400,13 +398,13 @@ static void arm(struct job *j, const struct packet_trace *t)
 	struct err e;
 
 	if (s->stats.active >= AGENT_TRACES_MAX) {
-		s->stats.refused++;
-		fail(j, arena_printf(&j->arena, "%d other traces look here already",
-				     AGENT_TRACES_MAX));
+		fail(j, &s->stats.refused,
+		     arena_printf(&j->arena, "%d other traces look here already",
+				  AGENT_TRACES_MAX));
 		return;
 	}
 	if (validate_packet_trace(t, &e) || trace_look_open(j->agent, t, &j->arena, &j->look, &e)) {
-		fail(j, e.text);
+		fail(j, &s->stats.failed, e.text);
 		return;
 	}
 	s->stats.active++;
@@ -414,9 +412,6 @@ static void arm(struct job *j, const struct packet_trace *t)
 	ev_io_start(loop_of(j), &j->events);
 	trace_look_about(j->look, &j->mine);
 	j->mine.phase = TRACE_ARMED;
-	j->sender = t->spec.sender && !strcmp(t->spec.sender, j->mine.name);
-	if (j->sender)
-		start_timer(j, &j->patience, ANSWERS_S);
 	seconds += SLACK_S;
 	start_timer(j, &j->limit, (double)(seconds < left ? seconds : left));
 	write_soon(j, 0.);
@@ -455,6 +450,7 @@ static struct job *new_job(struct agent_trace *s, const struct object *o)
 	ev_init(&j->again, on_again);
 	j->events.data = j->probe_io.data = j->patience.data = j->probe_timer.data = j->limit.data =
 		j->again.data = j;
+	j->sender = t->spec.sender && !strcmp(t->spec.sender, j->mine.name);
 	j->next = s->jobs;
 	s->jobs = j;
 	return j;
@@ -497,6 +493,18 @@ static bool names_us(const struct agent *a, const struct packet_trace *t)
 	return false;
 }
 
+/* The agent before this one looked. Whether it sent its probe nobody knows any more. */
+static void resume(struct job *j, const struct packet_trace *t)
+{
+	struct err e;
+
+	err_set(&e, -EINTR, "the agent was started anew while it looked");
+	fail(j, &j->agent->trace->stats.failed, e.text);
+	j->sent = true;
+	if (j->sender && !t->status.probe.result)
+		probe_failed(j, &e);
+}
+
 static void begin(struct agent_trace *s, const struct object *o)
 {
 	const struct packet_trace *t = o->body;
@@ -509,10 +517,13 @@ static void begin(struct agent_trace *s, const struct object *o)
 	j = new_job(s, o);
 	if (!j)
 		return;
-	if (said)
-		fail(j, "the agent was started anew while it looked");
-	else
-		arm(j, t);
+	if (said) {
+		resume(j, t);
+		return;
+	}
+	if (j->sender)
+		start_timer(j, &j->patience, ANSWERS_S);
+	arm(j, t);
 }
 
 void agent_trace_changed(struct agent *a, const struct object *old, const struct object *now)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """PacketTraces as agents answer them."""
 import json
+import os
+import signal
 
 import pytest
 import yaml
@@ -94,3 +96,112 @@ def test_no_pod_with_that_address(world, traces):
     t = traces.run(s)
     assert t["status"]["probe"]["result"] == "error"
     assert t["status"]["probe"]["error"] == "pod x/client has not this address here"
+
+
+@pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
+@pytest.mark.parametrize("proto, port", [("UDP", 8053), ("SCTP", 8132), ("ICMP", None)])
+def test_other_protocols(world, traces, proto, port, v6):
+    src, dst = ip(world, "client", v6), ip(world, "server", v6)
+    t = traces.run(spec(from_client(world, v6), dst, port, proto=proto, nodes=["n1", "n2"]))
+    assert t["status"]["probe"]["result"] == "connected", t["status"]["probe"]
+    word = proto.lower() + ("v6" if proto == "ICMP" and v6 else "")
+    for n in ("n1", "n2"):
+        heads = [o["head"] for o in facts(t, n, "Chain")]
+        assert {(h["proto"], h["src"], h["dst"]) for h in heads} == {(word, src, dst), (word, dst, src)}
+
+
+def armed(world, traces, node="n1"):
+    """A trace that waits for a probe that nobody sends; its table is in the node's kernel."""
+    name = traces.create(spec({"address": "192.0.2.1"}, ip(world, "server"), 8080, nodes=[node]))
+    wait_for(lambda: traces.phases(name).get(node) == "Armed", 10, f"{node} armed")
+    return name
+
+
+def tables(world, node="n1"):
+    return [line for line in world.node(node, "nft", "list", "tables").stdout.splitlines() if "fairlead-trace-" in line]
+
+
+def kill_agent(world, node):
+    pid = next(n for n in world.status()["nodes"] if n["name"] == node)["roles"]["agent"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: next(n for n in world.status()["nodes"] if n["name"] == node)["roles"].get("agent") not in (None, pid),
+             10, "another agent")
+
+
+def test_a_killed_agent_leaves_nothing_and_the_next_one_says_so(world, traces):
+    name = armed(world, traces)
+    assert tables(world)
+    kill_agent(world, "n1")
+    t = wait_for(lambda: traces.ended(name), 10, "an answer of the next agent")
+    assert (node_of(t, "n1")["phase"], node_of(t, "n1")["note"]) == ("Failed", "the agent was started anew while it looked")
+    assert not tables(world)
+    # also as the sender: it may or may not have sent its probe before
+    name = traces.create(spec(from_client(world), "198.51.100.1", 8080, nodes=["n1", "n2"], seconds=8))
+    wait_for(lambda: traces.phases(name).get("n1") == "Armed", 10, "n1 armed")
+    kill_agent(world, "n1")
+    t = wait_for(lambda: traces.ended(name), 10, "an answer of the next agent")
+    assert t["status"]["probe"] == {"result": "error", "error": "the agent was started anew while it looked"}
+    assert (node_of(t, "n1")["phase"], node_of(t, "n2")["phase"]) == ("Failed", "Done")
+    # and it can trace
+    t = traces.run(spec(from_client(world), ip(world, "server"), 8080, nodes=["n1", "n2"]))
+    assert t["status"]["probe"]["result"] == "connected" and facts(t, "n1", "Rule")
+
+
+def test_two_traces_at_once_do_not_see_each_other(world, traces):
+    ends = ip(world, "client"), ip(world, "server")
+    names = [traces.create(spec(from_client(world), ends[1], port, nodes=["n1", "n2"])) for port in (8080, 8081)]
+    for name, port, result in zip(names, (8080, 8081), ("connected", "refused"), strict=True):
+        t = wait_for(lambda name=name: traces.ended(name), 15, name)
+        assert t["status"]["probe"]["result"] == result
+        for n in ("n1", "n2"):
+            heads = [o["head"] for o in facts(t, n, "Chain")]
+            assert {(h["sport"], h["dport"]) for h in heads if h["src"] == ends[0]} == \
+                {(t["status"]["probe"]["localPort"], port)}
+
+
+def test_more_than_four_are_refused(world, traces):
+    names = [armed(world, traces) for _ in range(4)]
+    assert len(tables(world)) == 4
+    t = traces.run(spec(from_client(world), ip(world, "server"), 8080, nodes=["n1", "n2"]))
+    assert (node_of(t, "n1")["phase"], node_of(t, "n1")["note"]) == ("Failed", "4 other traces look here already")
+    # n1 sends all the same, and n2 sees it
+    assert t["status"]["probe"]["result"] == "connected" and facts(t, "n2", "Rule")
+    for name in names:
+        world.store("delete", "packettrace", name)
+    wait_for(lambda: not tables(world), 10, "no table")
+
+
+def test_a_node_without_agent(world, traces):
+    """The sender waits 3 s for it, and sends; it looks when its agent is back, which is too late to tell."""
+    pid = next(n for n in world.status()["nodes"] if n["name"] == "n2")["roles"]["agent"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        name = traces.create(spec(from_client(world), ip(world, "server"), 8080, nodes=["n1", "n2"]))
+        wait_for(lambda: traces.phases(name).get("n1") == "Done", 15, "n1's answer")
+        assert "n2" not in traces.phases(name)
+        t = traces.get(name)
+        assert t["status"]["probe"]["result"] == "connected" and facts(t, "n1", "Rule")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    t = wait_for(lambda: traces.ended(name), 15, "n2's answer")
+    assert not facts(t, "n2", "Rule")
+
+
+def test_the_probe_of_somebody_else(world, traces):
+    """As the lab's outside, which has no agent: the asker writes what became of its probe."""
+    name = armed(world, traces)
+    t = traces.get(name)
+    t["status"]["probe"] = {"result": "timeout", "sentAt": 1}
+    f = traces.path / "probe.json"
+    f.write_text(json.dumps(t))
+    world.store("apply", "-f", f)
+    t = wait_for(lambda: traces.ended(name), 10, "the end")
+    assert node_of(t, "n1")["phase"] == "Done" and not node_of(t, "n1").get("observations")
+
+
+def test_what_the_probe_never_comes_of(world, traces):
+    """A trace that expires is forgotten; nothing of it stays."""
+    name = traces.create(spec({"address": "192.0.2.1"}, ip(world, "server"), 8080, nodes=["n1"], lives=4))
+    wait_for(lambda: tables(world), 10, "n1 armed")
+    wait_for(lambda: not tables(world), 10, "no table")
+    assert traces.phases(name) in ({"n1": "Armed"}, {"n1": "Failed"})
