@@ -10,7 +10,7 @@
 struct trace_opts {
 	uint8_t proto; /* enum trace_protocol; 0: TCP */
 	uint8_t format, explain, keep;
-	double timeout;           /* of the probe, seconds; 0: TRACE_SECONDS */
+	int64_t timeout;          /* of the probe, seconds; 0: TRACE_SECONDS */
 	LIST(const char *) files; /* a PacketTrace that was kept, instead of asking */
 };
 

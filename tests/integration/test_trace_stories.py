@@ -381,10 +381,11 @@ def test_usage(lab):
 
 def test_kept(lab, tmp_path):
     """What was kept tells the same story again."""
-    r = lab.store("trace", "x/client", "x/near:8080", "--keep", "-o", "json")
+    r = lab.store("trace", "x/client", "x/near:8080", "--keep", "--timeout", 7, "-o", "json")
     name = r.stderr.split()[-1]
     objects = [lab.store("get", k, *n, "-o", "json").stdout for k, n in
                (("packettrace", [name]), ("nodes", []), ("pods", ["-A"]), ("ipblocks", []), ("workloadendpoints", ["-A"]))]
+    assert json.loads(objects[0])["spec"]["timeoutSeconds"] == 7
     path = tmp_path / "kept.json"
     path.write_text("\n".join(objects))
     again = json.loads(lab.fairlead("trace", "-f", path, "-o", "json").stdout)
