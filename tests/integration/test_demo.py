@@ -56,3 +56,13 @@ def test_demo_shows_policies(told):
 def test_demo_has_no_escapes_in_a_pipe(told):
     assert "\033" not in told
     assert re.search(r"^All seen, \d", told, re.M)
+
+
+@needs("arping", "ping", "unshare")
+def test_demo_ends_with_two_stories(told):
+    text = part(told, "Part 5: the life of one packet")
+    answered, dropped = re.findall(r"^    (?:answered|dropped) .*?(?=^  \S|\Z)", text, re.M | re.S)[:2]
+    steps = re.findall(r"^ {4}.{9}  .*?  (send|service|tunnel-in|tunnel-out|policy-ingress|deliver|answer|untranslate)  ", answered, re.M)
+    assert steps == ["send", "service", "tunnel-in", "tunnel-out", "policy-ingress", "deliver",
+                     "answer", "tunnel-in", "tunnel-out", "untranslate", "deliver"]
+    assert "default deny by tale/guests" in dropped and "reply" not in dropped
