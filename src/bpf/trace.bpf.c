@@ -320,6 +320,19 @@ static __always_inline void take_in_hand(struct sk_buff *skb, const struct trail
 	h->space = t->space;
 }
 
+/* It went to a namespace that is nobody's of ours: what becomes of it there is not told, also where that is
+ * asked of its address alone. */
+static __always_inline void let_go(struct sk_buff *skb)
+{
+	__u64 key = (__u64)skb;
+	__u32 zero = 0;
+	struct hand *h = bpf_map_lookup_elem(&hands, &zero);
+
+	bpf_map_delete_elem(&followed, &key);
+	if (h && h->skb == key)
+		h->skb = 0;
+}
+
 static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 kind)
 {
 	const struct net_device *dev = skb->dev;
@@ -328,12 +341,19 @@ static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 
 	struct found f;
 	struct trail *t;
 
-	if (!may_be_wanted(inum) || !is_ip(skb) || !is_ours(at, &f))
+	if (!may_be_wanted(inum)) {
+		if (packets)
+			let_go(skb);
+		return 0;
+	}
+	if (!is_ip(skb) || !is_ours(at, &f))
 		return 0;
 	space = bpf_map_lookup_elem(&spaces, &inum);
 	t = space ? follow(skb, f.print) : 0;
-	if (!t)
+	if (!t) {
+		let_go(skb);
 		return 0;
+	}
 	t->space = *space;
 	t->ifindex = dev->ifindex;
 	bpf_probe_read_kernel(t->device, sizeof(t->device), dev->name);

@@ -338,6 +338,19 @@ def test_dropped_where_it_is_sent(netns):
     assert way(events) == []
 
 
+def test_ends_elsewhere(netns):
+    """What becomes of a packet in a namespace that was not asked for is not told, though it is the same packet still."""
+    w, seq = World(netns), signature()
+    w.n2.nft("table ip other {\nchain c {\ntype filter hook forward priority 10;\ntcp dport 8080 drop\n}\n}\n")
+    here, there_too = follow(TCP, seq, [w.c, w.n1]), follow(TCP, seq, [w.n2])
+    assert tcp_probe(w.c, NET[4]["s"], 8080, seq) == "TimeoutError"
+    events = here.end()
+    assert way(events, flags=SYN)[:3] == there(False)[:3]
+    assert drops(events) == []
+    assert {x["oif"] for x in only(events, kind="route", space=1)} == {3}  # its eth0: not n2's way to the server
+    assert set(drops(there_too.end())) == {(0, "NETFILTER_DROP", "nft_do_chain")}
+
+
 # ---- bounds, and what is left
 
 def test_floods_are_cut(netns, trace):
