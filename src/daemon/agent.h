@@ -9,7 +9,7 @@
  *   service  which Services changed, planned (core/service) into elements of nft's
  *   policy   what NetworkPolicies say of this node's pods (core/policy), likewise
  *   conntrack  entries of the connection table that lead where Services do not lead any more, or
- *            that policies forbid by now
+ *            that policies forbid by now, or of pods that are gone
  *   health   what role health is told of Services
  *   policy_log    what NetworkPolicies denied, told
  *   policy_count  and counted

@@ -2,7 +2,10 @@
 /* agent_conntrack: see agent_conntrack.h. The table is read by a thread of sys/ctnl.h; what it found is
  * judged here, a bounded number at a time, and deleted over a socket of our own. */
 #include "daemon/agent_conntrack.h"
+#include "daemon/agent_gone_look.h"
+#include "daemon/agent_ipam.h"
 #include "daemon/agent_policy_look.h"
+#include "daemon/agent_reap.h"
 #include "daemon/agent_service.h"
 #include "sys/clock.h"
 #include "sys/ctnl.h"
@@ -10,6 +13,7 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -21,11 +25,13 @@
 #define RETRY_MOST 60.
 #define LOGGED     10 /* deletions of one look that are named one by one */
 #define WHY        512
+#define CLEAR_MS   1000 /* for what an ADD cannot wait for */
 
 struct agent_conntrack {
 	struct agent *agent;
 	struct svc_stale *stale;
 	struct policy_look *policies;
+	struct gone_look *gone;
 	struct nl *nl; /* for deleting; opened when it is first needed */
 	struct ctnl_dump *dump;
 	struct arena mem; /* of `node` */
@@ -46,9 +52,17 @@ struct agent_conntrack {
 static bool judge(struct agent_conntrack *k, const struct ct_entry *c, uint64_t **counter,
 		  char why[WHY])
 {
+	const struct ipaddr *gone = gone_look_finds(k->gone, agent_ipam_book(k->agent), c);
+	enum svc_fate fate;
+	char addr[ADDR_TEXT];
 	const char *of;
-	enum svc_fate fate = svc_stale_judge(k->stale, &k->node, c, &of);
 
+	if (gone) {
+		*counter = &k->stats.gone;
+		snprintf(why, WHY, "the pod of %s is gone", addr_str(gone, addr));
+		return true;
+	}
+	fate = svc_stale_judge(k->stale, &k->node, c, &of);
 	if (svc_is_stale(fate)) {
 		*counter = &k->stats.deleted[fate];
 		snprintf(why, WHY, "Service %s: %s", of ? of : "?", name_of(&svc_fate_names, fate));
@@ -127,6 +141,8 @@ static void done(struct agent_conntrack *k)
 
 	svc_stale_done(k->stale);
 	policy_look_done(k->policies);
+	if (gone_look_done(k->gone))
+		agent_reap_soon(k->agent);
 	k->retry = RETRY;
 	histogram_observe(&k->stats.took, took / 1000);
 	gap = SHARE * (double)took / 1e9;
@@ -155,7 +171,7 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 
 static bool is_due(const struct agent_conntrack *k)
 {
-	return svc_stale_due(k->stale) || policy_look_due(k->policies);
+	return svc_stale_due(k->stale) || policy_look_due(k->policies) || gone_look_due(k->gone);
 }
 
 static int begin(struct agent_conntrack *k, struct err *e)
@@ -166,6 +182,7 @@ static int begin(struct agent_conntrack *k, struct err *e)
 						      { AF_INET6, IPPROTO_SCTP } };
 	static const struct ctnl_which all[] = { { AF_INET, 0 }, { AF_INET6, 0 } };
 	bool policies = policy_look_due(k->policies);
+	bool whole = policies || gone_look_due(k->gone);
 	int rc = agent_service_node(k->agent, &k->mem, &k->node, e);
 
 	if (!rc && policies)
@@ -173,10 +190,11 @@ static int begin(struct agent_conntrack *k, struct err *e)
 	if (rc)
 		return rc;
 	svc_stale_begin(k->stale);
+	gone_look_begin(k->gone);
 	k->begun_ns = clock_mono_ns();
 	k->deleted = 0;
-	k->dump = policies ? ctnl_dump_start(all, sizeof(all) / sizeof(all[0]), e)
-			   : ctnl_dump_start(services, sizeof(services) / sizeof(services[0]), e);
+	k->dump = whole ? ctnl_dump_start(all, sizeof(all) / sizeof(all[0]), e)
+			: ctnl_dump_start(services, sizeof(services) / sizeof(services[0]), e);
 	return k->dump ? 0 : e->code;
 }
 
@@ -197,7 +215,78 @@ static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 	ev_io_start(loop, &k->readable);
 }
 
+/* ---- an address that comes back before the look did */
+
+static void on_left(void *arg, const struct ct_entry *c)
+{
+	struct agent_conntrack *k = arg;
+
+	k->counters[k->n_found] = &k->stats.gone;
+	k->found[k->n_found++] = *c;
+}
+
+static int wait_for(const struct ctnl_dump *d, uint64_t until_ns, struct err *e)
+{
+	struct pollfd p = { .fd = ctnl_dump_fd(d), .events = POLLIN };
+	uint64_t now = clock_mono_ns();
+
+	if (now >= until_ns)
+		return err_set(e, -EAGAIN, "the connection table is too large to be read in time");
+	if (poll(&p, 1, (int)((until_ns - now) / 1000000) + 1) < 0 && errno != EINTR)
+		return err_sys(e, -errno, "conntrack: dump");
+	return 0;
+}
+
+/* All entries of the address, whoever left them; the kernel finds them. */
+static int clear_address(struct agent_conntrack *k, const struct ipaddr *addr, uint64_t until_ns,
+			 struct err *e)
+{
+	struct ctnl_which which[CTNL_ENDS];
+	struct ctnl_dump *d;
+	int rc, more = 1;
+
+	for (uint8_t end = 0; end < CTNL_ENDS; end++)
+		which[end] = (struct ctnl_which){ addr->family, 0, end, *addr };
+	d = ctnl_dump_start(which, CTNL_ENDS, e);
+	rc = d ? 0 : e->code;
+	while (!rc && more > 0) {
+		rc = wait_for(d, until_ns, e);
+		if (rc)
+			break;
+		more = ctnl_dump_read(d, on_left, k, e);
+		rc = more < 0 ? more : delete_found(k, e);
+		k->n_found = 0;
+	}
+	ctnl_dump_end(d);
+	return rc;
+}
+
+int agent_conntrack_clear(struct agent *a, const struct ipam_attachment *at, struct err *e)
+{
+	uint64_t until_ns = clock_mono_ns() + CLEAR_MS * 1000000ULL;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < at->addrs.n && !rc; i++)
+		if (gone_look_seeks_addr(a->conntrack->gone, &at->addrs.v[i]))
+			rc = clear_address(a->conntrack, &at->addrs.v[i], until_ns, e);
+	return rc;
+}
+
 /* ---- what its callers do */
+
+int agent_conntrack_gone(struct agent *a, const struct ipam_attachment *at, struct err *e)
+{
+	int rc = gone_look_add(a->conntrack->gone, at, e);
+
+	if (!rc)
+		agent_conntrack_look(a);
+	return rc;
+}
+
+bool agent_conntrack_seeks(const struct agent *a, uint64_t id)
+{
+	return gone_look_seeks(a->conntrack->gone, id);
+}
 
 void agent_conntrack_put(struct agent *a, const char *ns, const char *name,
 			 const struct svc_plan *plans, size_t n)
@@ -237,7 +326,8 @@ int agent_conntrack_open(struct agent *a, struct err *e)
 	k->readable.data = k->timer.data = k;
 	k->stale = svc_stale_new();
 	k->policies = policy_look_new(a);
-	return k->stale && k->policies ? 0 : err_set(e, -ENOMEM, "no memory");
+	k->gone = gone_look_new();
+	return k->stale && k->policies && k->gone ? 0 : err_set(e, -ENOMEM, "no memory");
 }
 
 void agent_conntrack_close(struct agent *a)
@@ -252,6 +342,7 @@ void agent_conntrack_close(struct agent *a)
 	nl_close(k->nl);
 	svc_stale_free(k->stale);
 	policy_look_free(k->policies);
+	gone_look_free(k->gone);
 	free(k);
 	a->conntrack = NULL;
 }

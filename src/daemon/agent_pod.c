@@ -2,6 +2,7 @@
 /* agent_pod: see agent_pod.h. */
 #include "daemon/agent_pod.h"
 #include "daemon/agent_bridge.h"
+#include "daemon/agent_conntrack.h"
 #include "daemon/agent_hostport.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
@@ -396,6 +397,8 @@ int agent_pod_add(struct agent *a, const struct ipam_attachment *at,
 
 	/* First: a bridge's port is reachable as soon as it is there. */
 	if (!rc)
+		rc = agent_conntrack_clear(a, at, e);
+	if (!rc)
 		rc = agent_policy_pod_add(a, at, e);
 	if (rc)
 		return rc;
@@ -467,7 +470,9 @@ int agent_pod_del(struct agent *a, const struct ipam_attachment *at, int netns, 
 		retire(at, netns, ifindex > 0);
 		agent_policy_pod_del(a, at);
 	}
-	rc = agent_ipam_dying(a, at->id, ifindex, e);
+	rc = agent_conntrack_gone(a, at, e);
+	if (!rc)
+		rc = agent_ipam_dying(a, at->id, ifindex, e);
 	if (!rc)
 		agent_hostport_changed(a, at);
 	agent_reap_soon(a);
@@ -514,6 +519,19 @@ static void restore_one(struct agent *a, const struct ipam_attachment *at)
 		log_error("container %s, %s: %s", at->container, at->ifname, e.text);
 }
 
+/* Of those that ended before, nobody knows whether a look came to its end. */
+static void seek_dying(struct agent *a)
+{
+	const struct ipam_attachment *const *v;
+	struct err e;
+	size_t n;
+
+	v = ipam_all(agent_ipam_book(a), &n);
+	for (size_t i = 0; i < n; i++)
+		if (v[i]->state == IPAM_DYING && agent_conntrack_gone(a, v[i], &e))
+			log_error("container %s: %s", v[i]->container, e.text);
+}
+
 void agent_pod_restore(struct agent *a)
 {
 	const struct ipam_attachment *const *v;
@@ -533,6 +551,7 @@ void agent_pod_restore(struct agent *a)
 	for (size_t i = 0; i < n; i++)
 		if (ids[i])
 			restore_one(a, ipam_by_id(agent_ipam_book(a), ids[i]));
+	seek_dying(a);
 	free(ids);
 	agent_reap_soon(a);
 }

@@ -11,6 +11,7 @@
  * time; what is neither called nor described as it was at ADD stays. */
 #include "daemon/agent_reap.h"
 #include "daemon/agent_bridge.h"
+#include "daemon/agent_conntrack.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_link.h"
@@ -141,7 +142,8 @@ static struct batch *collect(struct agent *a, struct err *e)
 	return b;
 }
 
-/* Their links are gone: the book forgets them. */
+/* Their links are gone: the book forgets those of whom nothing is left in the connection table; a look
+ * that comes to its end calls again. */
 static int forget(struct agent *a, const struct batch *b, struct err *e)
 {
 	int rc = 0;
@@ -149,7 +151,7 @@ static int forget(struct agent *a, const struct batch *b, struct err *e)
 	for (size_t i = 0; !rc && i < b->n; i++) {
 		const struct ipam_attachment *at = ipam_by_id(agent_ipam_book(a), b->ids[i]);
 
-		if (!at || at->state != IPAM_DYING)
+		if (!at || at->state != IPAM_DYING || agent_conntrack_seeks(a, at->id))
 			continue;
 		/* The object first: once the book forgets, nobody would take it back. */
 		if (agent_report_endpoint_gone(a, at))

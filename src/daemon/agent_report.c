@@ -439,6 +439,8 @@ static void fill_conntrack(struct report *m, const struct agent *a)
 		    name_of(&svc_fate_names, f), s->deleted[f]);
 	put(m, "fairlead_conntrack_deleted_total", "entries taken out of the connection table",
 	    "because", "policies forbid it", s->forbidden);
+	put(m, "fairlead_conntrack_deleted_total", "entries taken out of the connection table",
+	    "because", "the pod is gone", s->gone);
 }
 
 static void fill_traces(struct report *m, const struct agent *a)

@@ -17,7 +17,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Of CTA_FILTER_ORIG_FLAGS; the kernel keeps their names to itself. */
+/* Of CTA_FILTER_ORIG_FLAGS and CTA_FILTER_REPLY_FLAGS; the kernel keeps their names to itself. */
+#define FILTER_SRC   (1u << 0)
+#define FILTER_DST   (1u << 1)
 #define FILTER_PROTO (1u << 3)
 
 /* ---- asking */
@@ -32,23 +34,48 @@ static struct nlmsghdr *put_request(struct nl_batch *b, unsigned msg, uint16_t f
 	return nlh;
 }
 
+/* What the tuple is to have; its flags of the filter. */
+static uint32_t put_wanted(struct nlmsghdr *nlh, const struct ctnl_which *w, bool reply)
+{
+	static const uint16_t v4[] = { CTA_IP_V4_SRC, CTA_IP_V4_DST },
+			      v6[] = { CTA_IP_V6_SRC, CTA_IP_V6_DST };
+	bool addr = w->addr.family && (w->end >= CTNL_REPLY_SRC) == reply;
+	bool proto = w->proto && !reply, dst = w->end % 2;
+	struct nlattr *tuple, *in;
+
+	if (!addr && !proto)
+		return 0;
+	tuple = mnl_attr_nest_start(nlh, reply ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG);
+	if (addr) {
+		in = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
+		mnl_attr_put(nlh, (w->family == AF_INET ? v4 : v6)[dst], addr_len(&w->addr),
+			     w->addr.b);
+		mnl_attr_nest_end(nlh, in);
+	}
+	if (proto) {
+		in = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
+		mnl_attr_put_u8(nlh, CTA_PROTO_NUM, w->proto);
+		mnl_attr_nest_end(nlh, in);
+	}
+	mnl_attr_nest_end(nlh, tuple);
+	return (addr ? dst ? FILTER_DST : FILTER_SRC : 0) | (proto ? FILTER_PROTO : 0);
+}
+
 static int put_dump(struct nl_batch *b, const struct ctnl_which *w)
 {
 	struct nlmsghdr *nlh = put_request(b, IPCTNL_MSG_CT_GET, NLM_F_DUMP, w->family);
-	struct nlattr *tuple, *l4, *filter;
+	struct nlattr *filter;
+	uint32_t orig, reply;
 
 	if (!nlh)
 		return -ENOMEM;
-	if (!w->proto)
+	orig = put_wanted(nlh, w, false);
+	reply = put_wanted(nlh, w, true);
+	if (!orig && !reply)
 		return 0;
-	tuple = mnl_attr_nest_start(nlh, CTA_TUPLE_ORIG);
-	l4 = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
-	mnl_attr_put_u8(nlh, CTA_PROTO_NUM, w->proto);
-	mnl_attr_nest_end(nlh, l4);
-	mnl_attr_nest_end(nlh, tuple);
 	filter = mnl_attr_nest_start(nlh, CTA_FILTER);
-	mnl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS, FILTER_PROTO);
-	mnl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS, 0);
+	mnl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS, orig);
+	mnl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS, reply);
 	mnl_attr_nest_end(nlh, filter);
 	return 0;
 }
@@ -215,14 +242,21 @@ static int hand_over(struct ctnl_dump *d, struct err *e)
 	return 0;
 }
 
+static bool is_wanted(const struct ctnl_which *w, const struct ct_entry *c)
+{
+	const struct ipaddr *const ends[CTNL_ENDS] = { &c->orig.src, &c->orig.dst, &c->reply.src,
+						       &c->reply.dst };
+
+	return c->orig.src.family == w->family && (!w->proto || c->proto == w->proto) &&
+	       (!w->addr.family || addr_eq(ends[w->end], &w->addr));
+}
+
 static int on_message(void *arg, const struct nlmsghdr *nlh, struct err *e)
 {
 	struct ctnl_dump *d = arg;
-	const struct ctnl_which *w = &d->which[d->at];
 	struct ct_entry *c = &d->v[d->n];
 
-	d->n += ctnl_decode(nlh, c) && (!w->proto || c->proto == w->proto) &&
-		c->orig.src.family == w->family;
+	d->n += ctnl_decode(nlh, c) && is_wanted(&d->which[d->at], c);
 	return d->n == CTNL_AT_ONCE ? hand_over(d, e) : 0;
 }
 

@@ -14,11 +14,15 @@
 #include "model/conntrack.h"
 #include "sys/nl.h"
 
-/* What to look for. The kernel filters (by protocol: Linux 5.8; others' entries are skipped here as
- * well). */
+/* An end of an entry's tuples. */
+enum ctnl_end { CTNL_ORIG_SRC, CTNL_ORIG_DST, CTNL_REPLY_SRC, CTNL_REPLY_DST, CTNL_ENDS };
+
+/* What to look for. The kernel filters (Linux 5.8; what it does not, is skipped here). */
 struct ctnl_which {
-	uint8_t family; /* AF_INET, AF_INET6 */
-	uint8_t proto;  /* IPPROTO_*; 0: all that ctnl_knows() */
+	uint8_t family;     /* AF_INET, AF_INET6 */
+	uint8_t proto;      /* IPPROTO_*; 0: all that ctnl_knows() */
+	uint8_t end;        /* enum ctnl_end: which one is */
+	struct ipaddr addr; /* this, of `family`; all zero: any is */
 };
 
 #define CTNL_WHICH_MAX 4

@@ -53,7 +53,7 @@ struct ipam_turn {
 
 enum ipam_state {
 	IPAM_LIVE,
-	IPAM_DYING, /* addresses are free (cooling), the link is still to be reaped */
+	IPAM_DYING, /* addresses are free (cooling), the link is still to be reaped, and its connections */
 };
 
 struct ipam_attachment {
