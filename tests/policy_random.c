@@ -178,8 +178,9 @@ static void fill_pod(struct random_cluster *r, struct pod *p, unsigned i, struct
 
 /* ---- changes */
 
-static void put(struct random_cluster *r, unsigned kind, const char *ns, const char *name,
-		struct object *o)
+/* What it replaced, for the caller to free. */
+static struct object *put(struct random_cluster *r, unsigned kind, const char *ns, const char *name,
+			  struct object *o)
 {
 	struct object *old;
 	struct err e;
@@ -193,20 +194,34 @@ static void put(struct random_cluster *r, unsigned kind, const char *ns, const c
 	}
 	if (policy_index_changed(r->x, old, o, &e))
 		assert(!"memory");
-	object_free(old);
+	return old;
+}
+
+/* What a pod was last that is wired without an object. */
+static void set_last(struct random_cluster *r, unsigned i, struct object *last)
+{
+	object_free(r->last[i]);
+	r->last[i] = last;
 }
 
 static void change_pod(struct random_cluster *r)
 {
 	unsigned i = random_upto(r, RANDOM_PODS);
 	struct object *o = random_upto(r, 4) ? object_new(kind_by_id(KIND_POD)) : NULL;
+	struct object *old;
 	const char *ns;
 	char name[8];
 
 	random_pod_name(i, &ns, name);
 	if (o)
 		fill_pod(r, o->body, i, &o->arena);
-	put(r, KIND_POD, ns, name, o);
+	old = put(r, KIND_POD, ns, name, o);
+	if (o)
+		set_last(r, i, NULL);
+	if (!o && old && r->wired[i])
+		set_last(r, i, old);
+	else
+		object_free(old);
 }
 
 static void change_policy(struct random_cluster *r)
@@ -218,7 +233,7 @@ static void change_policy(struct random_cluster *r)
 	snprintf(name, sizeof(name), "n%u", i);
 	if (o)
 		fill_policy(r, o->body, &o->arena);
-	put(r, KIND_NETWORKPOLICY, namespaces[i % NAMESPACES], name, o);
+	object_free(put(r, KIND_NETWORKPOLICY, namespaces[i % NAMESPACES], name, o));
 }
 
 static void change_namespace(struct random_cluster *r)
@@ -227,7 +242,7 @@ static void change_namespace(struct random_cluster *r)
 
 	if (o)
 		labels(r, &o->meta->labels, &o->arena);
-	put(r, KIND_NAMESPACE, NULL, PICK(r, namespaces), o);
+	object_free(put(r, KIND_NAMESPACE, NULL, PICK(r, namespaces), o));
 }
 
 static void wire(struct policy_index *x, unsigned i, bool wired)
@@ -253,6 +268,8 @@ void random_cluster_step(struct random_cluster *r)
 	case 1:
 		r->wired[i] = random_upto(r, 3);
 		wire(r->x, i, r->wired[i]);
+		if (!r->wired[i])
+			set_last(r, i, NULL);
 		break;
 	case 2:
 	case 3:
@@ -272,6 +289,10 @@ void random_cluster_tell(const struct random_cluster *r, struct policy_index *x)
 	for (unsigned i = RANDOM_PODS; i-- > 0;)
 		if (r->wired[i])
 			wire(x, i, true);
+	for (unsigned i = 0; i < RANDOM_PODS; i++)
+		if (r->last[i] && (policy_index_changed(x, NULL, r->last[i], &e) ||
+				   policy_index_changed(x, r->last[i], NULL, &e)))
+			assert(!"memory");
 	for (unsigned k = 0; k < 3; k++) {
 		size_t n;
 		const struct object *const *all = cluster_all(r->c, kinds[k], &n);
@@ -292,4 +313,6 @@ void random_cluster_fini(struct random_cluster *r)
 {
 	policy_index_free(r->x);
 	cluster_free(r->c);
+	for (unsigned i = 0; i < RANDOM_PODS; i++)
+		set_last(r, i, NULL);
 }

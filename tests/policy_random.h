@@ -11,6 +11,7 @@ struct random_cluster {
 	struct policy_index *x;
 	uint64_t seed;
 	bool wired[RANDOM_PODS];
+	struct object *last[RANDOM_PODS]; /* of those whose object went while they were wired */
 };
 
 void random_cluster_init(struct random_cluster *r, uint64_t seed);

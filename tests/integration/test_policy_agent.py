@@ -455,6 +455,19 @@ def test_a_store_that_is_away(shop):
     assert f"{got[0]['ips'][0]['address'].split('/')[0]} : jump" in rules(node)
 
 
+def test_a_pod_that_was_deleted_by_force(shop):
+    """Its object is gone, it runs on: closed to all but those who were let in, also to others' policies a friend."""
+    node, ip = shop.nodes[0], shop.server.ip(4)
+    shop.store.apply(deny(), wait=20)
+    before = policed(node)
+    shop.store.delete(shop.server.object(), shop.friend.object(), wait=20)
+    shop.store.apply(namespace("x", later="yes"), wait=20)
+    assert not connects(shop.client.ns, ip) and connects(shop.friend.ns, ip)
+    assert policed(node) == before
+    assert shop.server.delete() == (0, None) and shop.friend.delete() == (0, None)
+    assert not re.search(rf"(?<![\w:.]){re.escape(ip)}(?![\w:.])", rules(node))
+
+
 def test_a_pod_that_ends_leaves_nothing(shop):
     node = shop.nodes[0]
     shop.store.apply(deny(), wait=20)

@@ -140,6 +140,28 @@ static void test_wired_here_decides(void **state)
 	expect("10.0.0.2", false);
 }
 
+/* Deleted by force: its processes run until it is wired no longer. */
+static void test_wired_outlives_its_object(void **state)
+{
+	told(pod_with("10.0.0.1"));
+	wired("10.0.0.3");
+	told(NULL);
+	expect("10.0.0.3", true);
+	expect("10.0.0.1", false);
+	told(pod_with("10.0.0.1"));
+	expect("10.0.0.3", true);
+	told(NULL);
+	wired("10.0.0.4");
+	expect("10.0.0.3", false);
+	expect("10.0.0.4", true);
+	wired(NULL);
+	expect("10.0.0.4", false);
+	expect("10.0.0.1", false);
+	wired("10.0.0.4");
+	expect("10.0.0.4", false);
+	wired(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +170,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_elsewhere_before_its_object, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_wired_here_decides, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_wired_outlives_its_object, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ void policy_index_free(struct policy_index *x); /* NULL is fine */
 int policy_index_changed(struct policy_index *x, const struct object *old, const struct object *now,
 			 struct err *e);
 /* The pod is wired on this node with these addresses (n 0: no longer); before, after or without its
- * Pod object. Until told so, a Pod's addresses are those of its status. */
+ * Pod object, and as long as it is, it counts as what its object was last. Until told so, a Pod's addresses are those of its status. */
 int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
 		       const struct ipaddr *addrs, uint32_t n, struct err *e);
 
