@@ -187,6 +187,12 @@ const char *tracer_table(const struct tracer *t, uint32_t space)
 
 /* ---- reading */
 
+static bool same(const struct seen *a, const struct seen *b)
+{
+	return a->space == b->space && a->like.proto == b->like.proto &&
+	       !memcmp(&a->like.orig, &b->like.orig, sizeof(a->like.orig));
+}
+
 /* Remembers the flow, if it is one that conntrack may know by this packet. */
 static void see(struct tracer *t, const struct tracer_event *x)
 {
@@ -204,7 +210,7 @@ static void see(struct tracer *t, const struct tracer_event *x)
 	c->icmp_id = x->head.icmp_id;
 	c->icmp_type = x->head.icmp_type;
 	c->icmp_code = x->head.icmp_code;
-	while (i < t->n_seen && memcmp(&t->seen[i], &s, sizeof(s)) != 0)
+	while (i < t->n_seen && !same(&t->seen[i], &s))
 		i++;
 	if (i == t->n_seen && i < SEEN_MAX)
 		t->seen[t->n_seen++] = s;

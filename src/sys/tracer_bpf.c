@@ -41,7 +41,7 @@ struct bpf_eye {
 	struct tracer_eye eye;
 	struct trace_bpf *skel;
 	unsigned long *consumer;
-	const unsigned long *producer; /* and the data behind it */
+	unsigned long *producer; /* only read, as the data behind it */
 	size_t page;
 	uint64_t epoch; /* real time when the monotonic clock began */
 	uint16_t vxlan_port;
@@ -51,13 +51,12 @@ struct bpf_eye {
 	uint32_t n_listeners;
 };
 
-_Static_assert(TRACE_SEQS == NFT_TRACE_SEQS && TRACE_SPACES_MAX == TRACER_SPACES_MAX &&
-		       TRACE_EVENTS_MAX == TRACER_EVENTS_MAX && TRACE_FLOWS_MAX == TRACER_FLOWS_MAX,
-	       "what bpf/abi.h and the headers promise");
+_Static_assert(TRACE_SEQS == NFT_TRACE_SEQS, "both sides match the same packets");
+_Static_assert(TRACE_SPACES_MAX == TRACER_SPACES_MAX, "all namespaces fit");
 
-static struct bpf_eye *mine(const struct tracer_eye *y)
+static struct bpf_eye *mine(struct tracer_eye *y)
 {
-	return (struct bpf_eye *)(uintptr_t)y;
+	return (struct bpf_eye *)y;
 }
 
 /* ---- the running kernel */
@@ -290,7 +289,7 @@ static int read_ring(struct tracer_eye *y, tracer_fn fn, void *arg, struct err *
 	return n;
 }
 
-static uint32_t lost(const struct tracer_eye *y)
+static uint32_t lost(struct tracer_eye *y)
 {
 	return __atomic_load_n(&mine(y)->skel->bss->lost, __ATOMIC_RELAXED);
 }
@@ -300,7 +299,7 @@ static void close_bpf(struct tracer_eye *y)
 	struct bpf_eye *b = mine(y);
 
 	if (b->producer)
-		munmap((void *)(uintptr_t)b->producer, b->page + 2 * TRACE_RING);
+		munmap(b->producer, b->page + 2 * TRACE_RING);
 	if (b->consumer)
 		munmap(b->consumer, b->page);
 	trace_bpf__destroy(b->skel);

@@ -37,9 +37,9 @@ struct packet_eye {
 	uint32_t lost;
 };
 
-static struct packet_eye *mine(const struct tracer_eye *y)
+static struct packet_eye *mine(struct tracer_eye *y)
 {
-	return (struct packet_eye *)(uintptr_t)y;
+	return (struct packet_eye *)y;
 }
 
 /* ---- the filter */
@@ -62,9 +62,9 @@ static void guard(struct filter *f, uint16_t size, unsigned at, uint32_t mask, u
 {
 	put(f, BPF_LD | BPF_ABS | size, 0, 0, at);
 	if (mask)
-		put(f, BPF_ALU | BPF_AND | BPF_K, 0, 0, mask);
+		put(f, BPF_ALU | BPF_AND, 0, 0, mask);
 	f->guards[f->n_guards++] = f->n;
-	put(f, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, k);
+	put(f, BPF_JMP | BPF_JEQ, 0, 0, k);
 }
 
 static void end_block(struct filter *f)
@@ -77,10 +77,10 @@ static void end_block(struct filter *f)
 /* Takes the packet where the four bytes at `at` lie less than `n` behind `from`. */
 static void take_near(struct filter *f, unsigned at, uint32_t from, uint32_t n)
 {
-	put(f, BPF_LD | BPF_ABS | BPF_W, 0, 0, at);
-	put(f, BPF_ALU | BPF_SUB | BPF_K, 0, 0, from);
-	put(f, BPF_JMP | BPF_JGE | BPF_K, 1, 0, n);
-	put(f, BPF_RET | BPF_K, 0, 0, TRACE_BYTES);
+	put(f, BPF_LD | BPF_ABS, 0, 0, at);
+	put(f, BPF_ALU | BPF_SUB, 0, 0, from);
+	put(f, BPF_JMP | BPF_JGE, 1, 0, n);
+	put(f, BPF_RET, 0, 0, TRACE_BYTES);
 }
 
 static void take_signature(struct filter *f, unsigned l4)
@@ -166,7 +166,7 @@ static void make_filter(struct filter *f, const struct nft_trace_signature *s, u
 				if (!wraps[i].proto || wraps[i].proto == IPPROTO_UDP ||
 				    (wraps[i].proto == IPPROTO_IPV6) == v6)
 					put_block(f, wraps[i], v6, quoted, vxlan_port);
-	put(f, BPF_RET | BPF_K, 0, 0, 0);
+	put(f, BPF_RET, 0, 0, 0);
 }
 
 /* ---- opening */
@@ -288,7 +288,7 @@ static int read_sockets(struct tracer_eye *y, tracer_fn fn, void *arg, struct er
 }
 
 /* The kernel counts anew from each time that it was asked. */
-static uint32_t lost(const struct tracer_eye *y)
+static uint32_t lost(struct tracer_eye *y)
 {
 	struct packet_eye *p = mine(y);
 

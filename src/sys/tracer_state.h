@@ -28,7 +28,7 @@ int tracer_packet_open(const struct tracer_opts *o, struct tracer_eye **out, str
 struct tracer_eye {
 	/* A copy of tracer_read()'s contract. */
 	int (*read)(struct tracer_eye *y, tracer_fn fn, void *arg, struct err *e);
-	uint32_t (*lost)(const struct tracer_eye *y);
+	uint32_t (*lost)(struct tracer_eye *y);
 	void (*close)(struct tracer_eye *y);
 	int fd;
 };

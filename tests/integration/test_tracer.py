@@ -67,6 +67,20 @@ class World:
         return {4: ("10.9.0.1", "10.9.0.2", "vxlan0"), 6: ("fd09::1", "fd09::2", "vxlan0")}
 
 
+RUNNING = []
+
+
+@pytest.fixture(autouse=True)
+def ended():
+    """A test that fails leaves no tracer behind."""
+    yield
+    while RUNNING:
+        p = RUNNING.pop()
+        if p.poll() is None:
+            p.kill()
+            p.communicate()
+
+
 class Tracer:
     """helpers/tracer, until end() gives its events."""
 
@@ -74,6 +88,7 @@ class Tracer:
         self.p = subprocess.Popen([built(HELPER), *args, str(proto), str(value),
                                    *(("+" if s in rules else "") + f"/run/netns/{s.name}" for s in spaces)],
                                   text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        RUNNING.append(self.p)
         _, means, *note = self.p.stdout.readline().split(maxsplit=2)
         self.means, self.note = int(means), "".join(note)
 
