@@ -20,10 +20,11 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define SECOND     1000000000ll
-#define ARM_NS     (4 * SECOND) /* a second more than the sender waits */
-#define COLLECT_NS (3 * SECOND) /* after the probe's time is up */
-#define POLL_NS    10000000ll
+#define SECOND       1000000000ll
+#define ARM_NS       (4 * SECOND) /* a second more than the sender waits */
+#define COLLECT_NS   (3 * SECOND) /* after the probe's result, or when its time is up */
+#define POLL_NS      10000000ll
+#define POLL_MOST_NS 100000000ll
 
 struct asking {
 	struct cmd_ctx *ctx;
@@ -237,25 +238,62 @@ static bool is_answered(const struct packet_trace *t)
 	       nodes_at(t, TRACE_DONE) >= t->spec.nodes.n;
 }
 
-/* What is missing when time is up the story tells. */
-static int wait_until(struct asking *q, bool (*enough)(const struct packet_trace *t), int64_t ns)
+/* Ever more rarely: at first an answer is a matter of milliseconds. */
+static void pause_since(int64_t start)
 {
-	int64_t deadline = (int64_t)clock_mono_ns() + ns;
-	int rc;
+	int64_t ns = ((int64_t)clock_mono_ns() - start) / 10;
 
-	for (;;) {
-		rc = read_answer(q);
-		if (rc || enough(q->answer->body) || (int64_t)clock_mono_ns() >= deadline)
-			return rc;
-		nanosleep(&(struct timespec){ .tv_nsec = POLL_NS }, NULL);
-	}
+	ns = ns < POLL_NS ? POLL_NS : ns > POLL_MOST_NS ? POLL_MOST_NS : ns;
+	nanosleep(&(struct timespec){ .tv_nsec = ns }, NULL);
 }
 
 static int send_from_here(struct asking *q)
 {
-	int rc = wait_until(q, is_armed, ARM_NS);
+	int64_t start = (int64_t)clock_mono_ns();
+	int rc = read_answer(q);
 
+	while (!rc && !is_armed(q->answer->body) && (int64_t)clock_mono_ns() < start + ARM_NS) {
+		pause_since(start);
+		rc = read_answer(q);
+	}
 	return rc ? rc : trace_send(q->store, &q->question, q->outside);
+}
+
+static bool has_said(const struct packet_trace *t, const char *node)
+{
+	for (uint32_t i = 0; i < t->status.nodes.n; i++)
+		if (!strcmp(t->status.nodes.v[i].name, node))
+			return true;
+	return false;
+}
+
+/* Nodes that say nothing are left out when time is up, which the story tells; the one that sends is not. */
+static int wait_for_all(struct asking *q)
+{
+	int64_t start = (int64_t)clock_mono_ns(), now = start;
+	int64_t end = start + ARM_NS + q->question.spec.timeoutSeconds * SECOND + COLLECT_NS;
+	const char *sender = q->question.spec.sender;
+	bool probed = false;
+
+	for (;;) {
+		int rc = read_answer(q);
+		const struct packet_trace *t = rc ? NULL : q->answer->body;
+
+		if (rc || is_answered(t) || now >= end)
+			return rc;
+		if (t->status.probe.result && !probed) {
+			probed = true;
+			end = now + COLLECT_NS < end ? now + COLLECT_NS : end;
+		}
+		if (sender && now >= start + ARM_NS && !has_said(t, sender))
+			return cmd_error(CMD_PARTLY,
+					 "the agent of node %s, which was to send the probe, does "
+					 "not answer: is it up, and does it see the store? "
+					 "(fairlead node status)",
+					 sender);
+		pause_since(start);
+		now = (int64_t)clock_mono_ns();
+	}
 }
 
 static int ask(struct asking *q)
@@ -270,8 +308,7 @@ static int ask(struct asking *q)
 	if (q->outside)
 		rc = send_from_here(q);
 	if (!rc)
-		rc = wait_until(q, is_answered,
-				ARM_NS + COLLECT_NS + q->question.spec.timeoutSeconds * SECOND);
+		rc = wait_for_all(q);
 	if (!q->o->keep && store_delete(q->store, &key, NULL, &e) && e.code != -ENOENT && !rc)
 		rc = cmd_fail(&e);
 	return rc;

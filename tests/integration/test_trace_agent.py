@@ -205,3 +205,17 @@ def test_what_the_probe_never_comes_of(world, traces):
     wait_for(lambda: tables(world), 10, "n1 armed")
     wait_for(lambda: not tables(world), 10, "no table")
     assert traces.phases(name) in ({"n1": "Armed"}, {"n1": "Failed"})
+
+
+@pytest.mark.parametrize("node, says", [("n1", "fairlead: the agent of node n1, which was to send the probe, does not answer"),
+                                        ("n2", "not seen: node n2 did not look: no answer from its agent")])
+def test_who_asks_is_told_which_agent_is_missing(world, node, says):
+    pid = next(n for n in world.status()["nodes"] if n["name"] == node)["roles"]["agent"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        r = world.store("trace", "x/client", "x/server:8080", check=False)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert r.returncode == 3 and says in r.stdout + r.stderr
+    kept = json.loads(world.store("get", "packettraces", "-o", "json").stdout)["items"]
+    assert not [t for t in kept if t["metadata"]["name"].startswith("trace-")]
