@@ -4,7 +4,9 @@
  * their comment (docs/abi.md), or follow from a Service; everybody else's rule is told as it is. */
 #include "core/trace/join_state.h"
 
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
+#include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,8 +134,10 @@ void join_rule(struct walk *w, const struct sight *s)
 static struct story_by receiver(const struct walk *w, const struct sight *s)
 {
 	const char *slash = s->o->in ? strchr(s->o->in, '/') : NULL;
-	struct story_by pod = walk_linked_pod(w, s->o->device);
+	struct story_by pod = { .kind = STORY_BY_NONE };
 
+	if (s->o->kind != FACT_DEV_OUT) /* what goes out there is another one's */
+		pod = walk_linked_pod(w, s->o->device);
 	if (slash)
 		return (struct story_by){ STORY_BY_POD,
 					  arena_strndup(w->a, s->o->in, (size_t)(slash - s->o->in)),
@@ -265,17 +269,24 @@ static struct story_hop *answerer_hop(struct walk *w, enum story_step step, cons
 	return h;
 }
 
+/* Any ICMP but an echo's answer. */
+static bool is_error(const struct sight *s)
+{
+	const struct trace_icmp *i = s->o->head.icmp;
+
+	return i && (i->quoted || (i->type != ICMP_ECHOREPLY && i->type != ICMP6_ECHO_REPLY));
+}
+
 /* The answer says that the request came: what was not seen of it is told. */
 void join_answered(struct walk *w, const struct leg *reply)
 {
 	const struct sight *s = &reply->v[0];
 	const struct story_hop *last = walk_last(w, STORY_REQUEST);
-	const char *flags = s->head.flags ? s->head.flags : "";
-	bool error = s->o->head.icmp && s->o->head.icmp->quoted, rst = strchr(flags, 'R');
+	bool rst = s->head.flags && strchr(s->head.flags, 'R'), refuses = rst || is_error(s);
 	struct story_hop *h;
 
 	if (last && last->step < STORY_DELIVER) {
-		h = answerer_hop(w, rst || error ? STORY_REFUSE : STORY_DELIVER, s);
+		h = answerer_hop(w, refuses ? STORY_REFUSE : STORY_DELIVER, s);
 		if (!h)
 			return;
 		h->direction = STORY_REQUEST;
@@ -284,7 +295,7 @@ void join_answered(struct walk *w, const struct leg *reply)
 			h->why = nothing_listens(w, &w->head);
 	}
 	last = walk_last(w, STORY_REQUEST);
-	if (last && (last->step == STORY_REFUSE || error))
+	if (refuses || (last && last->step != STORY_DELIVER))
 		return;
 	w->head = s->head;
 	answerer_hop(w, STORY_ANSWER, s);

@@ -141,12 +141,18 @@ static bool is_icmp(uint8_t proto)
 	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
+/* A router's hint that there is a shorter way; the packet goes on all the same. */
+static bool is_redirect(uint8_t proto, int64_t type)
+{
+	return proto == IPPROTO_ICMP ? type == ICMP_REDIRECT : type == ND_REDIRECT;
+}
+
 static unsigned icmp_direction(const struct trace_observation *o, struct tuples *t)
 {
 	const struct trace_icmp *i = o->head.icmp;
 	struct story_head quoted;
 
-	if (!i)
+	if (!i || is_redirect(ipproto_of(o->head.proto), i->type))
 		return NEITHER;
 	if (!i->quoted)
 		return i->type == ICMP_ECHO || i->type == ICMP6_ECHO_REQUEST ? STORY_REQUEST

@@ -207,17 +207,22 @@ static void flush_route(struct walk *w)
 {
 	const struct sight *s = asked_route(w);
 	const struct trace_route *r;
+	struct story_by by;
 	struct story_hop *h;
 
 	if (!s)
 		return;
 	r = s->o->route;
+	by = by_route(r, w->a);
+	h = walk_last(w, w->leg->direction);
+	if (h && h->step == STORY_ROUTE && story_by_same(&h->by, &by))
+		return; /* asked for again, as for an error about it */
 	h = walk_hop(w, STORY_ROUTE, s);
 	if (!h)
 		return;
 	h->device = r->device;
 	h->before = h->after = w->head;
-	h->by = by_route(r, w->a);
+	h->by = by;
 	h->behind = story_route_behind(w->view, &r->prefix, &w->head.dst, w->a, &h->why);
 	if (r->error && !h->by.name)
 		h->by.name = story_block_of(w->view, &w->head.dst, w->leg->node, w->a, &h->behind);
