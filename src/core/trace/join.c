@@ -32,6 +32,14 @@ static struct ipaddr first_source(const struct legs *legs, const struct ipaddr *
 	return *asked;
 }
 
+/* A hop that the probe's own words tell, and no node: `where` says of which node and direction. */
+static struct story_hop *own_hop(struct walk *w, enum story_step step, const struct leg *where,
+				 const struct sight *s)
+{
+	w->leg = arena_memdup(w->a, where, sizeof(*where));
+	return w->leg ? walk_hop(w, step, s) : NULL;
+}
+
 /* The first hop is what the probe's sender says itself. */
 static void add_send(struct walk *w, const struct legs *legs)
 {
@@ -57,8 +65,7 @@ static void add_send(struct walk *w, const struct legs *legs)
 		s.head.sport = s.head.dport = 0;
 	if (!s.head.src.family || t->status.probe.result == TRACE_NO_RESULT)
 		return;
-	w->leg = &leg;
-	h = walk_hop(w, STORY_SEND, &s);
+	h = own_hop(w, STORY_SEND, &leg, &s);
 	w->head = s.head;
 	if (!h)
 		return;
@@ -113,8 +120,7 @@ static void refused_unseen(struct walk *w)
 				 STORY_REQUEST, NULL, 0 };
 
 	s.o = &o;
-	w->leg = &leg;
-	h = walk_hop(w, STORY_REFUSE, &s);
+	h = own_hop(w, STORY_REFUSE, &leg, &s);
 	if (!h)
 		return;
 	h->since = -1;
@@ -137,8 +143,7 @@ static void delivered_unseen(struct walk *w)
 	if (!last || last->direction != STORY_REPLY || last->step == STORY_DELIVER ||
 	    first->step != STORY_SEND)
 		return;
-	w->leg = &leg;
-	h = walk_hop(w, STORY_DELIVER, &s);
+	h = own_hop(w, STORY_DELIVER, &leg, &s);
 	if (!h)
 		return;
 	h->since = -1;
