@@ -6,6 +6,7 @@
  * n1 and n2 share a subnet, n3 is behind a router. Pools: 10.244 and fd00:244 VXLAN, 10.245 Direct, 10.246
  * VXLAN between subnets; all but the last with natOutgoing. */
 #include "core/route/plan.h"
+#include "core/trace/diff.h"
 #include "core/trace/predict.h"
 #include "core/trace/words.h"
 #include "store/manifest.h"
@@ -683,6 +684,79 @@ static void denied_at_destination(void **state)
 	close_world(&w);
 }
 
+/* ---- predicted and observed */
+
+struct looked {
+	struct packet_trace trace;
+	struct trace_node nodes[3];
+	uint8_t means[2];
+};
+
+static const struct packet_trace *all_look(struct looked *l)
+{
+	static const char *const names[] = { "n1", "n2", "n3" };
+
+	*l = (struct looked){ .means = { TRACE_BY_EBPF, TRACE_BY_NFTABLES } };
+	for (int i = 0; i < 3; i++) {
+		l->nodes[i].name = names[i];
+		l->nodes[i].phase = TRACE_DONE;
+		l->nodes[i].means.v = l->means;
+		l->nodes[i].means.n = 2;
+	}
+	l->trace.status.nodes.v = l->nodes;
+	l->trace.status.nodes.n = 3;
+	return &l->trace;
+}
+
+static uint32_t differences(struct world *w, const struct story *p, const struct story *o,
+			    const struct packet_trace *t, struct story_differences *out)
+{
+	struct err e = { .code = 0 };
+
+	assert_int_equal(story_diff(p, o, t, &w->arena, out, &e), 0);
+	return out->list.n;
+}
+
+/* What another cluster would show stands for what was observed. */
+static void difference(void **state)
+{
+	static const char denial[] =
+		POLICY("in", "podSelector: {matchLabels: {app: b}}, policyTypes: [Ingress]");
+	struct world open, closed;
+	struct stories s, d, two;
+	struct story_differences got;
+	struct looked l;
+	const struct packet_trace *t = all_look(&l);
+
+	open_world(&open, states);
+	open_world(&closed, denial);
+	s = ask(&open, "a", NULL, "10.96.0.10", 80);
+	d = ask(&closed, "a", NULL, "10.96.0.10", 80);
+	assert_int_equal(differences(&open, &s.list.v[0], &s.list.v[0], t, &got), 0);
+	assert_int_equal(differences(&open, &d.list.v[0], &d.list.v[0], t, &got), 0);
+	/* The drop is the difference, and not all that would have followed. */
+	assert_int_equal(differences(&open, &s.list.v[0], &d.list.v[0], t, &got), 1);
+	assert_null(got.list.v[0].predicted);
+	assert_int_equal(got.list.v[0].observed->step, STORY_DROP);
+	assert_string_equal(got.list.v[0].observed->node, "n2");
+	assert_int_equal(differences(&open, &d.list.v[0], &s.list.v[0], t, &got), 1);
+	assert_int_equal(got.list.v[0].predicted->step, STORY_DROP);
+	assert_null(got.list.v[0].observed);
+	/* Who did not look does not miss it; what became of it is known. */
+	l.nodes[1].phase = TRACE_FAILED;
+	assert_int_equal(differences(&open, &s.list.v[0], &d.list.v[0], t, &got), 1);
+	assert_null(got.list.v[0].observed);
+	assert_non_null(strstr(got.list.v[0].observed_text, "NetworkPolicy shop/in"));
+	l.nodes[1].phase = TRACE_DONE;
+	/* Another endpoint: the Service's hop, with both. */
+	two = ask(&open, "a2", NULL, "10.96.0.12", 80);
+	assert_true(differences(&open, &two.list.v[0], &two.list.v[1], t, &got) > 1);
+	assert_int_equal(got.list.v[0].predicted->step, STORY_SERVICE);
+	assert_int_equal(got.list.v[0].observed->step, STORY_SERVICE);
+	close_world(&open);
+	close_world(&closed);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -693,6 +767,7 @@ int main(void)
 		cmocka_unit_test(refused),          cmocka_unit_test(from_node),
 		cmocka_unit_test(to_outside),       cmocka_unit_test(nobody),
 		cmocka_unit_test(denied_at_source), cmocka_unit_test(denied_at_destination),
+		cmocka_unit_test(difference),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
