@@ -16,6 +16,8 @@ static const struct opt trace_table[] = {
 	    .doc = "Default tcp"),
 	OPT(struct trace_opts, explain, 0, "explain", OPT_FLAG,
 	    .doc = "Below each hop what it is, and the command that shows it"),
+	OPT(struct trace_opts, diff, 0, "diff", OPT_FLAG,
+	    .doc = "Hold it against what objects predict (fairlead why)"),
 	OPT(struct trace_opts, timeout, 0, "timeout", OPT_INT, .arg = "SECONDS", .min = 1,
 	    .max = 60, .doc = "How long the probe waits for an answer (default 3)"),
 	OPT(struct trace_opts, keep, 0, "keep", OPT_FLAG,
@@ -49,26 +51,47 @@ static int read_files(struct cmd_ctx *ctx, const struct trace_opts *o, struct tr
 
 /* ---- on paper */
 
-static int print_json(const struct story *s)
+/* `c`: NULL: nobody asked. */
+static int print_json(const struct story *s, const struct trace_compared *c)
 {
 	json_t *j = story_json(s);
 
+	if (c)
+		json_object_set_new(j, "diff", trace_diff_json(c));
 	out_json(j, stdout);
 	json_decref(j);
 	return CMD_OK;
 }
 
-static int exit_of(const struct story *s)
+static int print(const struct trace_opts *o, const struct story *s, const struct trace_compared *c,
+		 struct arena *a)
 {
+	int rc;
+
+	if (o->format == OUT_JSON)
+		return print_json(s, c);
+	rc = story_text(s, o->explain, a);
+	if (!rc && c)
+		trace_diff_print(c);
+	return rc;
+}
+
+/* Where it was to be compared, whether it is as predicted, and not what became of it. */
+static int exit_of(const struct story *s, const struct trace_compared *c)
+{
+	if (c && c->differences.list.n)
+		return CMD_NO;
 	if (s->unseen.n || s->verdict == STORY_UNKNOWN)
 		return CMD_PARTLY;
-	return s->verdict == STORY_ANSWERED || s->verdict == STORY_DELIVERED ? CMD_OK : CMD_NO;
+	return c || s->verdict == STORY_ANSWERED || s->verdict == STORY_DELIVERED ? CMD_OK : CMD_NO;
 }
 
 static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct trace_opts *o = opts;
 	struct trace_asked t = { .trace = NULL };
+	struct trace_compared c = { .predicted = NULL };
+	const struct trace_compared *compared = o->diff ? &c : NULL;
 	struct err e = { .code = 0 };
 	struct story s;
 	int rc;
@@ -79,11 +102,12 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 	rc = o->files.n ? read_files(ctx, o, &t) : trace_ask(ctx, o, argv[0], argv[1], &t);
 	if (!rc && story_join(&t.view, t.trace, ctx->arena, &s, &e))
 		rc = cmd_fail(&e);
+	if (!rc && o->diff)
+		rc = trace_diff(ctx, &t, &s, &c);
 	if (!rc)
-		rc = o->format == OUT_JSON ? print_json(&s)
-					   : story_text(&s, o->explain, ctx->arena);
+		rc = print(o, &s, compared, ctx->arena);
 	if (!rc)
-		rc = exit_of(&s);
+		rc = exit_of(&s, compared);
 	trace_forget(&t);
 	return rc;
 }
@@ -113,8 +137,10 @@ const struct cmd cmd_trace = {
 		"to it;\ntimes are since the hop before, and missing between nodes, whose clocks "
 		"differ. --explain\nsays what each hop is, and which ip or nft command shows the "
 		"same "
-		"fact. `fairlead why` judges\nwithout sending.\n\n"
-		"Exit code 0 answered or delivered, 1 not, 3 some node could not show all.\n\n"
+		"fact. `fairlead why` judges\nwithout sending; --diff compares both, "
+		"and a difference is a fault of one of them.\n\n"
+		"Exit code 0 answered or delivered, 1 not, 3 some node could not show all; with "
+		"--diff 0\nas predicted, 1 not.\n\n"
 		"Try:\n"
 		"  fairlead trace shop/web-0 shop/db:5432\n"
 		"  fairlead trace shop/web-0 shop/db:5432 --explain\n"

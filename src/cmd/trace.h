@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fairlead trace: the probe as it is asked for and what came back (trace_ask.c), and the story that it
- * makes, on paper (trace.c). */
+ * makes, on paper (trace.c), held against what objects predict (trace_diff.c). */
 #pragma once
 #include "cmd/lab.h"
 #include "cmd/why.h"
+#include "core/trace/diff.h"
 #include "core/trace/join.h"
 #include "model/trace.h"
 
 struct trace_opts {
 	uint8_t proto; /* enum trace_protocol; 0: TCP */
-	uint8_t format, explain, keep;
+	uint8_t format, explain, keep, diff;
 	int64_t timeout;          /* of the probe, seconds; 0: TRACE_SECONDS */
 	LIST(const char *) files; /* a PacketTrace that was kept, instead of asking */
 };
@@ -31,3 +32,17 @@ void trace_forget(struct trace_asked *t);
 /* Sends the probe from there and writes its result (trace_send.c). 0, or the exit code, having said why. */
 int trace_send(struct store *s, const struct packet_trace *question,
 	       const struct world_member *from);
+
+/* ---- predicted against observed */
+
+struct trace_compared {
+	const struct story *predicted;
+	struct story_differences differences;
+};
+
+/* 0, or the exit code, having said why. */
+int trace_diff(struct cmd_ctx *ctx, const struct trace_asked *t, const struct story *observed,
+	       struct trace_compared *out);
+/* docs/abi.md */
+json_t *trace_diff_json(const struct trace_compared *c);
+void trace_diff_print(const struct trace_compared *c);
