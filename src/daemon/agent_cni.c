@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define POD_WAIT 1.0 /* seconds for a Pod to arrive */
-#define ADD_WAIT 5.0 /* for everything that an ADD waits for */
+#define ADD_WAIT 4.0 /* seconds for everything but the Pod, for which pod-wait is */
 #define CALLS    256 /* at once: two descriptors each */
 
 struct agent_cni {
@@ -79,7 +78,8 @@ static void out_of_time(struct ev_loop *loop, ev_timer *w, int events)
 
 void cni_wait(struct cni_call *c)
 {
-	ev_tstamp until = c->started + (c->pod_known || !c->req.pod_name ? ADD_WAIT : POD_WAIT);
+	ev_tstamp until = c->started + c->agent->role->cfg.pod_wait +
+			  (c->pod_known || !c->req.pod_name ? ADD_WAIT : 0.);
 	ev_tstamp left = until - ev_time();
 
 	c->waiting = true;

@@ -70,6 +70,7 @@ static int set_defaults(struct config *c, struct err *e)
 			      .health = { addr_v4(0x7f000001), 9099 },
 			      .proxy_health = { .port = 10256 },
 			      .leak_grace = 60,
+			      .pod_wait = 1,
 			      .reclaim_grace = 300,
 			      .policy_log = 10,
 			      .node_port_first = 30000,

@@ -51,6 +51,7 @@ struct config {
 	/* Seconds between two looks that must not find a thing before it is given up: a container of
 	 * this node; a Node. */
 	uint32_t leak_grace, reclaim_grace;
+	uint32_t pod_wait;   /* seconds that ADD waits for its Pod to arrive */
 	uint32_t policy_log; /* lines a second about denied packets; 0: off */
 };
 

@@ -397,6 +397,11 @@ static int set_reclaim_grace(struct config *c, const char *text, struct err *e)
 	return set_seconds(&c->reclaim_grace, text, e);
 }
 
+static int set_pod_wait(struct config *c, const char *text, struct err *e)
+{
+	return set_seconds(&c->pod_wait, text, e);
+}
+
 static int set_policy_log(struct config *c, const char *text, struct err *e)
 {
 	uint32_t v = parse_number(text);
@@ -469,7 +474,8 @@ void config_print(const struct config *c, struct buf *out)
 	print_str(out, "uplink", c->uplink);
 	print_str(out, "cluster-domain", c->cluster_domain);
 	print_str(out, "log-level", level_names[c->log_level]);
-	buf_printf(out, "leak-grace %u\nreclaim-grace %u\n", c->leak_grace, c->reclaim_grace);
+	buf_printf(out, "leak-grace %u\nreclaim-grace %u\npod-wait %u\n", c->leak_grace,
+		   c->reclaim_grace, c->pod_wait);
 	if (c->policy_log)
 		buf_printf(out, "policy-log %u\n", c->policy_log);
 	else
@@ -508,6 +514,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "log-level", set_log_level, false },
 	{ "leak-grace", set_leak_grace, false },
 	{ "reclaim-grace", set_reclaim_grace, false },
+	{ "pod-wait", set_pod_wait, false },
 	{ "policy-log", set_policy_log, false },
 	{ "roles", set_roles, false },
 	{ "node-ip", add_node_ip, true },

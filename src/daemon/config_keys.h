@@ -4,7 +4,7 @@
 #include "daemon/config.h"
 
 #define CONFIG_VALUE_MAX 4096 /* bytes of a line */
-#define CONFIG_KEYS      23
+#define CONFIG_KEYS      24
 #define CONFIG_ROLES     4
 
 struct config_key {

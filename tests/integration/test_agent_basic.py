@@ -139,6 +139,13 @@ def test_gc_keeps_the_valid_and_ends_the_others(world):
     assert ping(n1.ns, b.ip(4))
 
 
+def test_add_waits_for_its_pod_as_configured(world):
+    n1, = world.up(10, pod_wait=3)
+    t = time.monotonic()
+    code, err = n1.cni("ADD", "c1", world.netns("p").path, args={"K8S_POD_NAMESPACE": "default", "K8S_POD_NAME": "late"})
+    assert code and err["code"] == 11 and 2.9 < time.monotonic() - t < 6
+
+
 def test_pod_must_be_in_the_store(world):
     n1, = world.up(10)
     ns = world.netns("p")

@@ -191,6 +191,8 @@ static void test_errors(void **state)
 		     "conf:1: bind: \"65536\" is no port (1-65535), nor a range of them");
 	expect_error("bind tcp * 9-8\n",
 		     "conf:1: bind: \"9-8\" is no port (1-65535), nor a range of them");
+	expect_error("pod-wait soon\n",
+		     "conf:1: pod-wait: \"soon\" is no number of seconds (1-9999999)");
 	expect_error("leak-grace 0\n",
 		     "conf:1: leak-grace: \"0\" is no number of seconds (1-9999999)");
 	expect_error("policy-on-change yes\n",
@@ -255,6 +257,7 @@ static void test_print(void **state)
 				   "log-level warn\n"
 				   "leak-grace 5\n"
 				   "reclaim-grace 300\n"
+				   "pod-wait 3\n"
 				   "policy-log off\n"
 				   "roles watch agent\n"
 				   "node-ip 192.0.2.1\n"
@@ -271,7 +274,8 @@ static void test_print(void **state)
 	parse_finish(
 		&c, "health-address [::1]:1\nproxy-health-address 192.0.2.1:2\nbind tcp * 80\nbind "
 		    "udp fe80::1 1000-2000\n"
-		    "policy-log off\npolicy-on-change grandfather\nroles agent\nservice-cidr "
+		    "policy-log off\npod-wait 3\npolicy-on-change grandfather\nroles "
+		    "agent\nservice-cidr "
 		    "fd00::/112\nnode-ip "
 		    "192.0.2.1\nlog-level warn\n"
 		    "node-port-range 1000-2000\nleak-grace 5\nuplink eth0\nstore dir:/s\nnode n\n");
