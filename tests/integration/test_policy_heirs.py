@@ -46,8 +46,9 @@ def heir(shop, old, at_once):  # noqa: F811
 
 @pytest.fixture
 def old(shop, start):  # noqa: F811
-    """A pod that no policy selects, in a cluster where those of app=server let in the friend alone."""
-    shop.store.apply(deny(), wait=20)
+    """A pod that no policy selects, in a cluster where those of app=server let in the friend alone, and cut nothing
+    that lives: what is open to an heir was open to the one before."""
+    shop.store.apply(deny(on_change="grandfather"), wait=20)
     p = run(shop, shop.nodes[0], "old", app="old")
     serve(start, p)
     return p
