@@ -69,6 +69,7 @@ def model_of(lab, policy_oracle, service_oracle, policies):
         c["external"] += [{"name": f"tunnel-{n}", "ips": [a for b in listed(lab, "ipblocks") if b["spec"].get("node") == n
                                                            for a in [b["spec"].get("tunnelAddress")] if a]}]
     m = LabModel(policy_oracle, service_oracle, c, policies, listed(lab, "services") + listed(lab, "endpointslices"))
+    m.cidrs = {ipaddress.ip_network(x["spec"]["cidr"]).version: x["spec"]["cidr"] for x in listed(lab, "ippools")}
     m.tunnels = {(n, v): next(a for a in e["ips"] if ipaddress.ip_address(a).version == v)
                  for n, e in zip(NODES, c["external"][1:]) for v in (4, 6)}
     return m, pods, nodes

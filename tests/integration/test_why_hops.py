@@ -37,7 +37,7 @@ def services(r, c):
         for v in (4, 6):
             eps = [{"addresses": [a], "nodeName": p["node"], "conditions": {"ready": r.random() < 0.9},
                     "targetRef": {"kind": "Pod", "namespace": p["namespace"], "name": p["name"]}}
-                   for p in pods for a in p["ips"] if ipaddress.ip_address(a).version == v]
+                   for a, p in {a: p for p in pods for a in p["ips"] if ipaddress.ip_address(a).version == v}.items()]
             out.append({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": f"IPv{v}",
                         "metadata": {"namespace": ns, "name": f"s{i}-{v}", "labels": {"kubernetes.io/service-name": f"s{i}"}},
                         "ports": [{"name": "p", "port": port, "protocol": proto}], "endpoints": eps})
@@ -56,6 +56,7 @@ def address(member, version):
 
 class Model:
     """A packet through the cluster, by the oracles."""
+    cidrs = CIDRS  # where pods live
 
     def __init__(self, policy_oracle, service_oracle, c, policies, objects):
         self.policies = policy_oracle.Oracle(c, policies)
@@ -75,7 +76,7 @@ class Model:
 
     def service(self, node, src, proto, dst, port):
         v = ipaddress.ip_address(dst).version
-        cfg = {"ipFamily": f"IPv{v}", "nodeName": node, "nodeIPs": self.nodes[node], "podCIDR": CIDRS[v], "serviceCIDR": SERVICE_RANGES[v],
+        cfg = {"ipFamily": f"IPv{v}", "nodeName": node, "nodeIPs": self.nodes[node], "podCIDR": self.cidrs[v], "serviceCIDR": SERVICE_RANGES[v],
                "detectLocal": True, "masqueradeAll": False, "nodePortAddresses": ["all-local"]}
         return self.service_oracle.Proxy(self.objects, cfg).judge(src, proto, dst, port)
 
@@ -102,7 +103,7 @@ class Model:
         if elsewhere and not own and not self.half(False, src, dst, proto, port, v):
             return ["dropped"]
         if elsewhere:
-            pod = ipaddress.ip_address(src) in ipaddress.ip_network(CIDRS[v])
+            pod = ipaddress.ip_address(src) in ipaddress.ip_network(self.cidrs[v])
             return self.on_node(there.node, self.node_ip(node, v) if pod else src, proto, dst, port, False)
         return [self.forward(node, src, proto, dst, port, False, own, v)]
 

@@ -550,6 +550,31 @@ static void node_port_of_another(void **state)
 		"= answered");
 }
 
+/* Towards a pod IPv6 prefers the source that has most in common with it: the tunnel's. */
+static void hairpin6(void **state)
+{
+	struct world w;
+	struct stories s;
+
+	open_world(&w, states);
+	s = ask(&w, NULL, "n2", "2001:db8::2", 30080);
+	assert_int_equal(s.list.n, 1);
+	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
+			       "> n2 snat fd00:244:2:: > [fd00:244:2::5]:8080 | Service "
+			       "shop/web:http\n"));
+	close_world(&w);
+}
+
+static void to_itself(void **state)
+{
+	expect_one(states, "a", NULL, "10.244.1.5", 80,
+		   "> n1/shop/a send 10.244.1.5:40000 > 10.244.1.5:80\n"
+		   "> n1/shop/a deliver 10.244.1.5:40000 > 10.244.1.5:80 | Pod shop/a\n"
+		   "< n1/shop/a answer 10.244.1.5:80 > 10.244.1.5:40000 | Pod shop/a\n"
+		   "< n1/shop/a deliver 10.244.1.5:80 > 10.244.1.5:40000 | Pod shop/a\n"
+		   "= answered");
+}
+
 static void refused(void **state)
 {
 	expect_one(states, "a", NULL, "10.96.0.13", 80,
@@ -763,6 +788,7 @@ int main(void)
 		cmocka_unit_test(same_node),        cmocka_unit_test(by_tunnel),
 		cmocka_unit_test(direct),           cmocka_unit_test(cross_subnet),
 		cmocka_unit_test(cluster_ip6),      cmocka_unit_test(hairpin),
+		cmocka_unit_test(hairpin6),         cmocka_unit_test(to_itself),
 		cmocka_unit_test(node_port),        cmocka_unit_test(node_port_of_another),
 		cmocka_unit_test(refused),          cmocka_unit_test(from_node),
 		cmocka_unit_test(to_outside),       cmocka_unit_test(nobody),

@@ -350,6 +350,29 @@ static void find_source(struct predictor *p, struct path *w)
 		w->head.src = way.src;
 }
 
+/* What a pod sends to its own address never leaves it. */
+static void within_pod(struct predictor *p, struct path *w)
+{
+	const struct story_question *q = p->q;
+
+	for (int direction = STORY_REQUEST; direction <= STORY_REPLY; direction++) {
+		struct story_hop *h;
+
+		if (direction == STORY_REPLY) {
+			w->direction = STORY_REPLY;
+			w->head = path_inverse(&w->head);
+			h = path_pod_hop(w, STORY_ANSWER, q->node, q->from, p->view, p->a);
+			if (h)
+				h->by = path_by_pod(q->from);
+		}
+		h = path_pod_hop(w, STORY_DELIVER, q->node, q->from, p->view, p->a);
+		if (h)
+			h->by = path_by_pod(q->from);
+	}
+	w->story.verdict = STORY_ANSWERED;
+	predict_tell(p, w);
+}
+
 static void start(struct predictor *p)
 {
 	const struct story_question *q = p->q;
@@ -364,6 +387,10 @@ static void start(struct predictor *p)
 	p->n_places = 0;
 	if (q->from) {
 		path_pod_hop(w, STORY_SEND, q->node, q->from, p->view, p->a);
+		if (addr_eq(&q->head.src, &q->head.dst)) {
+			within_pod(p, w);
+			return;
+		}
 		leave_pod(p, w, q->node, q->from);
 	} else if (q->outside) {
 		path_hop(w, STORY_SEND, OUTSIDE, p->a);

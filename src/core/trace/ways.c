@@ -231,6 +231,15 @@ static void by_subnet(const struct place *p, const struct ipaddr *dst, struct wa
 	}
 }
 
+/* The host's end of a pod's link has no address that reaches beyond it. IPv4 takes the first one of the
+ * node, the uplink's; IPv6 the one that has most in common with the destination (RFC 6724, rule 8), which is
+ * the tunnel's where there is one. */
+static struct ipaddr source_towards_pod(const struct place *p, const struct ipaddr *dst)
+{
+	return dst->family == AF_INET6 ? p->self.node.tunnel[ROUTE_V6]
+				       : (struct ipaddr){ .family = 0 };
+}
+
 int place_way(const struct story_view *view, const struct place *p, const struct ipaddr *dst,
 	      struct arena *a, struct way *out, struct err *e)
 {
@@ -267,6 +276,8 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 		w.to = owner.kind == STORY_BY_NODE ? owner.name : NULL;
 		by_subnet(p, dst, &w);
 	}
+	if (!w.src.family && w.kind == WAY_POD)
+		w.src = source_towards_pod(p, dst);
 	if (!w.src.family && w.kind != WAY_HERE)
 		w.src = p->self.node.ip[route_family(dst)];
 	*out = w;
