@@ -147,16 +147,19 @@ def test_a_killed_agent_leaves_nothing_and_the_next_one_says_so(world, traces):
     assert t["status"]["probe"]["result"] == "connected" and facts(t, "n1", "Rule")
 
 
-def test_two_traces_at_once_do_not_see_each_other(world, traces):
+def test_two_traces_at_once(world, traces):
+    """Of devices, connections and results each tells its own; of rules also the other's (agent_trace.h)."""
     ends = ip(world, "client"), ip(world, "server")
     names = [traces.create(spec(from_client(world), ends[1], port, nodes=["n1", "n2"])) for port in (8080, 8081)]
     for name, port, result in zip(names, (8080, 8081), ("connected", "refused"), strict=True):
         t = wait_for(lambda name=name: traces.ended(name), 15, name)
         assert t["status"]["probe"]["result"] == result
         for n in ("n1", "n2"):
-            heads = [o["head"] for o in facts(t, n, "Chain")]
-            assert {(h["sport"], h["dport"]) for h in heads if h["src"] == ends[0]} == \
-                {(t["status"]["probe"]["localPort"], port)}
+            own = (t["status"]["probe"]["localPort"], port)
+            at = {kinds: {(h["sport"], h["dport"]) for h in (o["head"] for o in facts(t, n, *kinds)) if h.get("src") == ends[0]}
+                  for kinds in (("Chain",), ("DevIn", "DevOut"))}
+            assert own in at["Chain",]
+            assert at["DevIn", "DevOut"] <= {own}
 
 
 def test_more_than_four_are_refused(world, traces):
