@@ -156,6 +156,7 @@ int agent_kernel_apply(struct agent *a, bool strict, struct err *e)
 		forget_ops(k);
 		return err_set(e, -ENOMEM, "no memory");
 	}
+	agent_saved_note(a, k->ops, n);
 	rc = n ? rtnl_apply(k->nl, k->ops, n, codes, &first) : 0;
 	if (rc && !strict) {
 		report_failures(k, k->ops, codes, n);
@@ -293,7 +294,7 @@ static int audit(struct agent_kernel *k, bool first, struct err *e)
 	if (!rc && codes) {
 		log_findings(first ? LOG_DEBUG : LOG_WARN, &d);
 		if (first)
-			agent_saved_note(k->agent, &d, &have);
+			agent_saved_note(k->agent, d.ops, d.n);
 		if (!first) {
 			count_findings(k, &d);
 			pace_note(&k->pace, d.n);

@@ -100,11 +100,25 @@ void agent_plan_link_lost(struct agent *a, const char *hostif)
 	unwant(a, copy);
 }
 
+static int plan_bridges(struct agent *a, struct err *e)
+{
+	struct owner *o = owners_get(agent_plan_owners(a), "bridges");
+
+	if (!o)
+		return err_set(e, -ENOMEM, "no memory");
+	route_out_reset(agent_plan_out(a));
+	route_plan_bridges(agent_plan_out(a));
+	return want_now(a, o, true, e);
+}
+
 int agent_plan_bridge(struct agent *a, const struct route_bridge *br, struct err *e)
 {
 	char key[32];
 	struct owner *o;
+	int rc = plan_bridges(a, e);
 
+	if (rc)
+		return rc;
 	snprintf(key, sizeof(key), "bridge/%s", br->name);
 	o = owners_get(agent_plan_owners(a), key);
 	if (!o)

@@ -8,7 +8,5 @@
 
 #define AGENT_SAVED "sysctl.saved"
 
-struct klist;
-
-/* Notes those that `d` is about to change. */
-void agent_saved_note(struct agent *a, const struct diff *d, const struct klist *have);
+/* Notes those that these are about to change; not for repairs, which change what others did. */
+void agent_saved_note(struct agent *a, const struct kop *ops, size_t n);

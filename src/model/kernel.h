@@ -69,6 +69,7 @@ struct kfdb {
 struct ksysctl {
 	char path[SYSCTL_PATH]; /* key: below /proc/sys, e.g. "net/ipv4/ip_forward" */
 	char value[16];
+	uint8_t optional; /* good as it is where the kernel has no such file */
 };
 
 struct kobj {

@@ -235,9 +235,11 @@ int rtnl_sysctls(const struct kobj *want, size_t n, struct klist *out, struct er
 			continue;
 		memset(o.sysctl.value, 0, sizeof(o.sysctl.value));
 		rc = sysctl_read(o.sysctl.path, o.sysctl.value, sizeof(o.sysctl.value), &why);
-		if (rc == -ENOENT)
+		if (rc == -ENOENT && !o.sysctl.optional)
 			continue;
-		if (rc)
+		if (rc == -ENOENT)
+			o = want[i];
+		else if (rc)
 			return err_set(e, rc, "%s", why.text);
 		if (klist_add(out, &o))
 			return err_sys(e, -ENOMEM, "sysctls");

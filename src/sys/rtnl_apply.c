@@ -347,6 +347,8 @@ static int apply_op(struct applying *ap, size_t i)
 		rc = want_link(ap, op->verb, &op->obj->link, &why);
 	} else if (op->verb != KOP_DELETE) {
 		rc = sysctl_write(op->obj->sysctl.path, op->obj->sysctl.value, &why);
+		if (rc == -ENOENT && op->obj->sysctl.optional)
+			rc = 0;
 	}
 	if (rc)
 		fail(ap, i, rc, why.text);

@@ -50,6 +50,23 @@ def test_packets_between_ports_are_routed(bridged):
     assert p.ns.run("ping", "-n", "-q", "-c", "20", "-i", "0.02", q.ip(6)).stdout.count(" 0% packet loss") == 1
 
 
+def test_bridges_are_not_filtered_twice(bridged):
+    """br_netfilter would translate what the bridge gets before it is routed; other nodes keep what they have."""
+    world, a, b = bridged
+    paths = ["/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"]
+    if not a.ns.sh(f"cat {paths[0]} 2>/dev/null || true").stdout:
+        pytest.skip("this kernel has no br_netfilter")
+    before = a.ns.sh(f"cat {' '.join(paths)}").stdout
+    world.pod(a, "p", cni=a.br)
+    world.pod(b, "q")
+    assert a.ns.sh(f"cat {' '.join(paths)}").stdout == "0\n0\n"
+    assert b.ns.sh(f"cat {' '.join(paths)}").stdout == before
+    for path in paths:
+        was = before.split()[paths.index(path)]
+        saved = (a.keeper.state_dir / "sysctl.saved").read_text()
+        assert was == "0" or f"{path.removeprefix('/proc/sys/')} {was}\n" in saved
+
+
 def test_the_bridge_goes_with_its_last_pod(bridged):
     world, a, b = bridged
     p, q = (world.pod(a, c, cni=a.br) for c in "pq")

@@ -56,7 +56,7 @@ def lab(module_lab, tmp_path_factory):
 def bridged(module_lab, tmp_path_factory):
     """The same with pods on bridges, and the racks' routers know pods' addresses."""
     path = tmp_path_factory.mktemp("m") / "m.yaml"
-    path.write_text(yaml.safe_dump_all(OBJECTS[:7]))
+    path.write_text(yaml.safe_dump_all(OBJECTS[:7] + [service("self", "client"), service("beside", "near")]))
     return module_lab("--nodes", 3, "--racks", 2, "--mode", "direct", "--attachment", "bridge", manifests=[path])
 
 
@@ -350,6 +350,15 @@ def test_bridge(bridged):
     assert s.way("reply") == back("x/near", "n1") + into("x/client", "n1")
     s = Story(bridged, "x/client", "x/rack:8080")
     assert s.way() == out_of("x/client", "n1") + ["route n1", "leave-node n1", "enter-node n2"] + into("x/rack", "n2")
+
+
+def test_services_of_a_bridge(bridged):
+    """The endpoint is on the client's own bridge, then the client itself: routed, so that answers are translated back."""
+    s = Story(bridged, "x/client", "x/beside:80")
+    assert s.way() == out_of("x/client", "n1") + ["service n1"] + into("x/near", "n1")
+    s = Story(bridged, "x/client", "x/self:80")
+    assert s.way() == out_of("x/client", "n1") + ["service n1", "route n1", "snat n1", "enter-pod x/client", "deliver x/client"]
+    assert s.all["verdict"] == "answered"
 
 
 def test_through_the_router(bridged):

@@ -417,6 +417,15 @@ static void test_without_ipv6(void **state)
 	     "addr 10.244.1.5/32 dev br-fl1 scope 253");
 }
 
+static void test_bridges(void **state)
+{
+	struct route_out out = { 0 };
+
+	route_plan_bridges(&out);
+	WANT(&out, "sysctl net/bridge/bridge-nf-call-iptables=0",
+	     "sysctl net/bridge/bridge-nf-call-ip6tables=0");
+}
+
 static void test_mtu(void **state)
 {
 	struct ippool direct = pool("10.0.0.0/16", POOL_DIRECT, false);
@@ -565,6 +574,7 @@ int main(void)
 		cmocka_unit_test(test_endpoint),
 		cmocka_unit_test(test_vxlan_mac),
 		cmocka_unit_test(test_without_ipv6),
+		cmocka_unit_test(test_bridges),
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_uplink),
 	};

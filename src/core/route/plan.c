@@ -382,6 +382,19 @@ void route_plan_front(const struct route_self *self, const struct prefix *p, str
 	r->scope = p->addr.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 }
 
+void route_plan_bridges(struct route_out *out)
+{
+	static const char *const paths[] = { ROUTE_BRIDGE_CALL4, ROUTE_BRIDGE_CALL6 };
+
+	/* With br_netfilter, a packet is translated while it still is the bridge's; one that goes
+	 * to another port then is switched there, not routed, and isolated ports drop it. */
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		want_sysctl(out, "0", "%s", paths[i]);
+		if (!out->failed)
+			out->v[out->n - 1].sysctl.optional = 1;
+	}
+}
+
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
 {
 	struct klink *l = &want(out, KOBJ_LINK, 0)->link;

@@ -34,6 +34,8 @@
 #define ROUTE_VXLAN_PORT     4789
 #define ROUTE_LOCALNET       "net/ipv4/conf/all/route_localnet"
 #define ROUTE_TCP_BE_LIBERAL "net/netfilter/nf_conntrack_tcp_be_liberal"
+#define ROUTE_BRIDGE_CALL4   "net/bridge/bridge-nf-call-iptables"
+#define ROUTE_BRIDGE_CALL6   "net/bridge/bridge-nf-call-ip6tables"
 #define ROUTE_GATEWAY4       "169.254.1.1" /* what a routed pod's default route names */
 #define ROUTE_GATEWAY6       "fe80::1"     /* on every host link and bridge */
 
@@ -140,3 +142,5 @@ void route_plan_front(const struct route_self *self, const struct prefix *p, str
 /* Host link, neighbours and host routes of a pod on this node. */
 void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out);
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out);
+/* What all bridges of a node need, once. */
+void route_plan_bridges(struct route_out *out);
