@@ -56,7 +56,7 @@ static const struct field spec_fields[] = {
 	      .absent = "who asks sends the probe",
 	      .doc = "The one of these Nodes whose agent sends the probe: `source.node`."),
 	FIELD(trace_spec, signature, 6, F_I64, .flags = FF_REQUIRED,
-	      .doc = "64 random bits as a signed number, the low 32 not all zero. The probe "
+	      .doc = "Random 64 bits as a signed number, the low 32 not all zero. The probe "
 		     "carries them: as initial sequence number or initiate tag the low 32, else "
 		     "all, most significant byte first, where its payload begins."),
 	FIELD(trace_spec, timeoutSeconds, 7, F_I64, .min = 1, .max = 60, .absent = "3",
@@ -106,7 +106,7 @@ static const struct field packet_fields[] = {
 static const SCHEMA(packet_schema, "PacketHeader", struct trace_packet, packet_fields);
 
 static const struct field outer_fields[] = {
-	FIELD(struct trace_outer, kind, 1, F_STR, .doc = "`vxlan` or `ipip`."),
+	FIELD(struct trace_outer, kind, 1, F_STR, .doc = "Kind of it: `vxlan` or `ipip`."),
 	FIELD(struct trace_outer, src, 2, F_ADDR, .doc = "Outer source address."),
 	FIELD(struct trace_outer, dst, 3, F_ADDR, .doc = "Outer destination address."),
 	FIELD(struct trace_outer, vni, 4, F_I64, .doc = "VXLAN's network identifier."),
@@ -129,7 +129,7 @@ static const struct field route_fields[] = {
 	FIELD(struct trace_route, source, 3, F_ADDR, .doc = "Source address of local packets."),
 	FIELD(struct trace_route, device, 4, F_STR, .doc = "Device that it leads out of."),
 	FIELD(struct trace_route, type, 5, F_STR,
-	      .doc = "`unicast`, `local`, `blackhole`, `unreachable`, `prohibit` …"),
+	      .doc = "Type of it: `unicast`, `local`, `blackhole`, `unreachable`, `prohibit`."),
 	FIELD(struct trace_route, protocol, 6, F_STR,
 	      .doc = "Who made it: `kernel`, `boot`, `static`, `fairlead`, or a number."),
 	FIELD(struct trace_route, table, 7, F_I64, .doc = "Number of the table; 254 is main."),
@@ -161,13 +161,14 @@ static const struct field observation_fields[] = {
 	FIELD(struct trace_observation, rule, 13, F_STR, .doc = "The rule, as nft writes it."),
 	FIELD(struct trace_observation, comment, 14, F_STR, .doc = "Its comment."),
 	FIELD(struct trace_observation, verdict, 15, F_STR,
-	      .doc = "`accept`, `drop`, `continue`, `jump CHAIN`, `goto CHAIN` …"),
+	      .doc = "What the rule says: `accept`, `drop`, `continue`, `jump CHAIN`, `goto "
+		     "CHAIN`."),
 	FIELD(struct trace_observation, conntrack, 16, F_PTR, .sub = &conntrack_schema,
 	      .doc = "The entry of its connection."),
 	FIELD(struct trace_observation, route, 17, F_PTR, .sub = &route_schema,
 	      .doc = "The route."),
 	FIELD(struct trace_observation, reason, 18, F_STR,
-	      .doc = "The kernel's reason to free it: `NETFILTER_DROP`, `NO_SOCKET` …"),
+	      .doc = "The kernel's reason to free it, such as `NETFILTER_DROP` or `NO_SOCKET`."),
 	FIELD(struct trace_observation, place, 19, F_STR,
 	      .doc = "Where in the kernel: `nft_do_chain+0x3e8`."),
 };
@@ -182,7 +183,7 @@ static const struct field probe_fields[] = {
 	      .absent = "not sent yet",
 	      .doc = "What the sender saw; a lone datagram without answer is a timeout."),
 	FIELD(trace_probe, by, 2, F_STR,
-	      .doc = "By what it was refused: `rst`, `abort`, `icmp port-unreachable` …"),
+	      .doc = "What refused it: `rst`, `abort`, `icmp port-unreachable` and others."),
 	FIELD(trace_probe, error, 3, F_STR,
 	      .doc = "Why it could not be sent, in the kernel's words."),
 	FIELD(trace_probe, microseconds, 4, F_I64, .doc = "Time until that result."),

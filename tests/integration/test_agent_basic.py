@@ -254,7 +254,7 @@ def test_the_agent_can_only_do_what_it_must(world):
     n1, = world.up(10)
     status = dict(l.split(":\t", 1) for l in
                   open(f"/proc/{n1.keeper.wait_role('agent')}/status").read().splitlines() if ":\t" in l)
-    names = {1: "dac_override", 12: "net_admin", 13: "net_raw", 21: "sys_admin"}
+    names = {1: "dac_override", 12: "net_admin", 13: "net_raw", 19: "sys_ptrace", 21: "sys_admin"}
     want = sum(1 << b for b in names)
     for field in ("CapEff", "CapPrm", "CapBnd"):
         assert int(status[field], 16) & ~want == 0, field

@@ -645,4 +645,4 @@ def test_capabilities_of_the_unit_suffice(world, start):
     wait_ping(n1.ns, p.ip(4))
     assert p.delete() == (0, None)
     held = bin(int(status_of(n1.keeper.program.pid)["CapBnd"], 16)).count("1")
-    assert held == len(caps) == 11
+    assert held == len(caps) == 12
