@@ -37,9 +37,9 @@ static struct nlmsghdr *put_request(struct nl_batch *b, unsigned msg, uint16_t f
 /* What the tuple is to have; its flags of the filter. */
 static uint32_t put_wanted(struct nlmsghdr *nlh, const struct ctnl_which *w, bool reply)
 {
-	static const uint16_t v4[] = { CTA_IP_V4_SRC, CTA_IP_V4_DST },
-			      v6[] = { CTA_IP_V6_SRC, CTA_IP_V6_DST };
-	bool addr = w->addr.family && (w->end >= CTNL_REPLY_SRC) == reply;
+	static const uint16_t v4[] = { CTA_IP_V4_SRC, CTA_IP_V4_DST };
+	/* Of IPv6 the kernel (seen on 6.18) leaves out just those that have the address. */
+	bool addr = w->addr.family == AF_INET && (w->end >= CTNL_REPLY_SRC) == reply;
 	bool proto = w->proto && !reply, dst = w->end % 2;
 	struct nlattr *tuple, *in;
 
@@ -48,8 +48,7 @@ static uint32_t put_wanted(struct nlmsghdr *nlh, const struct ctnl_which *w, boo
 	tuple = mnl_attr_nest_start(nlh, reply ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG);
 	if (addr) {
 		in = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
-		mnl_attr_put(nlh, (w->family == AF_INET ? v4 : v6)[dst], addr_len(&w->addr),
-			     w->addr.b);
+		mnl_attr_put(nlh, v4[dst], addr_len(&w->addr), w->addr.b);
 		mnl_attr_nest_end(nlh, in);
 	}
 	if (proto) {
