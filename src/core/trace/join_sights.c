@@ -89,17 +89,6 @@ static bool same_end(const struct ipaddr *a, uint16_t aport, const struct ipaddr
 	return addr_eq(a, b) && aport == bport;
 }
 
-static struct story_head inverse(const struct story_head *h)
-{
-	struct story_head r = *h;
-
-	r.src = h->dst;
-	r.dst = h->src;
-	r.sport = h->dport;
-	r.dport = h->sport;
-	return r;
-}
-
 static bool shares(const struct story_head *a, const struct story_head *b, bool both)
 {
 	bool src = same_end(&a->src, a->sport, &b->src, b->sport);
@@ -120,7 +109,7 @@ static void learn(struct tuples *t, const struct story_head *h)
 /* By whole tuples before halves, as a pod that asks itself has the same address at both ends. */
 static unsigned by_tuples(struct tuples *t, const struct story_head *h)
 {
-	struct story_head back = inverse(h);
+	struct story_head back = story_head_inverse(h);
 
 	for (int both = 1; both >= 0; both--)
 		for (uint32_t i = 0; i < t->n; i++) {
@@ -206,7 +195,7 @@ static void learn_connections(const struct packet_trace *t, struct tuples *known
 			h = tuple_head(&ct->orig);
 			learn(known, &h);
 			h = tuple_head(&ct->reply);
-			h = inverse(&h);
+			h = story_head_inverse(&h);
 			learn(known, &h);
 		}
 }

@@ -104,7 +104,7 @@ static void answer(struct predictor *p, struct path *w, const char *node, const 
 
 	w->direction = STORY_REPLY;
 	w->visits = 0;
-	w->head = path_inverse(&w->head);
+	w->head = story_head_inverse(&w->head);
 	w->likely |= outside || w->head.proto == IPPROTO_UDP;
 	h = pod ? path_pod_hop(w, STORY_ANSWER, node, pod, p->view, p->a)
 		: path_hop(w, STORY_ANSWER, node, p->a);
@@ -292,7 +292,7 @@ static void undo(struct predictor *p, struct path *w, const char *node)
 
 	if (!c)
 		return;
-	to = path_inverse(&c->came);
+	to = story_head_inverse(&c->came);
 	h = path_hop(w, STORY_UNTRANSLATE, node, p->a);
 	if (h)
 		h->by = by;
@@ -360,7 +360,7 @@ static void within_pod(struct predictor *p, struct path *w)
 
 		if (direction == STORY_REPLY) {
 			w->direction = STORY_REPLY;
-			w->head = path_inverse(&w->head);
+			w->head = story_head_inverse(&w->head);
 			h = path_pod_hop(w, STORY_ANSWER, q->node, q->from, p->view, p->a);
 			if (h)
 				h->by = path_by_pod(q->from);

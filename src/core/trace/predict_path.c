@@ -86,17 +86,6 @@ void path_end(struct path *w, enum story_step step, const char *node, struct sto
 
 /* ---- translations */
 
-struct story_head path_inverse(const struct story_head *h)
-{
-	struct story_head back = *h;
-
-	back.src = h->dst;
-	back.sport = h->dport;
-	back.dst = h->src;
-	back.dport = h->sport;
-	return back;
-}
-
 void path_note_change(struct path *w, const char *node, const struct story_head *came)
 {
 	if (w->n_changes < PATH_NODES)
@@ -117,7 +106,7 @@ static struct story_by changer(const struct path *w, const char *node)
 
 const struct path_change *path_changed(const struct path *w, const char *node, struct story_by *by)
 {
-	struct story_head request = path_inverse(&w->head);
+	struct story_head request = story_head_inverse(&w->head);
 
 	for (uint32_t i = w->n_changes; i-- > 0;) {
 		const struct path_change *c = &w->changes[i];

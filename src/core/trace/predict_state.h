@@ -42,8 +42,6 @@ void path_end(struct path *w, enum story_step step, const char *node, struct sto
 void path_note_change(struct path *w, const char *node, const struct story_head *came);
 /* What the node did to the request whose answer this is; NULL: nothing. `by`: who did it. */
 const struct path_change *path_changed(const struct path *w, const char *node, struct story_by *by);
-/* With both ends exchanged. */
-struct story_head path_inverse(const struct story_head *h);
 struct story_by path_by_pod(const struct pod *pod);
 
 struct predictor {

@@ -36,6 +36,17 @@ static bool same_text(const char *a, const char *b)
 	return a && b ? !strcmp(a, b) : !a && !b;
 }
 
+struct story_head story_head_inverse(const struct story_head *h)
+{
+	struct story_head back = *h;
+
+	back.src = h->dst;
+	back.dst = h->src;
+	back.sport = h->dport;
+	back.dport = h->sport;
+	return back;
+}
+
 bool story_head_same(const struct story_head *a, const struct story_head *b)
 {
 	return addr_eq(&a->src, &b->src) && addr_eq(&a->dst, &b->dst) && a->proto == b->proto &&

@@ -124,6 +124,8 @@ struct story {
 	const char *advice;        /* NULL: no known mistake */
 };
 
+/* As its answer looks: the ends change places. */
+struct story_head story_head_inverse(const struct story_head *h);
 bool story_head_same(const struct story_head *a, const struct story_head *b);
 bool story_by_same(const struct story_by *a, const struct story_by *b);
 
