@@ -29,13 +29,7 @@ static int put_result(struct store *s, const struct packet_trace *question,
 		if (rc)
 			return rc;
 		t = o->body;
-		t->status.probe.result = r->result;
-		t->status.probe.by = *r->by ? r->by : NULL;
-		t->status.probe.error = *r->error ? r->error : NULL;
-		t->status.probe.microseconds = r->microseconds;
-		t->status.probe.localAddress = r->address;
-		t->status.probe.localPort = r->port;
-		t->status.probe.sentAt = r->sent_at;
+		trace_probe_note(r, t);
 		rev = o->rev;
 		rc = store_put(s, STORE_OP_STATUS, k, t, &rev, e);
 		object_free(o);

@@ -165,17 +165,6 @@ static void finish(struct job *j)
 
 /* ---- writing it */
 
-static void put_probe(struct packet_trace *t, const struct trace_probe_result *r)
-{
-	t->status.probe.result = r->result;
-	t->status.probe.by = *r->by ? r->by : NULL;
-	t->status.probe.error = *r->error ? r->error : NULL;
-	t->status.probe.microseconds = r->microseconds;
-	t->status.probe.localAddress = r->address;
-	t->status.probe.localPort = r->port;
-	t->status.probe.sentAt = r->sent_at;
-}
-
 /* `seen` with what this node has to say; pointers lead into both. NULL: no memory. */
 static const struct packet_trace *body_of(struct job *j, const struct packet_trace *seen,
 					  struct arena *ar)
@@ -193,7 +182,7 @@ static const struct packet_trace *body_of(struct job *j, const struct packet_tra
 	t->status.nodes.v = v;
 	t->status.nodes.n = n;
 	if (j->answered)
-		put_probe(t, &j->result);
+		trace_probe_note(&j->result, t);
 	return t;
 }
 

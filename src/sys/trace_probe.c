@@ -487,3 +487,14 @@ void trace_probe_close(struct trace_probe *p)
 		close(p->fd);
 	free(p);
 }
+
+void trace_probe_note(const struct trace_probe_result *r, struct packet_trace *t)
+{
+	t->status.probe.result = r->result;
+	t->status.probe.by = *r->by ? r->by : NULL;
+	t->status.probe.error = *r->error ? r->error : NULL;
+	t->status.probe.microseconds = r->microseconds;
+	t->status.probe.localAddress = r->address;
+	t->status.probe.localPort = r->port;
+	t->status.probe.sentAt = r->sent_at;
+}

@@ -50,3 +50,5 @@ void trace_probe_step(struct trace_probe *p);
 /* There is a result, and the connection, if one was made, is closed. */
 bool trace_probe_ended(const struct trace_probe *p);
 const struct trace_probe_result *trace_probe_result(const struct trace_probe *p);
+/* Into the status; texts stay the result's. */
+void trace_probe_note(const struct trace_probe_result *r, struct packet_trace *t);
