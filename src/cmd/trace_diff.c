@@ -8,26 +8,7 @@
 #include "cmd/out.h"
 #include "cmd/story_out.h"
 
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
-
-static uint8_t proto_of(const struct packet_trace *t)
-{
-	switch ((enum trace_protocol)t->spec.protocol) {
-	case TRACE_UDP:
-		return IPPROTO_UDP;
-	case TRACE_SCTP:
-		return IPPROTO_SCTP;
-	case TRACE_ICMP:
-		return t->spec.destination.address.family == AF_INET6 ? IPPROTO_ICMPV6
-								      : IPPROTO_ICMP;
-	case TRACE_PROTO_NONE:
-	case TRACE_TCP:
-		break;
-	}
-	return IPPROTO_TCP;
-}
 
 static const struct story_hop *find_hop(const struct story *s, enum story_step step)
 {
@@ -72,7 +53,7 @@ static struct story_question question(const struct trace_asked *t, const struct 
 	if (p->status.probe.localAddress.family)
 		q.head.src = p->status.probe.localAddress;
 	q.head.dst = p->spec.destination.address;
-	q.head.proto = proto_of(p);
+	q.head.proto = trace_ip_proto(p);
 	q.head.dport = (uint16_t)p->spec.destination.port;
 	if (q.head.dport)
 		q.head.sport = (uint16_t)p->status.probe.localPort;

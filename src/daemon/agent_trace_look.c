@@ -10,7 +10,6 @@
 #include "sys/tracer.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,24 +114,6 @@ int trace_look_source(struct agent *a, const struct packet_trace *t, struct err 
 
 /* ---- the collector */
 
-static uint8_t ip_proto(const struct packet_trace *t)
-{
-	bool v6 = t->spec.source.address.family == AF_INET6;
-
-	switch ((enum trace_protocol)t->spec.protocol) {
-	case TRACE_UDP:
-		return IPPROTO_UDP;
-	case TRACE_SCTP:
-		return IPPROTO_SCTP;
-	case TRACE_ICMP:
-		return v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-	case TRACE_TCP:
-	case TRACE_PROTO_NONE:
-		break;
-	}
-	return IPPROTO_TCP;
-}
-
 int trace_look_open(struct agent *a, const struct packet_trace *t, struct arena *ar,
 		    struct trace_look **out, struct err *e)
 {
@@ -148,7 +129,8 @@ int trace_look_open(struct agent *a, const struct packet_trace *t, struct arena 
 	if (!rc)
 		rc = find_spaces(l, t, spaces, e);
 	opts.n_spaces = l->facts.n_spaces;
-	opts.signature = (struct nft_trace_signature){ ip_proto(t), (uint64_t)t->spec.signature };
+	opts.signature =
+		(struct nft_trace_signature){ trace_ip_proto(t), (uint64_t)t->spec.signature };
 	if (!rc)
 		rc = tracer_open(&opts, &l->tracer, e);
 	if (!rc)

@@ -3,6 +3,9 @@
 #include "model/table.h"
 #include "model/trace.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #define EXPORT_NAMES(symbol, last, ...)                                                            \
 	ENUM_ARRAY(symbol, last, __VA_ARGS__);                                                     \
 	const struct names symbol = { symbol##_array, (last) + 1 }
@@ -229,3 +232,21 @@ const SCHEMA(packet_trace_schema, "PacketTrace", struct packet_trace, trace_fiel
 	     .doc = "One packet to be followed through the nodes, made by `fairlead trace`, which "
 		    "also deletes it. A probe is sent, which carries a signature, and every node "
 		    "that is named writes what its kernel did with it and with the answer.");
+
+uint8_t trace_ip_proto(const struct packet_trace *t)
+{
+	bool v6 = t->spec.source.address.family == AF_INET6;
+
+	switch ((enum trace_protocol)t->spec.protocol) {
+	case TRACE_UDP:
+		return IPPROTO_UDP;
+	case TRACE_SCTP:
+		return IPPROTO_SCTP;
+	case TRACE_ICMP:
+		return v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	case TRACE_TCP:
+	case TRACE_PROTO_NONE:
+		break;
+	}
+	return IPPROTO_TCP;
+}

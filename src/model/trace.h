@@ -145,3 +145,6 @@ struct packet_trace {
 		LIST(struct trace_node) nodes;
 	} status;
 };
+
+/* IPPROTO_* of the probe; ICMPv6 where the addresses are of IPv6. */
+uint8_t trace_ip_proto(const struct packet_trace *t);
