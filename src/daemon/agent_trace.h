@@ -7,8 +7,7 @@
  *
  * Bounded: AGENT_TRACES_MAX at once (more are refused, which is written), each for the time it asks for
  * and 15 s; never longer than it lives. A trace outlives no agent: nothing of it stays in the kernel, and
- * the next agent answers Failed for it. While several look at once, nftables tells each of them of the rules
- * that the others' probes meet as well: who reads it goes by the addresses and ports. */
+ * the next agent answers Failed for it. */
 #pragma once
 #include "daemon/agent.h"
 

@@ -41,7 +41,7 @@ static int put_table(struct nftrace *t, const struct wanted *w, struct err *e)
 	struct arena a;
 	int rc;
 
-	snprintf(t->table, sizeof(t->table), "fairlead-trace-%u", nfnl_portid(t->rules));
+	snprintf(t->table, sizeof(t->table), NFT_TRACE_TABLE "%u", nfnl_portid(t->rules));
 	arena_init(&a, 0);
 	nft_ruleset_init(&rs, &a);
 	if (w->signature)

@@ -20,6 +20,7 @@
 
 struct space {
 	struct nftrace *rules; /* NULL: not asked for, or not to be had */
+	struct nft_trace_own own;
 	struct nl *ct;
 };
 
@@ -216,10 +217,20 @@ static void see(struct tracer *t, const struct tracer_event *x)
 		t->seen[t->n_seen++] = s;
 }
 
+static bool is_others(struct tracer *t, const struct tracer_event *x)
+{
+	struct space *s = &t->spaces[x->space];
+
+	return x->kind == TRACER_RULE &&
+	       !nft_trace_is_own(&s->own, nftrace_table(s->rules), x->rule);
+}
+
 static void on_event(void *arg, const struct tracer_event *x)
 {
 	struct tracer *t = arg;
 
+	if (is_others(t, x))
+		return;
 	see(t, x);
 	t->fn(t->arg, x);
 }
@@ -230,7 +241,7 @@ static void on_rule(void *arg, const struct nft_trace *x)
 
 	t->event.mark = x->mark;
 	t->event.rule = x;
-	t->fn(t->arg, &t->event);
+	on_event(t, &t->event);
 }
 
 static uint64_t real_time(void)

@@ -53,7 +53,7 @@ enum tracer_kind {
 	TRACER_IN,     /* a device gave it to the network stack */
 	TRACER_OUT,    /* it was given to a device */
 	TRACER_ROUTE,  /* a routing table was asked for it */
-	TRACER_RULE,   /* nftables: a rule matched, or a chain ended */
+	TRACER_RULE,   /* nftables told of what is followed: a rule, a chain's end */
 	TRACER_DROP,   /* freed, with a reason; an answered ping ends so as well */
 	TRACER_CONSUME /* freed after use: where it came in last, something took it */
 };

@@ -242,6 +242,30 @@ def test_only_what_bears_the_signature(netns, trace):
     server.close()
 
 
+def test_two_at_once(netns, trace):
+    """nftables tells each of them of the other's packets, too: of the same kind, on the same way, at the same time."""
+    w, a, seqs, nonce = World(netns), NET[4], (signature(), signature()), random.getrandbits(64)
+    server, asked = listen(w.s, a["s"], 8080), listen(w.s, a["s"], 8053, socket.SOCK_DGRAM)
+    running = [trace(TCP, seq, w.spaces, rules=(w.n1, w.n2)) for seq in seqs] + [trace(UDP, nonce, w.spaces, rules=(w.n1, w.n2))]
+    ports = []
+    for seq in (*seqs, *seqs):
+        assert tcp_probe(w.c, a["svc"], 80, seq) == "connected"
+        with inside(w.s):
+            ports.append(server.accept()[1][1])
+    c = udp_socket(w.c)
+    c.sendto(nonce.to_bytes(8, "big"), (a["svc"], 53))
+    ports.append(asked.recvfrom(100)[1][1])
+    for t, own in zip(running, ({ports[0], ports[2]}, {ports[1], ports[3]}, {ports[4]}), strict=True):
+        rules = only(t.end(), kind="rule")
+        ends = [x["flow"].split() for x in rules if "flow" in x]
+        assert {int(sport if src == a["c"] else dport) for _, src, sport, _, dport in ends} == own
+        assert {x["space"] for x in rules} == {1, 2}
+        assert len({x["table"] for x in rules if x["table"].startswith("fairlead-trace-")}) == 2  # one in each node
+        assert len([x for x in only(rules, table="svc", chain="d") if x["type"] == 3]) == len(own)
+    for s in (c, asked, server):
+        s.close()
+
+
 def test_only_namespaces_asked_for(netns, trace):
     w, a, seq = World(netns), NET[4], signature()
     server = listen(w.s, a["s"], 8080)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Trace events of nftables: bytes as the kernel sends them, packets in them, the rules they name, and
- * the table that asks for them. With a kernel: tests/integration/test_nftrace.py. */
+ * the table that asks for them, and whose they are. With a kernel: tests/integration/test_nftrace.py. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TRACE (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE)
@@ -284,6 +285,63 @@ static void test_signature_table(void **state)
 	buf_fini(&text);
 }
 
+/* One event: of a rule, or of a chain's end where `verdict` is 0; the first one of a base chain is `first`. */
+static struct nft_trace event_of(uint32_t id, const char *table, const char *chain, int32_t verdict,
+				 bool first)
+{
+	struct nft_trace x = { .id = id, .family = NFPROTO_INET, .n_network = first ? 20 : 0 };
+
+	x.type = verdict ? NFT_TRACETYPE_RULE : NFT_TRACETYPE_POLICY;
+	x.verdict = verdict;
+	snprintf(x.table, sizeof(x.table), "%s", table);
+	snprintf(x.chain, sizeof(x.chain), "%s", chain);
+	return x;
+}
+
+/* Two tables trace at once; the one that is asked is number 1. */
+static void test_own(void **state)
+{
+	static const struct {
+		uint32_t id;
+		const char *table, *chain;
+		int32_t verdict;
+		bool first, own;
+	} v[] = {
+		/* another's packet: theirs goes on, ours lets it go */
+		{ 7, NFT_TRACE_TABLE "2", "prerouting", NFT_CONTINUE, true, false },
+		{ 7, NFT_TRACE_TABLE "1", "prerouting", NFT_RETURN, true, false },
+		{ 7, NFT_TRACE_TABLE "1", "prerouting", 0, false, false },
+		{ 7, "fairlead", "services", NFT_JUMP, true, false },
+		/* ours, and theirs lets it go; behind dstnat our chain only shows it */
+		{ 8, NFT_TRACE_TABLE "1", "prerouting", NFT_CONTINUE, true, true },
+		{ 8, NFT_TRACE_TABLE "2", "prerouting", NFT_RETURN, true, false },
+		{ 8, "fairlead", "services", NFT_JUMP, true, true },
+		{ 8, NFT_TRACE_TABLE "1", "translated", 0, true, true },
+		{ 7, "fairlead", "services", NFT_JUMP, true, false },
+		/* its buffer, and so its id, is another's packet by now */
+		{ 8, NFT_TRACE_TABLE "2", "output", NFT_CONTINUE, true, false },
+		{ 8, NFT_TRACE_TABLE "1", "output", 0, true, false },
+		{ 8, "fairlead", "policy", NF_DROP, true, false },
+	};
+	struct nft_trace_own o = { 0 };
+	struct nft_trace x;
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
+		x = event_of(v[i].id, v[i].table, v[i].chain, v[i].verdict, v[i].first);
+		if (nft_trace_is_own(&o, NFT_TRACE_TABLE "1", &x) != v[i].own)
+			fail_msg("event %zu", i);
+	}
+	for (uint32_t id = 1000; id < 1000 + 3 * NFT_TRACE_OWN; id++) {
+		x = event_of(id, NFT_TRACE_TABLE "1", "output", NFT_CONTINUE, true);
+		assert_true(nft_trace_is_own(&o, NFT_TRACE_TABLE "1", &x));
+	}
+	for (uint32_t id = 1000; id < 1000 + 3 * NFT_TRACE_OWN; id++) {
+		x = event_of(id, "fairlead", "policy", NF_ACCEPT, true);
+		assert_int_equal(nft_trace_is_own(&o, NFT_TRACE_TABLE "1", &x),
+				 id >= 1000 + 2 * NFT_TRACE_OWN);
+	}
+}
+
 /* Which chain of kube-proxy's each rule of a node stands for: read it when the rules change. */
 static void test_kube_chains(void **state)
 {
@@ -351,6 +409,7 @@ int main(void)
 		cmocka_unit_test(test_matches),      cmocka_unit_test(test_rule_of_an_event),
 		cmocka_unit_test(test_table),        cmocka_unit_test(test_signature_table),
 		cmocka_unit_test(test_kube_chains),  cmocka_unit_test(test_kube_local),
+		cmocka_unit_test(test_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

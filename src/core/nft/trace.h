@@ -13,7 +13,8 @@
 
 struct nlmsghdr;
 
-#define NFT_TRACE_NAME 256 /* of the kernel's names, with the end */
+#define NFT_TRACE_NAME  256               /* of the kernel's names, with the end */
+#define NFT_TRACE_TABLE "fairlead-trace-" /* then what tells one from the others */
 
 /* nf_ct's bits as NFTA_TRACE_CT_STATE has them, those of `ct state`. */
 enum { NFT_CT_INVALID = 1, NFT_CT_ESTABLISHED = 2, NFT_CT_RELATED = 4, NFT_CT_NEW = 8 };
@@ -88,3 +89,14 @@ struct nft_trace_signature {
  * show the packet it has those behind dstnat: each chain costs everybody's packets, and devices show the rest. */
 struct nft_table *nft_trace_signature_table(struct nft_ruleset *rs, const char *name,
 					    const struct nft_trace_signature *s);
+
+/* The kernel tells every listener of a namespace of each packet that any table marks. In a signature's table
+ * a rule that goes on has matched the signature, or a learned answer; all others of it return. So known
+ * are the packets that are followed by `table`; the last NFT_TRACE_OWN of them. */
+#define NFT_TRACE_OWN 64
+struct nft_trace_own {
+	uint32_t ids[NFT_TRACE_OWN];
+	uint32_t n, oldest;
+};
+/* Is the event, one of them all in their order, about one of those? */
+bool nft_trace_is_own(struct nft_trace_own *o, const char *table, const struct nft_trace *x);
