@@ -39,9 +39,9 @@ static json_t *text_or_null(const char *s)
 
 static json_t *row_json(const struct matrix_row *r)
 {
-	json_t *j = json_pack("{s:s, s:s, s:i, s:s, s:i, s:s, s:o, s:o, s:f}", "from",
-			      r->from->name, "to", r->to->name, "port", (int)r->port.port, "proto",
-			      name_of(&probe_proto_names, r->port.proto), "family",
+	json_t *j = json_pack("{s:s, s:s, s:o, s:s, s:i, s:s, s:o, s:o, s:f}", "from",
+			      r->from->name, "to", r->to->name, "port", out_port_json(r->port.port),
+			      "proto", name_of(&probe_proto_names, r->port.proto), "family",
 			      r->addr.family == AF_INET6 ? 6 : 4, "result",
 			      name_of(&probe_result_names, r->result), "server",
 			      text_or_null(r->server), "server_sees", text_or_null(r->server_sees),
@@ -219,7 +219,8 @@ const struct cmd cmd_lab_matrix = {
 	.summary = "Probe every pair of pods, with --all of nodes and the outside too",
 	.help = "Without --ports every declared port of every pod is probed, in both families; "
 		"nodes and\n"
-		"the outside on 8080 tcp and udp, where a server runs for as long as it lasts.\n"
+		"the outside on 8080 tcp and udp, where a server runs for as long as it lasts. In\n"
+		"--ports icmp has no port.\n"
 		"Exit code 0 when the table was made, whatever it says.\n\n"
 		"Try:\n"
 		"  fairlead lab matrix\n"

@@ -15,7 +15,7 @@ struct lab_matrix_opts {
 
 /* Rows of a table of options for that struct. */
 #define LAB_MATRIX_OPTS                                                                            \
-	OPT(struct lab_matrix_opts, ports, 0, "ports", OPT_STR, .arg = "PORT/PROTO,...",           \
+	OPT(struct lab_matrix_opts, ports, 0, "ports", OPT_STR, .arg = "PORT/PROTO,icmp,...",      \
 	    .doc = "Default: every declared port"),                                                \
 		OPT(struct lab_matrix_opts, from, 0, "from", OPT_STR, .arg = "SEL",                \
 		    .doc = "Only these sources: [NS/]key=value,... or a name"),                    \

@@ -47,13 +47,9 @@ static bool can_judge(const struct verifying *v, const struct matrix_row *r)
 
 static bool predict(struct verifying *v, const struct matrix_row *r, struct policy_verdict *out)
 {
-	static const uint8_t protos[] = { [PROBE_TCP] = PROTO_TCP,
-					  [PROBE_UDP] = PROTO_UDP,
-					  [PROBE_SCTP] = PROTO_SCTP,
-					  [PROBE_ICMP] = PROTO_NONE };
 	struct policy_flow flow = { .src = *world_addr(r->from, r->addr.family),
 				    .dst = r->addr,
-				    .proto = protos[r->port.proto],
+				    .proto = policy_probed[r->port.proto],
 				    .dport = r->port.port,
 				    .from = pod_of(v, r->from),
 				    .to = pod_of(v, r->to) };
@@ -118,14 +114,15 @@ static void print_json(struct verifying *v, const struct matrix *m)
 		const struct matrix_row *r = v->differ.v[i];
 
 		predict(v, r, &verdict);
-		json_array_append_new(
-			list, json_pack("{s:s, s:s, s:i, s:s, s:i, s:s, s:s, s:s}", "from",
-					r->from->name, "to", r->to->name, "port", (int)r->port.port,
-					"proto", name_of(&probe_proto_names, r->port.proto),
-					"family", r->addr.family == AF_INET6 ? 6 : 4, "predicted",
-					verdict.allowed ? "allowed" : "denied", "why",
-					why_text(r, &verdict, v->a), "observed",
-					name_of(&probe_result_names, r->result)));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:o, s:s, s:i, s:s, s:s, s:s}", "from",
+						r->from->name, "to", r->to->name, "port",
+						out_port_json(r->port.port), "proto",
+						name_of(&probe_proto_names, r->port.proto),
+						"family", r->addr.family == AF_INET6 ? 6 : 4,
+						"predicted", verdict.allowed ? "allowed" : "denied",
+						"why", why_text(r, &verdict, v->a), "observed",
+						name_of(&probe_result_names, r->result)));
 	}
 	j = json_pack("{s:i, s:i, s:i, s:o}", "probed", (int)m->rows.n, "judged", (int)v->judged,
 		      "differ", (int)v->differ.n, "differences", list);
@@ -141,11 +138,15 @@ static void print_text(struct verifying *v, const struct matrix *m)
 	table_init(&t, "FROM", "TO", "PORT", "FAMILY", "PREDICTED", "OBSERVED", "WHY", NULL);
 	for (uint32_t i = 0; i < v->differ.n; i++) {
 		const struct matrix_row *r = v->differ.v[i];
+		const char *proto = name_of(&probe_proto_names, r->port.proto);
 
 		predict(v, r, &verdict);
 		table_cell(&t, "%s", r->from->name);
 		table_cell(&t, "%s", r->to->name);
-		table_cell(&t, "%u/%s", r->port.port, name_of(&probe_proto_names, r->port.proto));
+		if (r->port.port)
+			table_cell(&t, "%u/%s", r->port.port, proto);
+		else
+			table_cell(&t, "%s", proto);
 		table_cell(&t, "IPv%d", r->addr.family == AF_INET6 ? 6 : 4);
 		table_cell(&t, "%s", verdict.allowed ? "allowed" : "denied");
 		table_cell(&t, "%s", name_of(&probe_result_names, r->result));
@@ -219,7 +220,7 @@ const struct cmd cmd_lab_verify = {
 		"Exit code 0 all as predicted, 1 not all, 3 objects were left out.\n\n"
 		"Try:\n"
 		"  fairlead lab verify\n"
-		"  fairlead lab verify --ports 80/tcp,53/udp --family 4 -o json\n"
+		"  fairlead lab verify --ports 80/tcp,53/udp,icmp --family 4 -o json\n"
 		"  fairlead lab verify --external client=198.51.100.7",
 	.opts = verify_table,
 	.opts_size = sizeof(struct lab_matrix_opts),

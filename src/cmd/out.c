@@ -125,6 +125,18 @@ void out_yaml(const json_t *j, FILE *to)
 	yaml_write(j, to);
 }
 
+json_t *out_address_json(const struct ipaddr *ip)
+{
+	char text[ADDR_TEXT];
+
+	return ip->family ? json_string(addr_str(ip, text)) : json_null();
+}
+
+json_t *out_port_json(uint16_t port)
+{
+	return port ? json_integer(port) : json_null();
+}
+
 bool out_is_tty(FILE *to)
 {
 	const char *term = getenv("TERM");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What verbs print: aligned tables for people, JSON and YAML for programs. */
 #pragma once
+#include "base/addr.h"
 #include "base/buf.h"
 
 #include <jansson.h>
@@ -32,5 +33,8 @@ void table_fini(struct table *t);
 
 void out_json(const json_t *j, FILE *to); /* indented, with a newline at the end */
 void out_yaml(const json_t *j, FILE *to);
+/* null where it is not known, or there is none: family 0, port 0. */
+json_t *out_address_json(const struct ipaddr *ip);
+json_t *out_port_json(uint16_t port);
 /* May colours and progress lines be written here? */
 bool out_is_tty(FILE *to);

@@ -9,6 +9,8 @@
 
 extern const struct cmd cmd_policy_matrix, cmd_policy_show, cmd_policy_test;
 
+extern const uint8_t policy_probed[]; /* enum protocol of an enum probe_proto */
+
 /* Options about objects, and the kinds that policies are about. */
 struct policy_opts {
 	LIST(const char *) files;

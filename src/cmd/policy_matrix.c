@@ -5,8 +5,6 @@
 #include "cmd/policy.h"
 #include "lab/matrix.h"
 
-#include <assert.h>
-
 #define OUTSIDE_PORT 8080 /* probed where no pod declares any: lab matrix' server outside */
 
 struct policy_matrix_opts {
@@ -16,7 +14,7 @@ struct policy_matrix_opts {
 };
 
 static const struct opt matrix_table[] = {
-	OPT(struct policy_matrix_opts, ports, 0, "ports", OPT_STR, .arg = "PORT/PROTO,...",
+	OPT(struct policy_matrix_opts, ports, 0, "ports", OPT_STR, .arg = "PORT/PROTO,icmp,...",
 	    .doc = "Default: every declared port of the target"),
 	OPT(struct policy_matrix_opts, externals, 0, "external", OPT_STR, .list = 1,
 	    .arg = "NAME=ADDR", .doc = "An address that takes part"),
@@ -24,9 +22,10 @@ static const struct opt matrix_table[] = {
 	{ 0 },
 };
 
-static_assert(PROBE_TCP + 1 == PROTO_TCP && PROBE_UDP + 1 == PROTO_UDP &&
-		      PROBE_SCTP + 1 == PROTO_SCTP,
-	      "--ports speaks as the prober does");
+const uint8_t policy_probed[] = { [PROBE_TCP] = PROTO_TCP,
+				  [PROBE_UDP] = PROTO_UDP,
+				  [PROBE_SCTP] = PROTO_SCTP,
+				  [PROBE_ICMP] = PROTO_NONE };
 
 struct making {
 	const struct cluster *cluster;
@@ -34,8 +33,9 @@ struct making {
 	LIST(struct world_port) ports;
 	struct arena scratch; /* of one flow */
 	const struct policy_end *from, *to;
-	json_t *rows; /* NULL: as text */
-	size_t n[2];  /* denied, allowed */
+	struct world_port port; /* of the flow at hand */
+	json_t *rows;           /* NULL: as text */
+	size_t n[2];            /* denied, allowed */
 	unsigned seen;
 	struct err e;
 };
@@ -46,9 +46,9 @@ static void add_row(struct making *m, const struct policy_flow *f, bool allowed)
 {
 	int family = policy_family(f);
 	json_t *j = json_pack(
-		"{s:s, s:s, s:i, s:s, s:o, s:s}", "from", m->from->name, "to", m->to->name, "port",
-		(int)f->dport, "proto", name_of(&probe_proto_names, f->proto - 1u), "family",
-		family ? json_integer(family) : json_null(), "result",
+		"{s:s, s:s, s:o, s:s, s:o, s:s}", "from", m->from->name, "to", m->to->name, "port",
+		out_port_json(f->dport), "proto", name_of(&probe_proto_names, m->port.proto),
+		"family", family ? json_integer(family) : json_null(), "result",
 		name_of(&probe_result_names, allowed ? PROBE_CONNECTED : PROBE_TIMEOUT));
 
 	json_array_append_new(m->rows, j);
@@ -69,9 +69,20 @@ static bool judge_flow(void *arg, const struct policy_flow *f)
 	return true;
 }
 
-static void judge_port(struct making *m, uint8_t proto, uint16_t port)
+static void judge_port(struct making *m, struct world_port p)
 {
-	policy_flows(m->from, m->to, proto, port, judge_flow, m);
+	m->port = p;
+	policy_flows(m->from, m->to, policy_probed[p.proto], p.port, judge_flow, m);
+}
+
+static void judge_declared(struct making *m, const struct container_port *cp)
+{
+	static const uint8_t probes[] = {
+		[PROTO_TCP] = PROBE_TCP, [PROTO_UDP] = PROBE_UDP, [PROTO_SCTP] = PROBE_SCTP
+	};
+
+	judge_port(m, (struct world_port){ (uint16_t)cp->containerPort,
+					   probes[policy_protocol(cp->protocol)] });
 }
 
 /* 0 or m->e.code; m->seen says which verdicts there were. */
@@ -83,12 +94,12 @@ static int judge_pair(struct making *m, const struct policy_end *from, const str
 	m->to = to;
 	m->seen = 0;
 	for (uint32_t i = 0; i < m->ports.n; i++)
-		judge_port(m, (uint8_t)(m->ports.v[i].proto + 1), m->ports.v[i].port);
+		judge_port(m, m->ports.v[i]);
 	for (uint32_t i = 0; !m->ports.n && to->pod && (cp = policy_pod_port(to->pod, i)); i++)
-		judge_port(m, policy_protocol(cp->protocol), (uint16_t)cp->containerPort);
+		judge_declared(m, cp);
 	if (!m->ports.n && !to->pod) {
-		judge_port(m, PROTO_TCP, OUTSIDE_PORT);
-		judge_port(m, PROTO_UDP, OUTSIDE_PORT);
+		judge_port(m, (struct world_port){ OUTSIDE_PORT, PROBE_TCP });
+		judge_port(m, (struct world_port){ OUTSIDE_PORT, PROBE_UDP });
 	}
 	return m->e.code;
 }
@@ -194,7 +205,7 @@ const struct cmd cmd_policy_matrix = {
 		"out.\n\n"
 		"Try:\n"
 		"  fairlead policy matrix\n"
-		"  fairlead policy matrix -f manifests/ --ports 5432/tcp,53/udp -o json\n"
+		"  fairlead policy matrix -f manifests/ --ports 5432/tcp,53/udp,icmp -o json\n"
 		"  fairlead policy matrix -f manifests/ --external client=198.51.100.7",
 	.opts = matrix_table,
 	.opts_size = sizeof(struct policy_matrix_opts),

@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A story as JSON, field by field as docs/abi.md says. Keys are always there: null says that it is not
  * known, or that there is nothing to say. */
+#include "cmd/out.h"
 #include "cmd/story_out.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
-
-static json_t *address_json(const struct ipaddr *ip)
-{
-	char text[ADDR_TEXT];
-
-	return ip->family ? json_string(addr_str(ip, text)) : json_null();
-}
-
-static json_t *port_json(uint16_t port)
-{
-	return port ? json_integer(port) : json_null();
-}
 
 static const char *proto_text(uint8_t proto)
 {
@@ -45,12 +34,12 @@ static json_t *head_json(const struct story_head *h)
 	if (h->encap != STORY_PLAIN)
 		outer = json_pack("{s:s, s:o, s:o, s:i}", "kind",
 				  name_of(&story_encap_names, h->encap), "src",
-				  address_json(&h->outer_src), "dst", address_json(&h->outer_dst),
-				  "vni", (int)h->vni);
-	return json_pack("{s:o, s:o, s:s?, s:o, s:o, s:s?, s:o}", "src", address_json(&h->src),
-			 "dst", address_json(&h->dst), "proto", proto_text(h->proto), "sport",
-			 port_json(h->sport), "dport", port_json(h->dport), "flags", h->flags,
-			 "outer", outer);
+				  out_address_json(&h->outer_src), "dst",
+				  out_address_json(&h->outer_dst), "vni", (int)h->vni);
+	return json_pack("{s:o, s:o, s:s?, s:o, s:o, s:s?, s:o}", "src", out_address_json(&h->src),
+			 "dst", out_address_json(&h->dst), "proto", proto_text(h->proto), "sport",
+			 out_port_json(h->sport), "dport", out_port_json(h->dport), "flags",
+			 h->flags, "outer", outer);
 }
 
 static json_t *by_json(const struct story_by *by)

@@ -7,12 +7,8 @@
 #include "cmd/story_out.h"
 #include "cmd/verbs.h"
 
-static const char *const protos[] = { NULL, "tcp", "udp", "sctp",
-				      "icmp" }; /* enum trace_protocol */
-static const struct names proto_names = NAMES(protos);
-
 static const struct opt trace_table[] = {
-	OPT(struct trace_opts, proto, 0, "proto", OPT_ENUM, .names = &proto_names,
+	OPT(struct trace_opts, proto, 0, "proto", OPT_ENUM, .names = &why_proto_names,
 	    .doc = "Default tcp"),
 	OPT(struct trace_opts, explain, 0, "explain", OPT_FLAG,
 	    .doc = "Below each hop what it is, and the command that shows it"),

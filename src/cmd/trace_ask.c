@@ -79,9 +79,7 @@ static bool names_v6(struct asking *q, const char *text)
 
 static int resolve(struct asking *q, const char *from, const char *to)
 {
-	const struct why_opts asked = { .proto = q->o->proto == TRACE_ICMP ? PROTO_NONE
-									   : q->o->proto,
-					.portless = q->o->proto == TRACE_ICMP };
+	const struct why_opts asked = { .proto = q->o->proto };
 	bool sends = !strcmp(from, "outside");
 	int rc;
 
@@ -194,8 +192,8 @@ static int make_question(struct asking *q)
 		}
 	}
 	t->spec.destination.address = w->flow.dst;
-	t->spec.protocol = q->o->proto ? q->o->proto : TRACE_TCP;
-	t->spec.destination.port = t->spec.protocol == TRACE_ICMP ? 0 : w->flow.dport;
+	t->spec.protocol = w->proto;
+	t->spec.destination.port = w->flow.dport;
 	t->spec.signature = (int64_t)(random[1] | 1); /* no half of it is zero */
 	t->spec.timeoutSeconds = q->o->timeout ? q->o->timeout : TRACE_SECONDS;
 	t->spec.expires = (int64_t)time(NULL) + t->spec.timeoutSeconds + 30;

@@ -9,11 +9,11 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static const char *const protos[] = { NULL, "tcp", "udp", "sctp" };
-static const struct names proto_names = NAMES(protos);
+static const char *const protos[] = { NULL, "tcp", "udp", "sctp", "icmp" };
+const struct names why_proto_names = NAMES(protos);
 
 static const struct opt why_table[] = {
-	OPT(struct why_opts, proto, 0, "proto", OPT_ENUM, .names = &proto_names,
+	OPT(struct why_opts, proto, 0, "proto", OPT_ENUM, .names = &why_proto_names,
 	    .doc = "Default tcp"),
 	OPT(struct why_opts, node, 0, "node", OPT_STR, .arg = "NODE",
 	    .doc = "The node that judges (default: FROM's, else TO's)"),
@@ -100,11 +100,12 @@ static void print_json(const struct why *w, const struct svc_verdict *v, const s
 		       const struct stories *s, struct arena *a)
 {
 	char src[ADDR_TEXT], dst[ADDR_TEXT];
-	json_t *j = json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:i}, s:s, s:s, s:o}", "from", "name",
-			      w->from.text, "ip", addr_str(&w->flow.src, src), "to", "name",
-			      w->to.text, "ip", addr_str(&w->flow.dst, dst), "port", w->flow.dport,
-			      "proto", name_of(&proto_names, w->flow.proto), "node", w->node.name,
-			      "service", service_json(w, v, a));
+	json_t *j =
+		json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:o}, s:s, s:s, s:o}", "from", "name",
+			  w->from.text, "ip", addr_str(&w->flow.src, src), "to", "name", w->to.text,
+			  "ip", addr_str(&w->flow.dst, dst), "port", out_port_json(w->flow.dport),
+			  "proto", name_of(&why_proto_names, w->proto), "node", w->node.name,
+			  "service", service_json(w, v, a));
 
 	why_policy_json(w, v, p, j, a);
 	why_hops_json(s, j);
@@ -118,8 +119,10 @@ const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a)
 {
 	char text[ADDR_TEXT];
 
-	return arena_printf(a, ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u", addr_str(ip, text),
-			    port);
+	addr_str(ip, text);
+	if (!port)
+		return arena_strdup(a, text);
+	return arena_printf(a, ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
 }
 
 static void print_endpoints(const struct why *w, const struct svc_verdict *v, struct arena *a)
@@ -154,8 +157,7 @@ static void print_endpoints(const struct why *w, const struct svc_verdict *v, st
 static void print_end(const struct why_end *end, const struct ipaddr *ip, unsigned port,
 		      struct arena *a)
 {
-	char text[ADDR_TEXT];
-	const char *address = port ? why_address(ip, port, a) : addr_str(ip, text);
+	const char *address = why_address(ip, port, a);
 	struct ipaddr same;
 
 	if (!addr_parse(end->text, &same))
@@ -171,7 +173,7 @@ static void print_service(const struct why *w, const struct svc_verdict *v, stru
 	print_end(&w->from, &w->flow.src, 0, a);
 	fputs(" -> ", stdout);
 	print_end(&w->to, &w->flow.dst, w->flow.dport, a);
-	printf(" by %s, judged on %s%s\n\n", name_of(&proto_names, w->flow.proto),
+	printf(" by %s, judged on %s%s\n\n", name_of(&why_proto_names, w->proto),
 	       *w->node.name ? "node " : "any node", w->node.name);
 	printf("%-9s %s\n", name_of(&svc_action_names, v->action), v->reason);
 	if (p)
@@ -233,7 +235,8 @@ const struct cmd cmd_why = {
 	.args = "FROM TO[:PORT]",
 	.summary = "What becomes of a connection: Services, network policies, and why",
 	.help = "FROM is NS/POD, a node or an address. TO may be a Service too: NS/NAME, or its "
-		"name in DNS;\none with a single port needs no PORT. IPv6 as [ADDR]:PORT. Says "
+		"name in DNS;\none with a single port needs no PORT, and ICMP (--proto icmp, "
+		"between IPv6 addresses\nICMPv6) has none. IPv6 as [ADDR]:PORT. Says "
 		"what Services do with\nthe connection, and for each endpoint whether network "
 		"policies let it through: the rule\nthat allows it, or who isolates the pod and "
 		"why "

@@ -6,15 +6,18 @@
 #include "core/policy/judge.h"
 #include "core/service/service.h"
 #include "core/trace/predict.h"
+#include "model/trace.h"
 
 #include <jansson.h>
+
+extern const struct names why_proto_names; /* --proto of `why` and `trace`: enum trace_protocol */
 
 struct why_opts {
 	LIST(const char *) files;
 	LIST(struct prefix) pod_cidrs, service_cidrs, node_port_addresses;
 	const char *node;
-	uint8_t proto, masquerade_all, localhost_node_ports, format, hops;
-	bool portless; /* a protocol without ports: proto does not count */
+	uint8_t proto; /* enum trace_protocol; none: TCP */
+	uint8_t masquerade_all, localhost_node_ports, format, hops;
 };
 
 /* One side of the question. */
@@ -33,7 +36,8 @@ struct why {
 	struct objects objects;
 	struct why_end from, to;
 	struct svc_node node;
-	struct svc_flow flow;
+	uint8_t proto;        /* enum trace_protocol */
+	struct svc_flow flow; /* of ICMP: without protocol and port */
 	struct svc_plan *plans;
 	size_t n_plans;
 };
@@ -80,5 +84,5 @@ int why_hops(struct cmd_ctx *ctx, const struct why *w, struct stories *out);
 void why_hops_json(const struct stories *s, json_t *onto);
 /* One line each, or all hops. 0, or the exit code, having said why. */
 int why_hops_print(const struct stories *s, bool all, struct arena *a);
-/* "ADDR:PORT", "[ADDR]:PORT" */
+/* "ADDR:PORT", "[ADDR]:PORT", and of port 0, which is none, "ADDR". */
 const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a);

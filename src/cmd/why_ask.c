@@ -5,9 +5,14 @@
 #include "core/service/hostport.h"
 #include "lab/world.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+static_assert((int)TRACE_TCP == (int)PROTO_TCP && (int)TRACE_UDP == (int)PROTO_UDP &&
+		      (int)TRACE_SCTP == (int)PROTO_SCTP,
+	      "--proto names what Services and policies know, and ICMP");
 
 /* ---- names */
 
@@ -272,9 +277,12 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 	int rc;
 
 	*w = (struct why){ .from = { .text = from } };
-	w->flow.proto = o->proto ? o->proto : PROTO_TCP;
+	w->proto = o->proto ? o->proto : TRACE_TCP;
+	w->flow.proto = w->proto == TRACE_ICMP ? PROTO_NONE : w->proto;
 	if (world_split(to, &w->to.text, &w->to.port, ctx->arena, &e))
 		return cmd_usage(ctx, "%s", e.text);
+	if (w->to.port && w->proto == TRACE_ICMP)
+		return cmd_usage(ctx, "%s: ICMP has no ports", to);
 	rc = objects_load(ctx, &where, &w->objects);
 	if (!rc)
 		rc = resolve(ctx, w->objects.cluster, "default", &w->from);
@@ -289,11 +297,8 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 	if (!choose_addresses(w))
 		return cmd_error(CMD_NO, "%s and %s have no address family in common", from,
 				 w->to.text);
-	if (o->portless)
-		w->flow.proto = PROTO_NONE;
-	else
-		choose_port(w);
-	if (!w->flow.dport && !o->portless)
+	choose_port(w);
+	if (!w->flow.dport && w->proto != TRACE_ICMP)
 		return cmd_usage(ctx, "%s: which port? Give TO:PORT", w->to.text);
 	return make_plans(ctx, w);
 }

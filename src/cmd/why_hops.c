@@ -6,18 +6,10 @@
 #include "base/text.h"
 #include "cmd/story_out.h"
 
-#include <netinet/in.h>
 #include <string.h>
 
 #define ANY_NODE  "any node" /* where no object says on which one it would be */
 #define MAX_PATHS 10         /* that are printed where nobody asked for all */
-
-static const uint8_t ip_protos[] = {
-	[PROTO_NONE] = 0,
-	[PROTO_TCP] = IPPROTO_TCP,
-	[PROTO_UDP] = IPPROTO_UDP,
-	[PROTO_SCTP] = IPPROTO_SCTP,
-};
 
 /* ---- ways */
 
@@ -69,7 +61,7 @@ int why_hops(struct cmd_ctx *ctx, const struct why *w, struct stories *out)
 		.from = policy_knows_pod(w->from.pod) ? w->from.pod : NULL,
 		.head = { .src = w->flow.src,
 			  .dst = w->flow.dst,
-			  .proto = ip_protos[w->flow.proto],
+			  .proto = trace_ip_proto(w->proto, w->flow.dst.family),
 			  .dport = w->flow.dport },
 	};
 	struct story_view view = { .cluster = w->objects.cluster,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What policies say, on paper. Endpoints that are judged alike are said once. */
+#include "cmd/out.h"
 #include "cmd/policy.h"
 #include "cmd/why.h"
 
@@ -76,10 +77,11 @@ static json_t *target_json(const struct why *w, const struct why_target *t, stru
 	const char *pod = t->pod ? t->name : NULL;
 	char ip[ADDR_TEXT], source[ADDR_TEXT];
 
-	return json_pack("{s:s, s:i, s:s?, s:s, s:s?, s:b, s:o, s:o}", "ip", addr_str(&t->ip, ip),
-			 "port", t->port, "pod", pod, "source", addr_str(&t->arrives.src, source),
-			 "source_because", t->source_because, "allowed", t->allowed, "egress",
-			 policy_half_json(&egress, a), "ingress", policy_half_json(&ingress, a));
+	return json_pack("{s:s, s:o, s:s?, s:s, s:s?, s:b, s:o, s:o}", "ip", addr_str(&t->ip, ip),
+			 "port", out_port_json(t->port), "pod", pod, "source",
+			 addr_str(&t->arrives.src, source), "source_because", t->source_because,
+			 "allowed", t->allowed, "egress", policy_half_json(&egress, a), "ingress",
+			 policy_half_json(&ingress, a));
 }
 
 void why_policy_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,

@@ -130,7 +130,9 @@ int trace_look_open(struct agent *a, const struct packet_trace *t, struct arena 
 		rc = find_spaces(l, t, spaces, e);
 	opts.n_spaces = l->facts.n_spaces;
 	opts.signature =
-		(struct nft_trace_signature){ trace_ip_proto(t), (uint64_t)t->spec.signature };
+		(struct nft_trace_signature){ trace_ip_proto(t->spec.protocol,
+							     t->spec.destination.address.family),
+					      (uint64_t)t->spec.signature };
 	if (!rc)
 		rc = tracer_open(&opts, &l->tracer, e);
 	if (!rc)

@@ -74,6 +74,23 @@ int matrix_select(const char *selector, const struct world_member *m, bool *matc
 	return 0;
 }
 
+static int read_port(const char *text, struct world_port *out)
+{
+	char *end;
+	unsigned long port = strtoul(text, &end, 10);
+	int proto = *end == '/' ? name_find(&probe_proto_names, end + 1) : PROBE_TCP;
+
+	if (!strcmp(text, name_of(&probe_proto_names, PROBE_ICMP))) {
+		*out = (struct world_port){ .proto = PROBE_ICMP };
+		return 0;
+	}
+	if (end == text || port < 1 || port > 65535 || (*end && *end != '/') || proto < 0 ||
+	    proto == PROBE_ICMP)
+		return -EINVAL;
+	*out = (struct world_port){ (uint16_t)port, (uint8_t)proto };
+	return 0;
+}
+
 int matrix_ports(const char *text, struct world_port **v, uint32_t *n, struct arena *a,
 		 struct err *e)
 {
@@ -84,15 +101,9 @@ int matrix_ports(const char *text, struct world_port **v, uint32_t *n, struct ar
 	if (!copy || !out)
 		return err_set(e, -ENOMEM, "out of memory");
 	for (char *w = strtok_r(copy, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-		char *end;
-		unsigned long port = strtoul(w, &end, 10);
-		int proto = *end == '/' ? name_find(&probe_proto_names, end + 1) : PROBE_TCP;
-
-		if (end == w || port < 1 || port > 65535 || (*end && *end != '/') || proto < 0 ||
-		    proto == PROBE_ICMP)
-			return err_set(e, -EINVAL, "port \"%s\": must be PORT/tcp, /udp or /sctp",
-				       w);
-		out[got++] = (struct world_port){ (uint16_t)port, (uint8_t)proto };
+		if (read_port(w, &out[got++]))
+			return err_set(e, -EINVAL,
+				       "port \"%s\": must be PORT/tcp, /udp, /sctp, or icmp", w);
 	}
 	if (!got)
 		return err_set(e, -EINVAL, "no ports in \"%s\"", text);
@@ -329,8 +340,10 @@ static const char *port_args(struct making *k)
 	const char *out;
 
 	for (uint32_t i = 0; i < k->o->ports.n; i++)
-		buf_printf(&b, "%s:%u ", name_of(&probe_proto_names, k->o->ports.v[i].proto),
-			   k->o->ports.v[i].port);
+		if (k->o->ports.v[i].port)
+			buf_printf(&b, "%s:%u ",
+				   name_of(&probe_proto_names, k->o->ports.v[i].proto),
+				   k->o->ports.v[i].port);
 	if (!k->o->ports.n)
 		buf_printf(&b, "tcp:%d udp:%d", DEFAULT_PORT, DEFAULT_PORT);
 	out = arena_strdup(k->a, b.v ? b.v : "");

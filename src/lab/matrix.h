@@ -49,7 +49,7 @@ int matrix_make(const struct world *w, const struct matrix_opts *o, struct matri
  * name of one member. -EINVAL says what is wrong with it. */
 int matrix_select(const char *selector, const struct world_member *m, bool *match, struct err *e);
 
-/* "80/tcp,53/udp" */
+/* "80/tcp,53/udp,icmp" */
 int matrix_ports(const char *text, struct world_port **v, uint32_t *n, struct arena *a,
 		 struct err *e);
 

@@ -7,7 +7,7 @@
 
 struct world_port {
 	uint16_t port;
-	uint8_t proto; /* enum probe_proto: tcp, udp, sctp */
+	uint8_t proto; /* enum probe_proto */
 };
 
 /* What can send and be sent to. */

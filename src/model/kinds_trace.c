@@ -233,17 +233,15 @@ const SCHEMA(packet_trace_schema, "PacketTrace", struct packet_trace, trace_fiel
 		    "also deletes it. A probe is sent, which carries a signature, and every node "
 		    "that is named writes what its kernel did with it and with the answer.");
 
-uint8_t trace_ip_proto(const struct packet_trace *t)
+uint8_t trace_ip_proto(uint8_t protocol, uint8_t family)
 {
-	bool v6 = t->spec.source.address.family == AF_INET6;
-
-	switch ((enum trace_protocol)t->spec.protocol) {
+	switch ((enum trace_protocol)protocol) {
 	case TRACE_UDP:
 		return IPPROTO_UDP;
 	case TRACE_SCTP:
 		return IPPROTO_SCTP;
 	case TRACE_ICMP:
-		return v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+		return family == AF_INET6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
 	case TRACE_TCP:
 	case TRACE_PROTO_NONE:
 		break;

@@ -146,5 +146,5 @@ struct packet_trace {
 	} status;
 };
 
-/* IPPROTO_* of the probe; ICMPv6 where the addresses are of IPv6. */
-uint8_t trace_ip_proto(const struct packet_trace *t);
+/* IPPROTO_* of an enum trace_protocol (TCP where it is not said) between addresses of this family. */
+uint8_t trace_ip_proto(uint8_t protocol, uint8_t family);

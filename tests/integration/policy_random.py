@@ -5,6 +5,7 @@ import random
 
 APPS, TIERS, TEAMS = ("web", "api", "db"), ("front", "back"), ("a", "b")
 PORTS = [("TCP", 80), ("TCP", 81), ("TCP", 8080), ("UDP", 80), ("UDP", 53), ("SCTP", 80)]
+ICMP = ("ICMP", None)
 NAMES = ("http", "dns", "metrics")
 METADATA_NAME = "kubernetes.io/metadata.name"
 
@@ -153,13 +154,13 @@ def same_node(a, b):
     return a.node and a.node == b.node and (a.is_plain_pod != b.is_plain_pod)
 
 
-def expected(oracle, c, policies):
+def expected(oracle, c, policies, ports=tuple(PORTS)):
     """{(from, to, port, protocol, family): "connected" or "timeout"} of every pair"""
     o = oracle.Oracle(c, policies)
     want = {}
     for a in o.c.endpoints:
         for b in o.c.endpoints:
-            for proto, port in PORTS:
+            for proto, port in ports:
                 for family in {i.version for i in a.ips} & {i.version for i in b.ips}:
                     v = "." if a is b or same_node(a, b) else o.verdict(a, b, proto, port, family)
                     want[a.key, b.key, port, proto.lower(), family] = {".": "connected", "X": "timeout"}[v]

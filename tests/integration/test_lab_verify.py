@@ -91,6 +91,26 @@ def test_an_answer_where_none_may_come(world, tmp_path):
     assert {(d["predicted"], d["why"]) for d in got["differences"]} == {("denied", "ingress: default deny by x/deny")}
 
 
+def test_icmp(world, tmp_path):
+    """Without ports: probed, predicted, and told of where an echo is not answered that is not forbidden."""
+    with policy(world, tmp_path / "p.json", DENY) as apply:
+        apply("--wait=20")
+        got = verify(world, "--ports", "80/tcp,icmp", code=0)
+        assert (got["probed"], got["judged"]) == (3 * 3 * 2 * 2, 3 * 3 * 2 * 2)
+        rows = {(r["from"], r["to"], r["family"]): r["result"] for r in world.matrix("--ports", "icmp", "--timeout", 400)
+                if (r["port"], r["proto"]) == (None, "icmp")}
+    assert rows == {(f"x/{a}", f"x/{b}", v): "timeout" if b == "b" and a != b else "connected" for a in "abc" for b in "abc" for v in (4, 6)}
+    world.exec("x/c", "nft", "add table inet t; add chain inet t i { type filter hook input priority 0; };"
+               "add rule inet t i icmp type echo-request drop")
+    try:
+        got = verify(world, "--ports", "icmp", "--from", "x/a", code=1)
+        text = world("verify", "--ports", "icmp", "--from", "x/a", "--timeout", 400, check=False).stdout
+    finally:
+        world.exec("x/c", "nft", "delete", "table", "inet", "t")
+    assert [(d["to"], d["port"], d["proto"], d["family"], d["observed"]) for d in got["differences"]] == [("x/c", None, "icmp", 4, "timeout")]
+    assert text.splitlines()[1].split()[:6] == ["x/a", "x/c", "icmp", "IPv4", "allowed", "timeout"]
+
+
 def test_what_cannot_be_verified(world):
     assert world("verify", "x", check=False).returncode == 2
     assert world("verify", "--all", check=False).returncode == 2

@@ -47,14 +47,15 @@ def compare(oracle, scratch, seed):
     # A node's addresses are one end in the oracle, two of them here.
     ends = {"node:" + n["name"]: n["ips"] for n in c["nodes"]} | {e["name"]: [e["ip"]] for e in c["external"]}
     (scratch / "c.json").write_text(json.dumps(policy_random.manifests(c, policies, seed)))
-    ports = ",".join(f"{port}/{proto.lower()}" for proto, port in policy_random.PORTS)
-    r = fairlead("policy", "matrix", "-f", scratch / "c.json", "--ports", ports, "-o", "json",
+    ports = [*policy_random.PORTS, policy_random.ICMP]
+    words = ",".join(f"{port}/{proto.lower()}" if port else proto.lower() for proto, port in ports)
+    r = fairlead("policy", "matrix", "-f", scratch / "c.json", "--ports", words, "-o", "json",
                  *(w for name, ips in ends.items() for ip in ips for w in ("--external", f"{name}={ip}")))
     got = {}
     for x in json.loads(r.stdout)["rows"]:
         key = x["from"], x["to"], x["port"], x["proto"], x["family"]
         assert got.setdefault(key, x["result"]) == x["result"], key
-    want = policy_random.expected(oracle, c, policies)
+    want = policy_random.expected(oracle, c, policies, ports)
     assert set(got) == set(want)
     differ = [(k, got[k], want[k]) for k in want if got[k] != want[k]]
     assert not differ, (seed, len(differ), differ[:5])
@@ -188,6 +189,10 @@ def test_from_the_store(store, scratch):
     assert text.splitlines()[:6] == ["   1  x/a", "   2  x/b", "   3  w", "",
                                      "From each row to columns 1, 2, …: . allowed, X denied, ? some of each", ".X.  x/a"]
     assert text.endswith("\n.X.  w\n\n12 flows: 10 allowed, 2 denied\n")
+    rows = json.loads(store.fairlead("policy", "matrix", "--ports", "icmp", "-o", "json").stdout)["rows"]
+    assert {(x["from"], x["to"], x["port"], x["proto"], x["result"]) for x in rows} == {
+        ("x/a", "x/a", None, "icmp", "connected"), ("x/b", "x/a", None, "icmp", "connected"),
+        ("x/a", "x/b", None, "icmp", "timeout"), ("x/b", "x/b", None, "icmp", "connected")}
     (scratch / "t.yaml").write_text("- {from: x/a, to: x/b, port: 80, expect: deny}\n")
     assert store.fairlead("policy", "test", scratch / "t.yaml").stdout == "1 expectations: 1 met, 0 not\n"
 

@@ -148,7 +148,8 @@ def test_names(why):
     (("shop/db-0", "[fd00:96::21]:1"), 1, "no address family in common"),
     (("shop/db", "shop/two:1"), 2, "a Service sends nothing"),
     (("shop/web-0", "db:0"), 2, "port must be 1 to 65535"),
-    (("shop/web-0", "db", "--proto", "icmp"), 2, "proto"),
+    (("shop/web-0", "db:5432", "--proto", "icmp"), 2, "db:5432: ICMP has no ports"),
+    (("shop/web-0", "shop/db-0", "--proto", "igmp"), 2, "proto"),
 ])
 def test_what_cannot_be_asked(why, args, code, said):
     got = why(*args)
@@ -281,6 +282,46 @@ def test_policy_between_pods(policed):
     assert policed("shop/job-0", "203.0.113.9:443")[1]["by"] == [by("job", "egress"), by("job-too", "egress")]
     assert policed("shop/job-0", "shop/job-0:1")[0] == 0
     assert policed("shop/job-0", "n1:22")[0] == 0 and policed("shop/job-0", "n2:22")[0] == 1
+
+
+def test_policy_of_icmp(policed):
+    """A rule with ports never has it, one without does; a cluster IP does not answer it. No port is told."""
+    code, got = policed("shop/web-0", "shop/db-1", "--proto", "icmp")
+    assert (code, got["proto"], got["to"]["port"], got["service"]["action"]) == (1, "icmp", None, "PASS")
+    assert (got["allowed"], got["reason"], got["by"]) == (False, "default deny by shop/db", [by("db", "ingress")])
+    assert (got["policy"][0]["port"], got["policy"][0]["ingress"]["misses"]) == (
+        None, [{"ns": "shop", "name": "db", "rule": "ingress[0]", "why": "the protocol has no ports: not pg/tcp (5432)"}])
+    assert [(h["step"], h["before"]["proto"], h["before"]["dport"]) for h in got["hops"] if h["step"] == "leave-pod"] == \
+        [("leave-pod", "icmp", None)]
+    every = policy("pings", "db", ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "web"}}}]}])
+    code, got = policed("shop/web-0", "shop/db-1", "--proto", "icmp", more=[every])
+    assert (code, got["by"]) == (0, [by("pings", "ingress", "ingress[0].from[0]")])
+    assert policed("shop/job-0", "shop/job-0", "--proto", "icmp")[0] == 0
+    code, got = policed("shop/web-0", "shop/db", "--proto", "icmp")
+    assert (code, got["service"]["action"], got["service"]["name"], got["reason"]) == (
+        1, "REJECT", "shop/db", "a cluster IP answers by its ports alone")
+    v6 = [{**pod(n, "n1", f"fd00:244:1::{i}", "db"), "metadata": {"namespace": "six", "name": n}} for i, n in enumerate("ab", 1)]
+    code, got = policed("six/a", "six/b", "--proto", "icmp", more=v6)
+    assert (code, got["proto"]) == (0, "icmp") and {h["before"]["proto"] for h in got["hops"]} == {"icmpv6"}
+
+
+def test_policy_of_icmp_text(policed):
+    policed("shop/web-0", "shop/db-1", "--proto", "icmp")
+    out = subprocess.run([built("bin/fairlead"), "why", "shop/web-0", "shop/db-1", "--proto", "icmp", "-f", policed.path],
+                         capture_output=True, text=True, timeout=60).stdout
+    assert out.startswith("shop/web-0 (10.244.1.5) -> shop/db-1 (10.244.2.7) by icmp, judged on node n1\n\nPASS ")
+    assert "\nDENIED    to shop/db-1 (10.244.2.7)\n" in out and "shop/db ingress[0]: the protocol has no ports: not pg/tcp (5432)\n" in out
+
+
+def test_policy_of_sctp(policed):
+    """As of any protocol with ports, by number and by the name that the pod has for it."""
+    rule = policy("assoc", "db", ingress=[{"ports": [{"protocol": "SCTP", "port": 9000}]}])
+    code, got = policed("shop/web-0", "shop/db-1:9000", "--proto", "sctp", more=[rule])
+    assert (code, got["proto"], got["to"]["port"], got["by"]) == (0, "sctp", 9000, [by("assoc", "ingress", "ingress[0]")])
+    code, got = policed("shop/web-0", "shop/db-1:9001", "--proto", "sctp", more=[rule])
+    assert (code, got["reason"]) == (1, "default deny by shop/assoc, shop/db")
+    assert [m["why"] for m in got["policy"][0]["ingress"]["misses"]] == ["9001/sctp is not 9000/sctp", "9001/sctp is not pg/tcp (5432)"]
+    assert policed("shop/web-0", "shop/db-1:9000", more=[rule])[0] == 1  # tcp
 
 
 def test_policy_of_masqueraded_flows(policed):

@@ -403,20 +403,21 @@ static void test_selectors(void **state)
 
 static void test_ports(void **state)
 {
-	static const char *const bad[] = {
-		"", "0/tcp", "65536", "80/icmp", "80/xyz", "x", "80tcp"
-	};
+	static const char *const bad[] = { "",  "0/tcp", "65536",   "80/icmp", "80/xyz",
+					   "x", "80tcp", "icmp/80", "icmp6",   "tcp" };
 	struct world_port *v;
 	struct arena a;
 	struct err e = { 0 };
 	uint32_t n;
 
 	arena_init(&a, 0);
-	assert_int_equal(matrix_ports("80/tcp,81/udp,82/sctp,83", &v, &n, &a, &e), 0);
-	assert_int_equal(n, 4);
+	assert_int_equal(matrix_ports("80/tcp,81/udp,82/sctp,83,icmp", &v, &n, &a, &e), 0);
+	assert_int_equal(n, 5);
 	assert_int_equal(v[1].port, 81);
 	assert_int_equal(v[1].proto, PROBE_UDP);
 	assert_int_equal(v[3].proto, PROBE_TCP);
+	assert_int_equal(v[4].proto, PROBE_ICMP);
+	assert_int_equal(v[4].port, 0);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
 		assert_int_equal(matrix_ports(bad[i], &v, &n, &a, &e), -EINVAL);
 	arena_fini(&a);

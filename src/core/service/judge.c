@@ -186,7 +186,9 @@ void svc_judge(const struct svc_node *node, const struct svc_plan *plans, size_t
 	for (size_t i = 0; i < n; i++)
 		if (addr_eq(&plans[i].cluster_ip, &flow->dst)) {
 			out->plan = &plans[i];
-			refuse(out, SVC_REJECT, "the cluster IP has no such port");
+			refuse(out, SVC_REJECT,
+			       flow->proto ? "the cluster IP has no such port"
+					   : "a cluster IP answers by its ports alone");
 			return;
 		}
 	if (is_inside(node->services.v, node->services.n, &flow->dst))

@@ -145,7 +145,7 @@ int svc_plan_cluster(const struct cluster *c, const struct svc_node *node, struc
 
 struct svc_flow {
 	struct ipaddr src, dst;
-	uint8_t proto; /* enum protocol */
+	uint8_t proto; /* enum protocol; PROTO_NONE: one without ports */
 	uint16_t dport;
 };
 

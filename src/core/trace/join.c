@@ -8,20 +8,6 @@
 #include <netinet/in.h>
 #include <string.h>
 
-static uint8_t ipproto_of(uint8_t protocol, uint8_t family)
-{
-	switch (protocol) {
-	case TRACE_UDP:
-		return IPPROTO_UDP;
-	case TRACE_SCTP:
-		return IPPROTO_SCTP;
-	case TRACE_ICMP:
-		return family == 10 /* AF_INET6 */ ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
-	default:
-		return IPPROTO_TCP;
-	}
-}
-
 /* The address that the sender's routes chose, where the probe does not say. */
 static struct ipaddr first_source(const struct legs *legs, const struct ipaddr *asked)
 {
@@ -60,7 +46,7 @@ static void add_send(struct walk *w, const struct legs *legs)
 				      .dport = (uint16_t)t->spec.destination.port };
 	if (!s.head.src.family || addr_is_unspecified(&s.head.src))
 		s.head.src = first_source(legs, &t->spec.source.address);
-	s.head.proto = ipproto_of(t->spec.protocol, s.head.dst.family);
+	s.head.proto = trace_ip_proto(t->spec.protocol, s.head.dst.family);
 	if (s.head.proto == IPPROTO_ICMP || s.head.proto == IPPROTO_ICMPV6)
 		s.head.sport = s.head.dport = 0;
 	if (!s.head.src.family || t->status.probe.result == TRACE_NO_RESULT)
