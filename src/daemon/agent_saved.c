@@ -22,7 +22,7 @@ static bool is_nodes(struct agent *a, const struct ksysctl *s)
 	}
 	return !strcmp(s->path, "net/ipv4/ip_forward") || !strcmp(s->path, ROUTE_TCP_BE_LIBERAL) ||
 	       !strcmp(s->path, ROUTE_LOCALNET) || !strcmp(s->path, ROUTE_BRIDGE_CALL4) ||
-	       !strcmp(s->path, ROUTE_BRIDGE_CALL6) ||
+	       !strcmp(s->path, ROUTE_BRIDGE_CALL6) || !strcmp(s->path, ROUTE_SEND_REDIRECTS) ||
 	       !strcmp(s->path, "net/ipv6/conf/all/forwarding");
 }
 

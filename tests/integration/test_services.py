@@ -2,7 +2,8 @@
 """Services as packets meet them: pods, nodes and a client outside of a lab of two nodes, and what the
 kernel holds when Services, endpoints, the agent or somebody else's nft change. The node of each
 endpoint is fixed, so that "local" means something. Mode direct: node addresses are what endpoints
-see of masqueraded clients."""
+see of masqueraded clients. What packets meet is the same in both attachments; of the nodes with
+bridges n1 begins with br_netfilter, as new namespaces do, and n2 without."""
 import ipaddress
 import json
 import os
@@ -16,6 +17,7 @@ from harness import built, wait_for
 
 NODES = {"n1": ["172.18.1.11", "fd00:18:1::11"], "n2": ["172.18.1.12", "fd00:18:1::12"]}
 FAMILIES = [4, 6]
+BRIDGE_CALLS = ["/proc/sys/net/bridge/bridge-nf-call-iptables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"]
 
 
 def pod(name, node, app, ports=(("http", 8080, "TCP"), ("dns", 8053, "UDP"))):
@@ -44,11 +46,16 @@ OBJECTS = [
     service("web", "web", type="NodePort", ports=[
         {"name": "http", "port": 80, "targetPort": "http", "nodePort": 30080},
         {"name": "dns", "port": 53, "targetPort": "dns", "protocol": "UDP", "nodePort": 30053}]),
-    service("sticky", "web", sessionAffinity="ClientIP"),
-    service("nobody", "nobody", type="NodePort", ports=node_port(30081)),
+    service("sticky", "web", sessionAffinity="ClientIP", ports=[
+        {"name": "http", "port": 80, "targetPort": "http"}, {"name": "dns", "port": 53, "targetPort": "dns", "protocol": "UDP"}]),
+    service("nobody", "nobody", type="NodePort", ports=[
+        *node_port(30081), {"name": "dns", "port": 53, "targetPort": "dns", "protocol": "UDP"}]),
     service("local", "one", type="NodePort", externalTrafficPolicy="Local", ports=node_port(30082)),
     service("inside", "one", internalTrafficPolicy="Local"),
     service("self", "one"),
+    service("clients", "client", type="NodePort", ports=[
+        {"name": "http", "port": 80, "targetPort": "http", "nodePort": 30085},
+        {"name": "dns", "port": 53, "targetPort": "dns", "protocol": "UDP", "nodePort": 30055}]),
     service("lb", "web", type="LoadBalancer", lb=["198.51.100.1", "2001:db8:51::1"], ports=node_port(30083),
             loadBalancerSourceRanges=["192.0.2.0/24", "10.244.0.0/16", "2001:db8::/64", "fd00:10:244::/56"]),
     service("closed", "web", type="LoadBalancer", lb=["198.51.100.2", "2001:db8:51::2"], ports=node_port(30084),
@@ -63,16 +70,19 @@ def write(path, objects):
     return path
 
 
-def up(lab, path):
-    a = lab("--nodes", 2, "--racks", 1, "--mode", "direct", manifests=[write(path, OBJECTS)])
-    for n, count in (("n1", 13), ("n2", 12)):  # x/inside has nobody on n2
+def up(lab, path, attachment="routed"):
+    a = lab("--nodes", 2, "--racks", 1, "--mode", "direct", "--attachment", attachment, manifests=[write(path, OBJECTS[:1])])
+    if attachment == "bridge":
+        a.node("n2", "sh", "-c", f"for f in {' '.join(BRIDGE_CALLS)}; do test ! -e $f || echo 0 > $f; done")
+    a.store("apply", "-f", str(write(path, OBJECTS[1:])), "--wait=20")
+    for n, count in (("n1", 16), ("n2", 15)):  # x/inside has nobody on n2
         wait_for(lambda: len(elements(a, n, "vip4")) == count, 20, f"{n} serves")
     return a
 
 
-@pytest.fixture(scope="module")
-def world(module_lab, tmp_path_factory):
-    return up(module_lab, tmp_path_factory.mktemp("m") / "m.yaml")
+@pytest.fixture(scope="module", params=["routed", "bridge"])
+def world(request, module_lab, tmp_path_factory):
+    return up(module_lab, tmp_path_factory.mktemp("m") / "m.yaml", request.param)
 
 
 def elements(a, node, name):
@@ -132,16 +142,16 @@ def test_node_port(world, source, family):
     for n, addresses in NODES.items():
         got = ask(world, source, addresses[family == 6], 30080, 30)
         assert got["results"]["connected"] == 30 and answered(got) == WEB
-        assert seen(got) <= {x[family == 6] for x in NODES.values()} | {ips(world, "client", family)} | gateways(got)
+        assert seen(got) <= of_nodes(world) | {ips(world, "client", family)}
         if source == "outside":
             assert not any(ipaddress.ip_address(x) in ipaddress.ip_network("192.0.2.0/24") for x in seen(got) if ":" not in x)
         got = ask(world, source, addresses[family == 6], 30053, 30, "udp")
         assert got["results"]["connected"] == 30 and answered(got) == WEB
 
 
-def gateways(got):
-    """The node itself shows its own pods its address on their link."""
-    return {x for x in seen(got) if x.startswith(("169.254.1.", "fe80::"))}
+def of_nodes(a):
+    """All addresses of nodes: own pods see the one that the node has on their link."""
+    return {x["local"] for n in NODES for link in json.loads(a.node(n, "ip", "-j", "addr").stdout) for x in link["addr_info"]}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -156,13 +166,24 @@ def test_refusals(world, family):
     assert ask(world, "x/client", nobodys, 80)["results"]["timeout"] == 1
 
 
+@pytest.mark.parametrize("proto, port", [("tcp", 80), ("udp", 53)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_neighbours_do_not_silence_refusals(world, family, proto, port):
+    """The kernel sends a host one ICMP error a second, and redirects count: a router that routes back into a
+    bridge would say them."""
+    for _ in range(2):
+        world.exec("x/client", "ping", "-n", "-q", "-c", "20", "-i", "0.01", ips(world, "w1", family))
+        got = ask(world, "x/client", cluster_ip(world, "nobody", family), port, 1, proto)
+        assert got["results"]["refused"] == 1
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_external_policy_local(world, family):
     n1, n2 = (NODES[n][family == 6] for n in ("n1", "n2"))
     got = ask(world, "outside", n1, 30082, 5)
     assert got["results"]["connected"] == 5 and answered(got) == {"x/one"}
     outside = seen(got)
-    assert len(outside) == 1 and not outside & {n1, n2} and not gateways(got), "the client's own address"
+    assert len(outside) == 1 and not outside & of_nodes(world), "the client's own address"
     assert ask(world, "outside", n2, 30082)["results"]["timeout"] == 1
     got = ask(world, "x/other", n2, 30082, 3)  # the short circuit
     assert got["results"]["connected"] == 3 and seen(got) == {ips(world, "other", family)}
@@ -192,7 +213,19 @@ def test_load_balancer_address(world, family):
 def test_a_pod_reaches_itself(world, family):
     got = ask(world, "x/one", cluster_ip(world, "self", family), 80, 5)
     assert got["results"]["connected"] == 5 and answered(got) == {"x/one"}
-    assert ips(world, "one", family) not in seen(got), "as somebody else"
+    assert seen(got) <= of_nodes(world), "as somebody else"
+
+
+@pytest.mark.parametrize("proto, port, node_port", [("tcp", 80, 30085), ("udp", 53, 30055)])
+@pytest.mark.parametrize("name, node", [("client", "n1"), ("other", "n2")])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pod_is_one_of_two_endpoints(world, family, name, node, proto, port, node_port):
+    """The other one, on another node, sees who asks; the pod itself sees its node."""
+    me = ips(world, name, family)
+    for to, at_port, known in ((cluster_ip(world, "clients", family), port, {me}), (NODES[node][family == 6], node_port, set())):
+        got = ask(world, f"x/{name}", to, at_port, 40, proto)
+        assert got["results"]["connected"] == 40 and answered(got) == {"x/client", "x/other"}
+        assert known <= seen(got) <= of_nodes(world) | known and seen(got) & of_nodes(world)
 
 
 @pytest.mark.parametrize("node", [None, "n2"])
@@ -208,18 +241,19 @@ def test_a_pod_reaches_itself_by_anybodys_slice(world, tmp_path, family, node):
         "metadata": {"name": name, "namespace": "x", "labels": {"kubernetes.io/service-name": name}},
         "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}], "endpoints": [endpoint]})
     got = ask(world, "x/client", cluster_ip(world, name, family), 80, 5)
-    assert got["results"]["connected"] == 5 and seen(got) <= {x[family == 6] for x in NODES.values()}
+    assert got["results"]["connected"] == 5 and seen(got) <= of_nodes(world)
 
 
+@pytest.mark.parametrize("proto, port", [("tcp", 80), ("udp", 53)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_affinity(world, family):
+def test_affinity(world, family, proto, port):
     first = {}
     for source in ("x/client", "x/other", "x/one"):
-        got = ask(world, source, cluster_ip(world, "sticky", family), 80, 15)
+        got = ask(world, source, cluster_ip(world, "sticky", family), port, 15, proto)
         assert got["results"]["connected"] == 15 and len(answered(got)) == 1
         first[source] = answered(got)
     for source, server in first.items():
-        assert answered(ask(world, source, cluster_ip(world, "sticky", family), 80, 5)) == server
+        assert answered(ask(world, source, cluster_ip(world, "sticky", family), port, 5, proto)) == server
 
 
 # ---- changes

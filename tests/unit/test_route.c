@@ -414,6 +414,7 @@ static void test_without_ipv6(void **state)
 	     "sysctl net/ipv4/conf/br-fl1/proxy_arp=1",
 	     "sysctl net/ipv4/conf/br-fl1/proxy_arp_pvlan=1",
 	     "sysctl net/ipv4/neigh/br-fl1/proxy_delay=0",
+	     "sysctl net/ipv4/conf/br-fl1/send_redirects=0",
 	     "addr 10.244.1.5/32 dev br-fl1 scope 253");
 }
 
@@ -423,7 +424,8 @@ static void test_bridges(void **state)
 
 	route_plan_bridges(&out);
 	WANT(&out, "sysctl net/bridge/bridge-nf-call-iptables=0",
-	     "sysctl net/bridge/bridge-nf-call-ip6tables=0");
+	     "sysctl net/bridge/bridge-nf-call-ip6tables=0",
+	     "sysctl net/ipv4/conf/all/send_redirects=0");
 }
 
 static void test_mtu(void **state)

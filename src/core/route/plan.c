@@ -393,6 +393,10 @@ void route_plan_bridges(struct route_out *out)
 		if (!out->failed)
 			out->v[out->n - 1].sysctl.optional = 1;
 	}
+	/* What is routed back into a bridge would be answered by redirects, which ports refuse, and
+	 * which count as ICMP errors: the kernel says no refusal to a host that was just told one.
+	 * It heeds the link's key or this one, whichever is set. */
+	want_sysctl(out, "0", ROUTE_SEND_REDIRECTS "%s", "");
 }
 
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
@@ -411,6 +415,7 @@ void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
 	want_sysctl(out, "1", "net/ipv4/conf/%s/proxy_arp", br->name);
 	want_sysctl(out, "1", "net/ipv4/conf/%s/proxy_arp_pvlan", br->name);
 	want_sysctl(out, "0", "net/ipv4/neigh/%s/proxy_delay", br->name);
+	want_sysctl(out, "0", "net/ipv4/conf/%s/send_redirects", br->name);
 	want_sysctl(out, "0", "net/ipv6/conf/%s/accept_ra", br->name);
 	want_sysctl(out, "0", "net/ipv6/conf/%s/disable_ipv6", br->name);
 	want_gateway6(out, br->name);

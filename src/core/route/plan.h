@@ -36,6 +36,7 @@
 #define ROUTE_TCP_BE_LIBERAL "net/netfilter/nf_conntrack_tcp_be_liberal"
 #define ROUTE_BRIDGE_CALL4   "net/bridge/bridge-nf-call-iptables"
 #define ROUTE_BRIDGE_CALL6   "net/bridge/bridge-nf-call-ip6tables"
+#define ROUTE_SEND_REDIRECTS "net/ipv4/conf/all/send_redirects"
 #define ROUTE_GATEWAY4       "169.254.1.1" /* what a routed pod's default route names */
 #define ROUTE_GATEWAY6       "fe80::1"     /* on every host link and bridge */
 
