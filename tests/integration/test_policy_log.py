@@ -5,9 +5,13 @@ import json
 import random
 import re
 import socket
+import struct
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -222,12 +226,25 @@ def test_metrics(world):
 
 # ---- a lab: a hundred random flows
 
-SPACES, PODS, PORTS = "xyz", "abcd", [("tcp", 80), ("tcp", 81), ("udp", 80), ("udp", 53)]
-N = 100
+SPACES, PODS = "xyz", "abcd"
+PORTS = [("tcp", 80), ("tcp", 81), ("udp", 80), ("udp", 53), ("sctp", 80), ("sctp", 36412)]
+PROTOS = ("tcp", "udp", "sctp", "icmp")
+N = 100  # that are denied
+PACE = 0.05  # seconds between them: each of three agents writes ten lines a second
+ECHO = {4: bytes([8, 0, 0xf7, 0xff, 0, 0, 0, 0]), 6: bytes([128, 0, 0, 0, 0, 0, 0, 0])}  # the kernel sums up ICMPv6
+
+
+class Flow(NamedTuple):
+    proto: str
+    src: str  # "NS/POD"
+    dst: str
+    family: int
+    port: int | None  # of the destination; ICMP has none
+    sport: int | None
 
 
 def some_policies(r):
-    """Two policies or three of each namespace, of which all select somebody."""
+    """Two policies or three of each namespace, of which all select somebody. Every third rule is for all protocols."""
     out = []
     for ns in SPACES:
         for i in range(r.randint(2, 3)):
@@ -236,30 +253,97 @@ def some_policies(r):
             for way, key in (("ingress", "from"), ("egress", "to")):
                 if way.capitalize() in spec["policyTypes"] and r.random() < 0.7:
                     peers = [{"namespaceSelector": {"matchLabels": {"team": r.choice(SPACES)}}, **r.choice(({}, to_app(r.choice(PODS))))}]
-                    spec[way] = [{key: peers, "ports": [{"protocol": p.upper(), "port": q} for p, q in r.sample(PORTS, 2)]}]
+                    ports = [{"protocol": p.upper(), "port": q} for p, q in r.sample(PORTS, 3)]
+                    spec[way] = [{key: peers, **r.choice(({"ports": ports}, {"ports": ports}, {}))}]
             out.append(policy(f"p{i}", ns, **spec))
     return out
 
 
+class Hundred:
+    """A lab, and of random flows what `why` says of each: of `denied` N ones, a fourth of each protocol, of both families."""
+
+    def __init__(self, module_lab, folder):
+        r = random.Random(20)
+        self.policies = some_policies(r)
+        objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n, "labels": {"team": n}}} for n in SPACES]
+        objects += [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": p, "namespace": n, "labels": {"app": p}},
+                     "spec": {"nodeName": f"n{1 + (i + k) % 3}", "containers": [{"name": "c", "ports": [
+                         {"containerPort": q, "protocol": t.upper()} for t, q in PORTS]}]}}
+                    for i, n in enumerate(SPACES) for k, p in enumerate(PODS)]
+        (folder / "m.yaml").write_text(yaml.safe_dump_all([*objects, *self.policies]))
+        self.lab = module_lab("--nodes", 3, "--racks", 2, "--mode", "direct", manifests=[folder / "m.yaml"])
+        self.pods = {f"{p['namespace']}/{p['name']}": p for p in self.lab.status()["pods"]}
+        self.denied, self.allowed, seen = {}, [], set()
+        while len(self.denied) < N:
+            i = len(self.denied)
+            proto, family = PROTOS[i % 4], (4, 6)[i // 4 % 2]
+            src, dst = r.sample(sorted(self.pods), 2)
+            port = r.choice([q for p, q in PORTS if p == proto]) if proto != "icmp" else None
+            if (proto, src, dst, family, port) in seen:
+                continue
+            seen.add((proto, src, dst, family, port))
+            flow = Flow(proto, src, dst, family, port, port and 20000 + i)
+            verdict = said(self.why(flow))
+            if verdict:
+                self.denied[flow] = verdict
+            else:
+                self.allowed.append(flow)
+
+    def address(self, pod, family):
+        return next(a for a in self.pods[pod]["ips"] if (":" in a) == (family == 6))
+
+    def why(self, f):
+        r = self.lab.store("why", f.src, end(self.address(f.dst, f.family), f.port), "--proto", f.proto, "-o", "json", check=False)
+        return json.loads(r.stdout)
+
+    def line_of(self, f):
+        """(PROTOCOL, FROM, TO) as the deny log has to write it."""
+        proto = f.proto if f.port else {4: "icmp type 8 code 0", 6: "icmpv6 type 128 code 0"}[f.family]
+        return (proto, f"{f.src} {end(self.address(f.src, f.family), f.sport)}", f"{f.dst} {end(self.address(f.dst, f.family), f.port)}")
+
+    def told(self):
+        logs = Path(f"/run/fairlead-lab/{self.lab.name}/nodes").glob("*/log/fairleadd.log")
+        text = "".join(f.read_text() for f in logs)
+        return Counter(((m["proto"], m["src"], m["dst"]), (m["way"], m["by"])) for m in LINE.finditer(text))
+
+    def counted(self):
+        found = json.loads(self.lab.store("policy", "show", "-A", "-o", "json").stdout)["denials"]
+        return Counter({(d["direction"], "default deny by " + ", ".join(d["policies"])): d["packets"] for d in found})
+
+    def send(self, f):
+        """One packet. Nothing sends it again: a socket whose SYN went out is closed."""
+        to, v6 = self.address(f.dst, f.family), f.family == 6
+        kinds = {"tcp": (socket.SOCK_STREAM,), "udp": (socket.SOCK_DGRAM,), "sctp": (socket.SOCK_RAW, socket.IPPROTO_SCTP),
+                 "icmp": (socket.SOCK_RAW, socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP)}
+        with inside(SimpleNamespace(path=f"/proc/{self.pods[f.src]['pid']}/ns/net")):
+            s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, *kinds[f.proto])
+        with s:
+            if f.proto == "sctp":
+                s.sendto(sctp_init(f.sport, f.port), (to, 0))
+            elif f.proto == "icmp":
+                s.sendto(ECHO[f.family], (to, 0))
+            else:
+                s.bind(("", f.sport))
+                s.setblocking(False)
+                if s.connect_ex((to, f.port)) == 0:
+                    s.send(b"x")
+
+
+def sctp_init(sport, dport):
+    """RFC 9260: a whole INIT, as conntrack believes nothing less; CRC32c of it all, least significant byte first."""
+    packet = bytearray(struct.pack(">HHIIBBHIIHHI", sport, dport, 0, 0, 1, 0, 20, 1, 1 << 16, 1, 1, 1))
+    crc = 0xffffffff
+    for byte in packet:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    packet[8:12] = struct.pack("<I", crc ^ 0xffffffff)
+    return bytes(packet)
+
+
 @pytest.fixture(scope="module")
 def hundred(module_lab, tmp_path_factory):
-    r = random.Random(20)
-    policies = some_policies(r)
-    objects = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": n, "labels": {"team": n}}} for n in SPACES]
-    objects += [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": p, "namespace": n, "labels": {"app": p}},
-                 "spec": {"nodeName": f"n{1 + (i + k) % 3}", "containers": [{"name": "c", "ports": [
-                     {"containerPort": q, "protocol": t.upper()} for t, q in PORTS]}]}}
-                for i, n in enumerate(SPACES) for k, p in enumerate(PODS)]
-    path = tmp_path_factory.mktemp("m") / "m.yaml"
-    path.write_text(yaml.safe_dump_all([*objects, *policies]))
-    lab = module_lab("--nodes", 3, "--racks", 2, "--mode", "direct", manifests=[path])
-    pods = {f"{p['namespace']}/{p['name']}": p for p in lab.status()["pods"]}
-    return lab, pods, policies, r
-
-
-def why(lab, src, dst, proto, port):
-    r = lab.store("why", src, f"{dst}:{port}", "--proto", proto, "-o", "json", check=False)
-    return json.loads(r.stdout)
+    return Hundred(module_lab, tmp_path_factory.mktemp("m"))
 
 
 def said(answer):
@@ -273,87 +357,35 @@ def said(answer):
     return None
 
 
-SEND = """
-import json, socket, sys, time
-for proto, to, port, sport in json.load(sys.stdin):
-    s = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}[proto])
-    s.bind(("", sport))
-    s.setblocking(False)
-    try:
-        s.connect((to, port))
-    except BlockingIOError:
-        pass
-    if proto == "udp":
-        s.send(b"x")
-    time.sleep(0.15)  # a SYN that was sent is not sent again, and the log's rate is kept
-    s.close()
-"""
-
-
-def denied_flows(lab, pods, r):
-    """N flows that `why` says are denied: {(proto, src, sport, dst address, port): (direction, words)}"""
-    out, names = {}, sorted(pods)
-    while len(out) < N:
-        src, dst = r.sample(names, 2)
-        proto, port = r.choice(PORTS)
-        verdict = said(why(lab, src, dst, proto, port))
-        if verdict:
-            out[proto, src, 20000 + len(out), dst, r.choice(pods[dst]["ips"]), port] = verdict
-    return out
+def end(a, port):
+    return a if not port else f"[{a}]:{port}" if ":" in a else f"{a}:{port}"
 
 
 def test_hundred_flows(hundred):
-    """Of each flow the line, the counter and `why` name the same policies."""
-    lab, pods, policies, r = hundred
-    flows = denied_flows(lab, pods, r)
-    before = denials(lab)
-    for src in sorted({f[1] for f in flows}):
-        mine = [(proto, to, port, sport) for proto, s, sport, _, to, port in flows if s == src]
-        lab.exec(src, "python3", "-c", SEND, input=json.dumps(mine))
-    want = {}
-    for verdict in flows.values():
-        want[verdict] = want.get(verdict, 0) + 1
-
-    def rose():
-        now = denials(lab)
-        return {k: n - before.get(k, 0) for k, n in now.items() if n != before.get(k, 0)} == want
-    wait_for(rose, what="each counter rose by its flows")
-
-    def told():
-        logs = Path(f"/run/fairlead-lab/{lab.name}/nodes").glob("*/log/fairleadd.log")
-        text = "".join(f.read_text() for f in logs)
-        return {(m["proto"], m["src"], m["dst"]): (m["way"], m["by"]) for m in LINE.finditer(text)}
-    address = lambda f, a: next(x for x in pods[f]["ips"] if (":" in x) == (":" in a))
-    line_of = lambda proto, src, sport, dst, to, port: (proto, f"{src} {end(address(src, to), sport)}", f"{dst} {end(to, port)}")
-    wait_for(lambda: len(told()) >= N, what="a line for each")
-    assert told() == {line_of(*f): verdict for f, verdict in flows.items()}
-
-
-def end(a, port):
-    return f"[{a}]:{port}" if ":" in a else f"{a}:{port}"
-
-
-def denials(lab):
-    found = json.loads(lab.store("policy", "show", "-A", "-o", "json").stdout)["denials"]
-    return {(d["direction"], "default deny by " + ", ".join(d["policies"])): d["packets"] for d in found}
+    """Of each flow one packet is sent: the one line that comes, the one counter that rises and `why` name the same policies."""
+    h, counted, told = hundred, hundred.counted(), hundred.told()
+    assert {(f.proto, f.family) for f in h.denied} == {(p, v) for p in PROTOS for v in (4, 6)}
+    for f, verdict in h.denied.items():
+        due = time.monotonic() + PACE
+        h.send(f)
+        lines = wait_for(lambda: h.told() - told, what=f"a line of {f}")
+        rose = wait_for(lambda: h.counted() - counted, what=f"a counter that rises by {f}")
+        assert (dict(rose), dict(lines)) == ({verdict: 1}, {(h.line_of(f), verdict): 1}), f
+        counted, told = counted + rose, told + lines
+        wait_for(lambda: time.monotonic() >= due)
+    assert (h.counted(), h.told()) == (counted, told)
 
 
 def test_oracle_agrees(hundred, oracle):
-    """The oracle isolates by the same policies as `why`, and allows and denies the same."""
-    lab, pods, policies, r = hundred
+    """On the same flows, and on those that were found allowed among them: the oracle isolates by the same policies."""
+    h = hundred
     c = oracle.Cluster({"namespaces": [{"name": n, "labels": {"team": n}} for n in SPACES],
                         "pods": [{"namespace": p["namespace"], "name": p["name"], "ips": p["ips"], "labels": {"app": p["name"]}}
-                                 for p in pods.values()]})
-    o = oracle.Oracle(c, policies)
-    denied = 0
-    for _ in range(N):
-        src, dst = r.sample(sorted(pods), 2)
-        proto, port = r.choice(PORTS)
-        d = o.detail(c.by_key[src], c.by_key[dst], proto.upper(), port)
-        verdict = said(why(lab, src, dst, proto, port))
-        assert (verdict is None) == d["allowed"], (src, dst, proto, port)
-        if verdict:
-            way = "ingress" if d["egress"]["allowed"] else "egress"
-            assert verdict == (way, "default deny by " + ", ".join(sorted(d[way]["isolating"])))
-            denied += 1
-    assert 20 < denied < N
+                                 for p in h.pods.values()]})
+    o = oracle.Oracle(c, h.policies)
+    assert {f.proto for f in h.allowed} == set(PROTOS)
+    for f in (*h.denied, *h.allowed):
+        d = o.detail(c.by_key[f.src], c.by_key[f.dst], f.proto.upper(), f.port, f.family)
+        way = "ingress" if d["egress"]["allowed"] else "egress"
+        want = None if d["allowed"] else (way, "default deny by " + ", ".join(sorted(d[way]["isolating"])))
+        assert h.denied.get(f) == want, f
