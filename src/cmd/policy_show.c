@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* fairlead policy show: what policies did, as the kernels of the nodes that are asked counted it. A rule's
+/* fairlead policy show: what policies did, as the agents of the nodes that are asked have it from their kernels. A rule's
  * counters are summed over the nodes; those of a default deny belong to a list of policies, as a packet is
  * dropped because none of them has a rule for it. */
 #include "cmd/ctl.h"
@@ -299,7 +299,9 @@ const struct cmd cmd_policy_show = {
 		"counts what\n"
 		"begins a connection; a default deny every packet, for all policies that isolate "
 		"its pod.\n"
-		"They begin at 0 when the rule does; agents that start anew keep them.\n\n"
+		"They go on as long as the policy is there; an agent that starts anew begins with "
+		"what its\n"
+		"kernel's rules have.\n\n"
 		"Try:\n"
 		"  fairlead policy show -A\n"
 		"  fairlead policy show shop/api -o json",

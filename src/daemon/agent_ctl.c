@@ -99,10 +99,19 @@ static void on_opened(struct client *client)
 	arena_init(&c->arena, 0);
 }
 
+void ctl_end(struct ctl_call *c, int rc, const struct err *e)
+{
+	const struct rec_written end = { .code = rc, .text = rc ? e->text : NULL };
+	struct err gone;
+
+	if (stream_send(c->client.stream, REC_CTL_END, NULL, &end, -1, &gone))
+		log_debug("ctl: %s", gone.text);
+	client_finish(&c->client);
+}
+
 static void on_asked(struct client *client, struct wire *body, int fd)
 {
 	struct ctl_call *c = (struct ctl_call *)client;
-	struct rec_written end = { 0 };
 	struct err e = { 0 };
 	int rc;
 
@@ -111,16 +120,17 @@ static void on_asked(struct client *client, struct wire *body, int fd)
 	rc = record_decode(body, record_schema(REC_CTL_REQUEST), &c->req, &c->arena, &e);
 	if (!rc)
 		rc = answer(c, &e);
-	end.code = rc;
-	end.text = rc ? e.text : NULL;
-	if (stream_send(client->stream, REC_CTL_END, NULL, &end, -1, &e))
-		log_debug("ctl: %s", e.text);
-	client_finish(client);
+	if (rc != CTL_LATER)
+		ctl_end(c, rc, &e);
 }
 
 static void on_closed(struct client *client)
 {
-	arena_fini(&((struct ctl_call *)client)->arena);
+	struct ctl_call *c = (struct ctl_call *)client;
+
+	if (c->closed)
+		c->closed(c);
+	arena_fini(&c->arena);
 }
 
 /* ---- life */

@@ -3,6 +3,7 @@
  * tables and an end; docs/architecture.md lists the verbs. */
 #pragma once
 #include "daemon/agent.h"
+#include "daemon/agent_policy_count.h"
 #include "daemon/listener.h"
 
 int agent_ctl_open(struct agent *a, struct err *e);
@@ -19,7 +20,13 @@ struct ctl_call {
 	struct rec_ctl_request req;
 	struct rec_ctl_row row; /* being filled */
 	struct strmap_entry cols[CTL_COLS];
+	/* Of a verb that answers later: the client has gone, with or without its answer. */
+	void (*closed)(struct ctl_call *c);
+	struct agent_policy_ask ask;
 };
+
+#define CTL_LATER 1 /* of a verb: it calls ctl_end() */
+void ctl_end(struct ctl_call *c, int rc, const struct err *e);
 
 /* One row: ctl_row(), ctl_col()…, ctl_send(). Values are copied. */
 void ctl_row(struct ctl_call *c, const char *table);
@@ -30,7 +37,7 @@ void ctl_addr(struct ctl_call *c, const char *key, const struct ipaddr *a); /* f
 void ctl_prefix(struct ctl_call *c, const char *key, const struct prefix *p);
 void ctl_send(struct ctl_call *c);
 
-/* agent_ctl_show.c, agent_ctl_ipam.c, agent_ctl_policy.c: 0, or -errno and why. */
+/* agent_ctl_show.c, agent_ctl_ipam.c, agent_ctl_policy.c: 0, CTL_LATER, or -errno and why. */
 int ctl_node_status(struct ctl_call *c, struct err *e);
 int ctl_routes(struct ctl_call *c, struct err *e);
 int ctl_ipam_show(struct ctl_call *c, struct err *e);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_ctl_policy: policy-show, of one namespace or one policy where the request says `namespace` and
  * `name`. Tables: policy, a row for each direction in which a NetworkPolicy of the store isolates; pod, for
- * each of those a pod of this node; rule and denial, what the kernel counted. */
+ * each of those a pod of this node; rule and denial, what was counted. */
 #include "core/ipam/ipam.h"
 #include "core/policy/match.h"
 #include "daemon/agent_ctl.h"
@@ -95,19 +95,29 @@ static void show_policies(struct ctl_call *c, const struct asked *q)
 	}
 }
 
-/* ---- what the kernel counted */
+/* ---- what was counted */
+
+/* Of "shop/a". */
+static const char *namespace_of(const char *policy, char out[NS_MAX_LEN + 1])
+{
+	snprintf(out, NS_MAX_LEN + 1, "%.*s", (int)strcspn(policy, "/"), policy);
+	return out;
+}
 
 static void show_count(struct ctl_call *c, const struct nft_policy_count *n)
 {
-	start_row(c, n->ns ? "rule" : "denial", n->type);
-	put_policy(c, n->ns, n->name);
-	ctl_col(c, n->ns ? "rule" : "policies", n->rule);
+	char ns[NS_MAX_LEN + 1];
+
+	start_row(c, n->policy ? "rule" : "denial", n->type);
+	if (n->policy)
+		put_policy(c, namespace_of(n->policy, ns), strchr(n->policy, '/') + 1);
+	ctl_col(c, n->policy ? "rule" : "policies", n->rule);
 	ctl_num(c, "packets", n->packets);
 	ctl_num(c, "bytes", n->bytes);
 	ctl_send(c);
 }
 
-int ctl_policy_show(struct ctl_call *c, struct err *e)
+static int show(struct ctl_call *c, struct err *e)
 {
 	struct asked q = { strmap_get(&c->req.args, "namespace"),
 			   strmap_get(&c->req.args, "name") };
@@ -119,7 +129,32 @@ int ctl_policy_show(struct ctl_call *c, struct err *e)
 		return rc;
 	show_policies(c, &q);
 	for (size_t i = 0; i < n; i++)
-		if (v[i].ns ? is_asked(&q, v[i].ns, v[i].name) : is_asked_of(&q, v[i].rule))
+		if (is_asked_of(&q, v[i].policy ? v[i].policy : v[i].rule))
 			show_count(c, &v[i]);
 	return 0;
+}
+
+static void on_read(void *arg, int rc, const struct err *why)
+{
+	struct ctl_call *c = arg;
+	struct err e;
+
+	if (rc)
+		ctl_end(c, rc, why);
+	else
+		ctl_end(c, show(c, &e), &e);
+}
+
+static void on_closed(struct ctl_call *c)
+{
+	agent_policy_count_unread(c->agent, &c->ask);
+}
+
+int ctl_policy_show(struct ctl_call *c, struct err *e)
+{
+	c->ask.done = on_read;
+	c->ask.arg = c;
+	c->closed = on_closed;
+	agent_policy_count_read(c->agent, &c->ask);
+	return CTL_LATER;
 }

@@ -77,9 +77,10 @@ int agent_nft_build(struct agent *a, const struct nft_filter *filter, struct are
 	return rc ? rc : nft_build(rs, &in, e);
 }
 
-int agent_nft_rules(struct agent *a, struct nft_ruleset *rs, struct err *e)
+int agent_nft_chain(struct agent *a, const char *name, struct nft_chain **out, struct arena *ar,
+		    struct err *e)
 {
-	return nfnl_dump_rules(a->nft->nl, NFPROTO_INET, NFT_TABLE, rs, e);
+	return nfnl_dump_chain(a->nft->nl, NFPROTO_INET, NFT_TABLE, name, out, ar, e);
 }
 
 /* ---- pods */

@@ -31,8 +31,9 @@ void agent_nft_services(struct agent *a, const struct nft_ops *ops);
 int agent_nft_policies(struct agent *a, const struct nft_ops *ops, struct err *e);
 /* Does the kernel hold our rules and the pod's elements? -EBADE with the first difference. Changes nothing. */
 int agent_nft_check(struct agent *a, const struct ipam_attachment *at, struct err *e);
-/* Chains and rules of `inet fairlead` as the kernel has them, with their counters (nfnl_dump_rules()). */
-int agent_nft_rules(struct agent *a, struct nft_ruleset *rs, struct err *e);
+/* A chain of `inet fairlead` as the kernel has it, with its counters (nfnl_dump_chain()). In `ar`. */
+int agent_nft_chain(struct agent *a, const char *name, struct nft_chain **out, struct arena *ar,
+		    struct err *e);
 /* Looks at the rules and at what is in doubt, now; at all elements a while later, if that is due. */
 void agent_nft_audit(struct agent *a);
 /* The kernel refused something, and no audit brought it right yet. */

@@ -10,6 +10,7 @@
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_nft.h"
+#include "daemon/agent_policy_count.h"
 #include "daemon/agent_store.h"
 
 #include <errno.h>
@@ -34,10 +35,12 @@ static int send_changes(struct agent *a, struct err *e)
 	arena_init(&ar, 0);
 	nft_ops_init(&ops, &ar);
 	rc = nft_policies_put(a->policy->rules, &ops, e);
-	if (rc)
+	if (rc) {
 		agent_nft_audit(a);
-	else
+	} else {
+		agent_policy_count_before(a, &ops);
 		rc = agent_nft_policies(a, &ops, e);
+	}
 	arena_fini(&ar);
 	return rc;
 }

@@ -36,7 +36,7 @@ static size_t count_names(const struct nft_policy_count *v, size_t n)
 	size_t names = n;
 
 	for (size_t i = 0; i < n; i++)
-		for (const char *s = v[i].ns ? NULL : v[i].rule; s && (s = strchr(s, ',')); s++)
+		for (const char *s = v[i].policy ? NULL : v[i].rule; s && (s = strchr(s, ',')); s++)
 			names++;
 	return names;
 }
@@ -66,12 +66,11 @@ int tallies_make(struct tallies *t, const struct nft_policy_count *v, size_t n, 
 	memset(t->dropped, 0, sizeof(t->dropped));
 	t->v = arena_array(&t->mem, count_names(v, n), sizeof(*t->v));
 	for (size_t i = 0; t->v && i < n; i++) {
-		if (!v[i].ns)
+		if (!v[i].policy)
 			add_denied(t, &v[i]);
 		else
-			t->v[t->n++] =
-				(struct tally){ arena_printf(&t->mem, "%s/%s", v[i].ns, v[i].name),
-						v[i].type, v[i].packets, 0 };
+			t->v[t->n++] = (struct tally){ arena_strdup(&t->mem, v[i].policy),
+						       v[i].type, v[i].packets, 0 };
 	}
 	if (!t->v || t->mem.failed)
 		return err_set(e, -ENOMEM, "no memory");

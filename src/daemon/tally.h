@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The counters of policies in the kernel as few numbers: what each policy allowed and denied in each
+/* The sums of policies' counters (policy_sums.h) as few numbers: what each policy allowed and denied in each
  * direction. Pure.
  *
  * A packet that is dropped is dropped by the default of all policies that isolate its pod, so each of them

@@ -44,10 +44,10 @@ int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
 int nfnl_look(struct nfnl *n, uint8_t family, const char *table, const struct nft_doubts *doubts,
 	      struct nft_ruleset *rs, struct err *e);
 
-/* Chains and rules alone, for their counters: what a rule looks up in sets stays opaque, and of a ruleset
- * that changes meanwhile parts may be older. */
-int nfnl_dump_rules(struct nfnl *n, uint8_t family, const char *table, struct nft_ruleset *rs,
-		    struct err *e);
+/* One chain's rules, for their counters: what a rule looks up in sets stays opaque. A chain that is not there
+ * has none. In `a`. */
+int nfnl_dump_chain(struct nfnl *n, uint8_t family, const char *table, const char *chain,
+		    struct nft_chain **out, struct arena *a, struct err *e);
 
 /* ---- all elements, held against a summary of what is wanted (core/nft/summary.h) */
 

@@ -17,7 +17,7 @@ struct want {
 	unsigned msg, flags;
 	uint8_t family;
 	const char *table;
-	const char *set;
+	const char *in; /* a set, or the chain of rules */
 };
 
 static int ask(struct nfnl *n, const struct want *w, struct err *e)
@@ -31,11 +31,11 @@ static int ask(struct nfnl *n, const struct want *w, struct err *e)
 	nlh->nlmsg_flags = NLM_F_REQUEST | w->flags;
 	nlh->nlmsg_seq = n->seq;
 	*g = (struct nfgenmsg){ .nfgen_family = w->family, .version = NFNETLINK_V0 };
-	/* The first attribute is the table's name, the second the set's, in all that is asked. */
+	/* The first attribute is the table's name, the second the set's or chain's, in all that is asked. */
 	if (w->table)
 		mnl_attr_put_strz_check(nlh, sizeof(mem), 1, w->table);
-	if (w->set)
-		mnl_attr_put_strz_check(nlh, sizeof(mem), 2, w->set);
+	if (w->in)
+		mnl_attr_put_strz_check(nlh, sizeof(mem), 2, w->in);
 	if (sendto(n->fd, mem, nlh->nlmsg_len, 0, (void *)&kernel, sizeof(kernel)) < 0)
 		return err_sys(e, -errno, "nftables: asking for a dump");
 	return 0;
@@ -113,7 +113,7 @@ static size_t put_key(char *mem, const struct want *w, const uint8_t *key, size_
 	nlh->nlmsg_seq = seq;
 	*g = (struct nfgenmsg){ .nfgen_family = w->family, .version = NFNETLINK_V0 };
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, w->table);
-	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, w->set);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, w->in);
 	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 	elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	at = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_KEY);
@@ -151,7 +151,7 @@ static int read_elements(struct nfnl *n, const struct want *w, uint32_t count,
 		}
 		r = nft_decode(rs, w->table, n->in, (size_t)got, e);
 	}
-	return !r && code ? err_sys(e, code, "nftables: asking for elements of %s", w->set) : r;
+	return !r && code ? err_sys(e, code, "nftables: asking for elements of %s", w->in) : r;
 }
 
 static int get_elements(struct nfnl *n, const struct want *w, const struct nft_doubt *d,
@@ -190,7 +190,7 @@ static int read_set(struct nfnl *n, struct want *w, const struct nft_set *s,
 	const struct nft_doubt *d = which->doubts ? nft_doubts_of(which->doubts, s) : NULL;
 
 	w->msg = NFT_MSG_GETSETELEM;
-	w->set = s->name;
+	w->in = s->name;
 	if (which->all ||
 	    (which->doubts && s->flags & NFT_SET_INTERVAL && !(s->flags & NFT_SET_ANONYMOUS)))
 		return query(n, w, rs, NULL, e);
@@ -216,7 +216,7 @@ static int dump_once(struct nfnl *n, uint8_t family, const char *table, const st
 	for (uint32_t i = 0; !r && i < t->n_sets; i++)
 		r = read_set(n, &w, t->sets[i], which, rs, e);
 	w.msg = NFT_MSG_GETRULE;
-	w.set = NULL;
+	w.in = NULL;
 	if (!r)
 		r = query(n, &w, rs, NULL, e);
 	return r == -ENOENT ? -EAGAIN : r; /* it went away while we read it */
@@ -252,27 +252,25 @@ int nfnl_dump(struct nfnl *n, uint8_t family, const char *table, bool elements,
 	return read_table(n, family, table, &(struct which){ .all = elements }, rs, e);
 }
 
-int nfnl_dump_rules(struct nfnl *n, uint8_t family, const char *table, struct nft_ruleset *rs,
-		    struct err *e)
+int nfnl_dump_chain(struct nfnl *n, uint8_t family, const char *table, const char *chain,
+		    struct nft_chain **out, struct arena *a, struct err *e)
 {
-	static const unsigned msgs[] = { NFT_MSG_GETTABLE, NFT_MSG_GETCHAIN, NFT_MSG_GETRULE };
-	uint32_t had = rs->n;
+	const struct want w = { NFT_MSG_GETRULE, NLM_F_DUMP, family, table, chain };
 	int r = -EAGAIN;
 
 	for (int i = 0; i < DUMP_TRIES && r == -EAGAIN; i++) {
-		rs->n = had;
-		r = 0;
-		for (size_t k = 0; k < sizeof(msgs) / sizeof(*msgs) && !r; k++)
-			r = query(n,
-				  &(struct want){ .msg = msgs[k],
-						  .flags = k ? NLM_F_DUMP : 0,
-						  .family = family,
-						  .table = table },
-				  rs, NULL, e);
+		struct nft_ruleset rs;
+		struct nft_chain *c;
+
+		nft_ruleset_init(&rs, a);
+		c = nft_chain_add(nft_table_add(&rs, family, table), chain);
+		r = c ? query(n, &w, &rs, NULL, e) : err_set(e, -ENOMEM, "no memory");
+		if (r == -ENOENT)
+			r = 0;
+		if (!r)
+			*out = c;
 	}
-	if (r == -ENOENT)
-		return 0;
-	return r == -EAGAIN ? err_set(e, r, "nftables: table %s does not stand still", table) : r;
+	return r == -EAGAIN ? err_set(e, r, "nftables: chain %s does not stand still", chain) : r;
 }
 
 int nfnl_look(struct nfnl *n, uint8_t family, const char *table, const struct nft_doubts *doubts,
@@ -284,7 +282,7 @@ int nfnl_look(struct nfnl *n, uint8_t family, const char *table, const struct nf
 int nfnl_set(struct nfnl *n, uint8_t family, const char *table, const char *set,
 	     struct nft_ruleset *rs, struct err *e)
 {
-	struct want w = { .msg = NFT_MSG_GETSET, .family = family, .table = table, .set = set };
+	struct want w = { .msg = NFT_MSG_GETSET, .family = family, .table = table, .in = set };
 	int r = query(n, &w, rs, NULL, e);
 
 	w.msg = NFT_MSG_GETSETELEM;

@@ -173,15 +173,8 @@ def test_restart_keeps_counters(world):
 def test_show(world):
     """Rules with what they allowed, whom policies isolate, one policy, one that is not there."""
     n = OneNode(world)
-    serve = world.start(["python3", "-c", "import socket\ns = socket.create_server(('', 80))\nprint('up', flush=True)\nwhile 1: s.accept()[0].close()"],
-                        ns=n.b.ns)
-    serve.wait_log("up")
-    for _ in range(3):
-        with inside(n.a.ns):
-            s = socket.socket()
-        with s:
-            s.settimeout(5)
-            s.connect((n.b.ip(4), 80))
+    listen(world, n.b)
+    connect(n.a.ns, n.b.ip(4), 3)
     flood(n.a.ns, n.b.ip(4), 2)
     wait_for(lambda: drops(n.node.ns) == {n.DENIAL: 2})
     shown = n.shown()
@@ -209,19 +202,64 @@ def scrape(node):
 
 
 def test_metrics(world):
-    """Per policy and direction; a policy that is gone takes its series along."""
+    """Per policy and direction; a policy that is gone takes its series along, and nobody else's falls with the rules
+    that counted: those of the list that it was in, of a rule that is edited, of a pod that goes."""
     n = OneNode(world, roles="agent watch health")
     flood(n.a.ns, n.b.ip(4), 4)
     series = 'fairlead_policy_denied_packets_total{direction="ingress",policy="default/%s"} %d\n'
+    dropped = 'fairlead_policy_dropped_packets_total{direction="ingress"} %d\n'
     wait_for(lambda: all(series % (p, 4) in scrape(n.node) for p in ("no-way", "only-web")), timeout=30)
     text = scrape(n.node)
-    assert 'fairlead_policy_dropped_packets_total{direction="ingress"} 4\n' in text
+    assert dropped % 4 in text
     assert 'fairlead_policy_allowed_packets_total{direction="ingress",policy="default/only-web"} 0\n' in text
     assert 'fairlead_policy_log_packets_total{result="written"} 4\n' in text
     assert "fairlead_policy_pods 1\n" in text
+    flood(n.a.ns, n.b.ip(4), 3)  # the last reading was before, most likely
     world.store.delete(policy("no-way"))
     wait_for(lambda: "default/no-way" not in scrape(n.node), timeout=30)
-    assert 'policy="default/only-web"' in scrape(n.node)
+    text = scrape(n.node)
+    assert series % ("only-web", 7) in text and dropped % 7 in text
+    assert drops(n.node.ns) == {"default deny by default/only-web": 0}, "the kernel began anew"
+    assert n.shown()["denials"] == [{"policies": ["default/only-web"], "direction": "ingress", "packets": 7, "bytes": 203}]
+
+
+def listen(world, pod):
+    serve = world.start(["python3", "-c", "import socket\ns = socket.create_server(('', 80))\nprint('up', flush=True)\nwhile 1: s.accept()[0].close()"],
+                        ns=pod.ns)
+    serve.wait_log("up")
+
+
+def connect(ns, to, n):
+    for _ in range(n):
+        with inside(ns):
+            s = socket.socket()
+        with s:
+            s.settimeout(5)
+            s.connect((to, 80))
+
+
+def test_sums_outlive_rules(world):
+    """An edited policy's rule, and one whose pods have all gone and came back, go on where they were: what the
+    kernel counted up to then is read before its rule goes."""
+    n = OneNode(world)
+    world.store.delete(policy("no-way"))
+    only = lambda ports: policy("only-web", podSelector={"matchLabels": {"app": "b"}}, policyTypes=["Ingress"],
+                                ingress=[{"from": [to_app("nobody"), to_app("a")], "ports": [{"protocol": "TCP", "port": p} for p in ports]}])
+    counted = lambda: {r["rule"]: r["packets"] for r in n.shown()["policies"][0]["rules"]}
+    wait_for(lambda: "default/no-way" not in n.node.ns.ruleset())
+    listen(world, n.b)
+    connect(n.a.ns, n.b.ip(4), 3)
+    world.store.apply(only([80, 443]))
+    wait_for(lambda: "@ports-" in n.node.ns.ruleset(), what="the edited rule")
+    assert counted() == {"ingress[0].from[0]": 0, "ingress[0].from[1]": 3}
+    connect(n.a.ns, n.b.ip(4), 2)
+    world.store.apply(pod_object("b", "n1", labels={"app": "other"}))
+    wait_for(lambda: "default/only-web" not in n.node.ns.ruleset(), what="a policy without pods")
+    assert counted() == {"ingress[0].from[0]": 0, "ingress[0].from[1]": 5}
+    world.store.apply(pod_object("b", "n1", labels={"app": "b"}))
+    wait_for(lambda: "default/only-web" in n.node.ns.ruleset())
+    connect(n.a.ns, n.b.ip(4), 1)
+    assert counted() == {"ingress[0].from[0]": 0, "ingress[0].from[1]": 6}
 
 
 # ---- a lab: a hundred random flows

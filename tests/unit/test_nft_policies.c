@@ -624,20 +624,77 @@ static void test_address_changes_hands(void **state)
 	hand_close(&h);
 }
 
+/* ---- what the kernel counted */
+
+struct grown {
+	char text[8][400]; /* "shop/a ingress[0]=" */
+	uint64_t packets[8];
+	unsigned n;
+	bool full; /* takes nothing */
+};
+
+static unsigned place_of(struct grown *g, const char *policy, const char *rule)
+{
+	char text[400];
+	unsigned i = 0;
+
+	snprintf(text, sizeof(text), "%s %s", policy ? policy : "", rule);
+	while (i < g->n && strcmp(g->text[i], text) != 0)
+		i++;
+	assert_true(i < 8);
+	memcpy(g->text[i], text, sizeof(text));
+	return i;
+}
+
+static int on_grown(void *arg, const struct nft_policy_count *c)
+{
+	struct grown *g = arg;
+	unsigned i;
+
+	assert_int_equal(c->type, POLICY_INGRESS);
+	assert_int_equal(c->bytes, 100 * c->packets);
+	if (g->full)
+		return -ENOMEM;
+	i = place_of(g, c->policy, c->rule);
+	g->n += i == g->n;
+	g->packets[i] += c->packets;
+	return 0;
+}
+
+/* From 0 on. */
+static void read_all(struct hand *h, const struct nft_table *t, struct grown *g)
+{
+	bool full = g->full;
+
+	*g = (struct grown){ .full = full };
+	for (uint32_t i = 0; i < t->n_chains; i++) {
+		int rc = nft_policies_grown(h->s, t->chains[i], on_grown, g);
+
+		assert_true(rc == 0 || (full && rc == -ENOMEM));
+	}
+}
+
+static void assert_grown(struct grown *g, const char *policy, const char *rule, uint64_t packets)
+{
+	unsigned i = place_of(g, policy, rule);
+
+	assert_true(i < g->n);
+	assert_int_equal(g->packets[i], packets);
+}
+
 /* A name that is too long, and one that is just what becomes of it. */
 static void test_names_that_meet(void **state)
 {
 	static const char head[] = "ingress4-shop/";
 	char name[NAME_MAX_LEN + 1], cut[NAME_MAX_LEN + 1] = "none";
 	struct network_policy first, second;
-	struct nft_policy_count *v;
 	const struct nft_table *t;
 	enum policy_type type = POLICY_TYPE_NONE;
 	struct nft_ruleset rs;
+	char of_first[400], of_second[400];
 	const char *denial = "";
+	struct grown g = { .n = 0 };
 	struct hand h;
-	struct err e;
-	size_t n;
 
 	memset(name, 'n', NAME_MAX_LEN);
 	name[NAME_MAX_LEN] = 0;
@@ -663,57 +720,105 @@ static void test_names_that_meet(void **state)
 	assert_int_equal(strlen(denial),
 			 2 * strlen("shop/") + strlen(", ") + strlen(name) + strlen(cut));
 	assert_int_equal(type, POLICY_INGRESS);
-	assert_int_equal(nft_policies_counters(h.s, t, &h.a, &v, &n, &e), 0);
-	assert_int_equal(n, 3);
-	assert_null(v[0].name);
-	assert_string_equal(v[0].rule, denial);
-	assert_string_equal(v[1].rule, "ingress[0].from[0]");
-	assert_string_equal(v[1].name, cut);
-	assert_string_equal(v[2].name, name);
+	read_all(&h, t, &g);
+	assert_grown(&g, NULL, denial, 0);
+	snprintf(of_first, sizeof(of_first), "shop/%s", name);
+	snprintf(of_second, sizeof(of_second), "shop/%s", cut);
+	assert_grown(&g, of_first, "ingress[0].from[0]", 0);
+	assert_grown(&g, of_second, "ingress[0].from[0]", 0);
+	assert_int_equal(g.n, 3);
 	hand_close(&h);
 }
 
-/* Each kernel rule counted its own number of packets. */
+/* Each kernel rule has a handle of its own, and counted its own number of packets. */
+static void count(struct nft_table *t, uint64_t handle, uint64_t packets)
+{
+	for (uint32_t i = 0; i < t->n_chains; i++)
+		for (uint32_t k = 0; k < t->chains[i]->n; k++) {
+			struct nft_rule *r = t->chains[i]->rules[k];
+
+			r->handle = handle++;
+			for (uint32_t j = 0; j < r->n; j++) {
+				if (r->v[j].kind != NFS_COUNTER)
+					continue;
+				r->v[j].counter.packets = packets;
+				r->v[j].counter.bytes = 100 * packets;
+			}
+		}
+}
+
+/* What is told of a chain is what it counted since it was read last, whatever became of its rules. */
 static void test_counters(void **state)
 {
 	const struct network_policy more = policy("a", rule_more, 2), deny = policy("b", NULL, 0);
-	uint64_t packets = 1, seen = 0;
-	struct nft_policy_count *v;
 	struct nft_ruleset rs;
 	struct nft_table *t;
+	struct grown g = { .n = 0 };
 	struct hand h;
-	struct err e;
-	size_t n;
 
 	hand_open(&h);
 	tell(&h, KIND_NETWORKPOLICY, NULL, &more);
 	tell(&h, KIND_NETWORKPOLICY, NULL, &deny);
 	hand_put(&h);
 	t = render(h.s, &rs, &h.a);
-	for (uint32_t i = 0; i < t->n_chains; i++)
-		for (uint32_t k = 0; k < t->chains[i]->n; k++)
-			for (uint32_t j = 0; j < t->chains[i]->rules[k]->n; j++) {
-				struct nft_stmt *st = &t->chains[i]->rules[k]->v[j];
+	count(t, 10, 5);
+	read_all(&h, t, &g);
+	assert_int_equal(g.n, 3);
+	assert_grown(&g, NULL, "shop/a, shop/b", 5);
+	assert_grown(&g, "shop/a", "ingress[0].from[0]", 5);
+	assert_grown(&g, "shop/a", "ingress[1].from[0]", 5);
+	count(t, 10, 8);
+	read_all(&h, t, &g);
+	assert_grown(&g, NULL, "shop/a, shop/b", 3);
+	assert_grown(&g, "shop/a", "ingress[1].from[0]", 3);
+	count(t, 100, 9); /* others in their place */
+	read_all(&h, t, &g);
+	assert_grown(&g, NULL, "shop/a, shop/b", 9);
+	count(t, 100, 2); /* the table is another */
+	read_all(&h, t, &g);
+	assert_grown(&g, NULL, "shop/a, shop/b", 2);
+	g.full = true;
+	count(t, 100, 7);
+	read_all(&h, t, &g);
+	g.full = false;
+	read_all(&h, t, &g);
+	assert_grown(&g, NULL, "shop/a, shop/b", 5);
+	hand_close(&h);
+}
 
-				if (st->kind != NFS_COUNTER)
-					continue;
-				st->counter.packets = packets;
-				st->counter.bytes = 100 * packets;
-				packets *= 2;
-			}
-	assert_int_equal(nft_policies_counters(h.s, t, &h.a, &v, &n, &e), 0);
-	assert_int_equal(n, 3);
-	assert_string_equal(v[0].rule, "shop/a, shop/b");
-	assert_string_equal(v[1].rule, "ingress[0].from[0]");
-	assert_string_equal(v[2].rule, "ingress[1].from[0]");
-	for (size_t i = 0; i < n; i++) {
-		assert_int_equal(v[i].type, POLICY_INGRESS);
-		assert_true(v[i].packets > 0 && !(v[i].packets & seen));
-		assert_int_equal(v[i].bytes, 100 * v[i].packets);
-		seen |= v[i].packets;
-	}
-	assert_string_equal(v[1].ns, "shop");
-	assert_string_equal(v[1].name, "a");
+/* Chains are told one by one while they come and go; who went can be read once more. */
+static void test_chains_that_count(void **state)
+{
+	const struct network_policy more = policy("a", rule_more, 2), deny = policy("b", NULL, 0);
+	struct grown g = { .n = 0 };
+	const struct nft_table *t;
+	struct nft_ruleset rs;
+	const char *name;
+	struct arena a;
+	unsigned n = 0;
+	struct hand h;
+
+	hand_open(&h);
+	assert_null(nft_policies_next(h.s, true));
+	tell(&h, KIND_NETWORKPOLICY, NULL, &more);
+	hand_put(&h);
+	for (name = nft_policies_next(h.s, true); name; name = nft_policies_next(h.s, false))
+		n++;
+	assert_int_equal(n, 2);
+	assert_null(nft_policies_next(h.s, false));
+	assert_non_null(nft_policies_next(h.s, true));
+	arena_init(&a, 0);
+	t = render(h.s, &rs, &a);
+	count(rs.tables[0], 1, 4);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &deny); /* another list, and the old one goes */
+	hand_put(&h);
+	read_all(&h, t, &g);
+	assert_grown(&g, NULL, "shop/a", 4);
+	for (n = 0; nft_policies_next(h.s, false); n++)
+		;
+	assert_int_equal(
+		n, 3); /* the first policy, the new list and the second; not the list that went */
+	arena_fini(&a);
 	hand_close(&h);
 }
 
@@ -761,6 +866,7 @@ int main(void)
 		cmocka_unit_test(test_address_changes_hands),
 		cmocka_unit_test(test_names_that_meet),
 		cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_chains_that_count),
 		cmocka_unit_test(test_no_memory),
 	};
 

@@ -49,16 +49,24 @@ void nft_policies_looked(struct nft_policies *s);
 const char *nft_policies_denial(const struct nft_policies *s, const char *chain,
 				enum policy_type *type);
 
-/* A rule's counters, of all kernel rules that it became; or of the drops by one list of policies. */
+/* What a rule of a policy counted, or the drops by one list of policies. */
 struct nft_policy_count {
-	uint8_t type;          /* enum policy_type */
-	const char *ns, *name; /* the policy's; of drops: NULL */
-	const char *rule;      /* "ingress[0].from[1]"; of drops: "shop/a, shop/b" */
+	uint8_t type;       /* enum policy_type */
+	const char *policy; /* "shop/a"; of drops: NULL */
+	const char *rule;   /* "ingress[0].from[1]"; of drops: "shop/a, shop/b" */
 	uint64_t packets, bytes;
 };
-/* Out of `t` as it was read from a kernel; by policy, direction and rule. In `a`. 0 or -ENOMEM. */
-int nft_policies_counters(const struct nft_policies *s, const struct nft_table *t, struct arena *a,
-			  struct nft_policy_count **out, size_t *n, struct err *e);
+
+/* The chains that count, one at each call, from the first on where `first`; NULL: no more. What comes
+ * meanwhile is among them. */
+const char *nft_policies_next(struct nft_policies *s, bool first);
+
+/* What each kernel rule of a chain, as `c` was read from the kernel, counted since the last time: all that it has,
+ * if it was not there then. A rule may have become several. `fn` returns 0 or -errno, which ends it; what
+ * it did not take is told again. Chains that are none of ours, and those that the last put took away, are fine. */
+typedef int nft_policies_grown_fn(void *arg, const struct nft_policy_count *grown);
+int nft_policies_grown(struct nft_policies *s, const struct nft_chain *c, nft_policies_grown_fn *fn,
+		       void *arg);
 
 struct nft_policies_stats {
 	uint32_t pods;   /* of this node that are isolated in a direction */

@@ -74,6 +74,11 @@ struct nft_policy_rules {
 	uint32_t n, cap;
 };
 
+/* What a rule of the kernel had counted when it was read last. */
+struct nft_policy_read {
+	uint64_t handle, packets, bytes;
+};
+
 struct nft_policy_chain {
 	char *key;
 	struct nft_chain chain;
@@ -84,6 +89,8 @@ struct nft_policy_chain {
 	struct nft_policy_rules rules;   /* of a policy */
 	struct nft_policy_chain **jumps; /* of a profile */
 	uint32_t n_jumps;
+	struct nft_policy_read *read;
+	uint32_t n_read;
 	bool sent, stale, queued, narrowed; /* stale: the kernel has other rules */
 	struct nft_policy_chain *prev, *next;
 	UT_hash_handle hh;
@@ -123,6 +130,7 @@ struct nft_policies {
 	struct nft_policy_pod *pods;
 	struct nft_policy_address *addresses, *addresses_queue;
 	struct nft_policy_chain *chains, *chains_queue, *chains_dead;
+	struct nft_policy_chain *next; /* to be read, as nft_policies_next() tells; NULL: none */
 	struct nft_policy_set *sets, *sets_queue, *sets_dead;
 	struct nft_policy_named *names;
 	bool again; /* the last put failed */

@@ -42,6 +42,7 @@ static void chain_free(struct nft_policies *s, struct nft_policy_chain *c)
 		nft_policy_name_drop(s, c->chain.name);
 	nft_policy_rules_fini(s, &c->rules);
 	free(c->jumps);
+	free(c->read);
 	free(c->text);
 	free(c->key);
 	free(c);
@@ -110,9 +111,16 @@ static struct nft_policy_chain *make(struct nft_policies *s, char *key, enum pol
 	return NULL;
 }
 
+static void unlist(struct nft_policies *s, struct nft_policy_chain *c)
+{
+	if (s->next == c)
+		s->next = c->hh.next;
+	HASH_DEL(s->chains, c);
+}
+
 static void drop(struct nft_policies *s, struct nft_policy_chain *c)
 {
-	HASH_DEL(s->chains, c);
+	unlist(s, c);
 	chain_free(s, c);
 }
 
@@ -347,7 +355,7 @@ void nft_policy_chains_end(struct nft_policies *s, struct nft_ops *ops)
 		if (c->sent)
 			op(ops, NFTV_DEL_CHAIN, c);
 		DL_DELETE(s->chains_queue, c);
-		HASH_DEL(s->chains, c);
+		unlist(s, c);
 		DL_APPEND(s->chains_dead, c);
 	}
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the kernel counted, back to the rules of policies. A chain tells the policy or the list, as its
- * name may be cut; a rule's comment ends with the rule. */
+ * name may be cut; a rule's comment ends with the rule. A counter lives as long as the kernel's rule, which its
+ * handle tells from one that took its place, so what is told is growth: of each chain is kept what its rules
+ * had when they were read last. */
 #include "core/nft/policies_state.h"
-
-#include "base/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,6 +20,14 @@ const char *nft_policies_denial(const struct nft_policies *s, const char *chain,
 	return c->text;
 }
 
+const char *nft_policies_next(struct nft_policies *s, bool first)
+{
+	const struct nft_policy_chain *c = first ? s->chains : s->next;
+
+	s->next = c ? c->hh.next : NULL;
+	return c ? c->chain.name : NULL;
+}
+
 static const struct nft_stmt *counter_of(const struct nft_rule *r)
 {
 	for (uint32_t i = 0; i < r->n; i++)
@@ -28,83 +36,76 @@ static const struct nft_stmt *counter_of(const struct nft_rule *r)
 	return NULL;
 }
 
-/* false: it counts nothing. */
-static bool count_of(const struct nft_policy_chain *c, const struct nft_rule *r, struct arena *a,
-		     struct nft_policy_count *out)
+static const char *rule_of(const struct nft_policy_chain *c, const struct nft_rule *r)
+{
+	const char *space = strrchr(r->comment, ' ');
+
+	if (!c->of_policy)
+		return c->text;
+	return space ? space + 1 : r->comment;
+}
+
+/* What the rule had. Rules keep their order, so that it most often stands where it stood. */
+static struct nft_policy_read last_of(const struct nft_policy_chain *c, uint64_t handle,
+				      uint32_t place)
+{
+	for (uint32_t i = 0; i < c->n_read; i++) {
+		const struct nft_policy_read *v = &c->read[(place + i) % c->n_read];
+
+		if (v->handle == handle)
+			return *v;
+	}
+	return (struct nft_policy_read){ .handle = handle };
+}
+
+static int tell(const struct nft_policy_chain *c, const struct nft_rule *r,
+		struct nft_policy_read *last, nft_policies_grown_fn *fn, void *arg)
 {
 	const struct nft_stmt *counter = counter_of(r);
-	const char *slash = strchr(c->text, '/'), *rule = c->text;
+	struct nft_policy_read now = { r->handle, counter->counter.packets,
+				       counter->counter.bytes };
+	struct nft_policy_count grown = { .type = c->type,
+					  .policy = c->of_policy ? c->text : NULL,
+					  .rule = rule_of(c, r),
+					  .packets = now.packets,
+					  .bytes = now.bytes };
+	int rc;
 
-	if (!counter || !r->comment || !slash)
-		return false;
-	*out = (struct nft_policy_count){ .type = c->type,
-					  .packets = counter->counter.packets,
-					  .bytes = counter->counter.bytes };
-	if (c->of_policy) {
-		rule = strrchr(r->comment, ' ');
-		rule = rule ? rule + 1 : r->comment;
-		out->ns = arena_strndup(a, c->text, (size_t)(slash - c->text));
-		out->name = arena_strdup(a, slash + 1);
-	}
-	out->rule = arena_strdup(a, rule);
-	return true;
+	if (now.packets >= last->packets && now.bytes >= last->bytes) {
+		grown.packets -= last->packets;
+		grown.bytes -= last->bytes;
+	} /* else its table was made anew, and its handle is another's */
+	rc = fn(arg, &grown);
+	if (!rc)
+		*last = now;
+	return rc;
 }
 
-static int cmp_text(const char *a, const char *b)
+int nft_policies_grown(struct nft_policies *s, const struct nft_chain *c, nft_policies_grown_fn *fn,
+		       void *arg)
 {
-	return strverscmp(a ? a : "", b ? b : "");
-}
+	struct nft_policy_chain *known = nft_policy_chain_named(s, c->name);
+	struct nft_policy_read *read;
+	uint32_t n = 0;
+	int rc = 0;
 
-static int by_rule(const void *x, const void *y)
-{
-	const struct nft_policy_count *a = x, *b = y;
-	int c = cmp_text(a->ns, b->ns);
+	if (!known)
+		return 0;
+	read = calloc(c->n + 1, sizeof(*read));
+	if (!read)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < c->n; i++) {
+		const struct nft_rule *r = c->rules[i];
 
-	if (!c)
-		c = cmp_text(a->name, b->name);
-	if (!c)
-		c = a->type - b->type;
-	return c ? c : cmp_text(a->rule, b->rule);
-}
-
-static size_t add_up(struct nft_policy_count *v, size_t n)
-{
-	size_t kept = 0;
-
-	if (n)
-		qsort(v, n, sizeof(*v), by_rule);
-	for (size_t i = 0; i < n; i++) {
-		if (!kept || by_rule(&v[kept - 1], &v[i])) {
-			v[kept++] = v[i];
+		if (!counter_of(r) || !r->comment)
 			continue;
-		}
-		v[kept - 1].packets += v[i].packets;
-		v[kept - 1].bytes += v[i].bytes;
+		read[n] = last_of(known, r->handle, n);
+		if (!rc)
+			rc = tell(known, r, &read[n], fn, arg);
+		n++;
 	}
-	return kept;
-}
-
-int nft_policies_counters(const struct nft_policies *s, const struct nft_table *t, struct arena *a,
-			  struct nft_policy_count **out, size_t *n, struct err *e)
-{
-	struct nft_policy_count *v;
-	size_t m = 0;
-
-	for (uint32_t i = 0; i < t->n_chains; i++)
-		m += t->chains[i]->n;
-	v = arena_array(a, m, sizeof(*v));
-	if (!v)
-		return err_set(e, -ENOMEM, "no memory for the counters of policies");
-	m = 0;
-	for (uint32_t i = 0; i < t->n_chains; i++) {
-		const struct nft_policy_chain *c = nft_policy_chain_named(s, t->chains[i]->name);
-
-		for (uint32_t k = 0; c && k < t->chains[i]->n; k++)
-			m += count_of(c, t->chains[i]->rules[k], a, &v[m]);
-	}
-	if (a->failed)
-		return err_set(e, -ENOMEM, "no memory for the counters of policies");
-	*n = add_up(v, m);
-	*out = v;
-	return 0;
+	free(known->read);
+	known->read = read;
+	known->n_read = n;
+	return rc;
 }
