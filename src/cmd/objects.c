@@ -9,6 +9,8 @@
 #include "model/validate.h"
 #include "store/manifest.h"
 
+#include <string.h>
+
 static void on_put(void *arg, struct object *o, const json_t *json)
 {
 	object_free(cluster_put(((struct objects *)arg)->cluster, o));
@@ -20,18 +22,30 @@ static void on_bad(void *arg, const struct err *e)
 	cmd_error(CMD_PARTLY, "%s", e->text);
 }
 
-static int load_store(struct cmd_ctx *ctx, const struct objects_from *from, struct objects *out)
+static const uint8_t workload_kinds[] = { KIND_DEPLOYMENT, KIND_STATEFULSET, KIND_DAEMONSET,
+					  KIND_REPLICASET, KIND_JOB };
+
+static int list_kinds(struct store *s, const uint8_t *kinds, size_t n, struct objects *out)
 {
 	static const struct store_events events = { .put = on_put, .bad = on_bad };
 	struct err e = { .code = 0 };
+
+	for (size_t i = 0; i < n; i++)
+		if (store_list(s, kinds[i], NULL, &events, out, &e))
+			return cmd_error(CMD_PARTLY, "%s", e.text);
+	return CMD_OK;
+}
+
+static int load_store(struct cmd_ctx *ctx, const struct objects_from *from, struct objects *out)
+{
 	struct store *s;
 	int rc = cmd_store_open(ctx, 0, &s);
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; !rc && i < from->n_kinds; i++)
-		if (store_list(s, from->kinds[i], NULL, &events, out, &e))
-			rc = cmd_error(CMD_PARTLY, "%s", e.text);
+	rc = list_kinds(s, from->kinds, from->n_kinds, out);
+	if (!rc && from->workloads)
+		rc = list_kinds(s, workload_kinds, sizeof(workload_kinds), out);
 	store_close(s);
 	return rc;
 }
@@ -78,6 +92,34 @@ void objects_fini(struct objects *o)
 	cluster_free(o->cluster);
 }
 
+/* ---- workloads */
+
+const struct object *objects_workload(const struct cluster *c, const char *ns, const char *name)
+{
+	const struct object *o = NULL;
+
+	for (size_t i = 0; !o && i < sizeof(workload_kinds); i++)
+		o = cluster_get(c, workload_kinds[i], ns, name);
+	return o;
+}
+
+bool objects_is_of(const struct pod *p, const struct object *workload)
+{
+	const struct workload *w = workload->body;
+
+	if (strcmp(p->meta.namespace, workload->meta->namespace) != 0)
+		return false;
+	for (uint32_t i = 0; i < p->meta.ownerReferences.n; i++) {
+		const struct owner_ref *o = &p->meta.ownerReferences.v[i];
+
+		if (o->kind && o->name && !strcmp(o->kind, workload->kind->name) &&
+		    !strcmp(o->name, workload->meta->name))
+			return true;
+	}
+	/* A Deployment's pods belong to its ReplicaSets. */
+	return selector_match(w->spec.selector, &p->meta.labels);
+}
+
 /* ---- addresses */
 
 uint32_t objects_pod_ips(const struct pod *p, struct ipaddr v[OBJECT_IPS])
@@ -107,6 +149,17 @@ uint32_t objects_node_ips(const struct node *node, struct ipaddr v[OBJECT_IPS])
 			n++;
 	}
 	return n;
+}
+
+uint32_t objects_end_ips(const struct cluster *c, const struct pod *p, struct ipaddr v[OBJECT_IPS])
+{
+	uint32_t n = objects_pod_ips(p, v);
+	const struct object *node;
+
+	if (n || !p->spec.hostNetwork || !p->spec.nodeName)
+		return n;
+	node = cluster_get(c, KIND_NODE, NULL, p->spec.nodeName);
+	return node ? objects_node_ips(node->body, v) : 0;
 }
 
 static bool is_among(const struct ipaddr *v, uint32_t n, const struct ipaddr *ip)

@@ -22,14 +22,8 @@ int policy_objects(struct cmd_ctx *ctx, const struct policy_opts *o, struct obje
 static struct policy_end end_of_pod(const struct cluster *c, const struct pod *p, const char *name)
 {
 	struct policy_end end = { .name = name, .pod = p };
-	const struct object *node;
 
-	end.n = objects_pod_ips(p, end.ips);
-	if (end.n || !p->spec.hostNetwork || !p->spec.nodeName)
-		return end;
-	node = cluster_get(c, KIND_NODE, NULL, p->spec.nodeName);
-	if (node)
-		end.n = objects_node_ips(node->body, end.ips);
+	end.n = objects_end_ips(c, p, end.ips);
 	return end;
 }
 

@@ -36,34 +36,6 @@ struct testing {
 
 /* ---- who is meant */
 
-static bool is_owned_by(const struct pod *p, const struct object *workload)
-{
-	const struct workload *w = workload->body;
-
-	if (strcmp(p->meta.namespace, workload->meta->namespace) != 0)
-		return false;
-	for (uint32_t i = 0; i < p->meta.ownerReferences.n; i++) {
-		const struct owner_ref *o = &p->meta.ownerReferences.v[i];
-
-		if (o->kind && o->name && !strcmp(o->kind, workload->kind->name) &&
-		    !strcmp(o->name, workload->meta->name))
-			return true;
-	}
-	/* A Deployment's pods belong to its ReplicaSets. */
-	return selector_match(w->spec.selector, &p->meta.labels);
-}
-
-static const struct object *find_workload(const struct cluster *c, const char *ns, const char *name)
-{
-	static const uint8_t kinds[] = { KIND_DEPLOYMENT, KIND_STATEFULSET, KIND_DAEMONSET,
-					 KIND_REPLICASET, KIND_JOB };
-	const struct object *o = NULL;
-
-	for (size_t i = 0; !o && i < sizeof(kinds); i++)
-		o = cluster_get(c, kinds[i], ns, name);
-	return o;
-}
-
 /* "NS/NAME": the pod, or the pods of the workload. */
 static int take_pods(struct testing *t, const char *text, struct policy_ends *out)
 {
@@ -75,10 +47,10 @@ static int take_pods(struct testing *t, const char *text, struct policy_ends *ou
 			out->list.v[out->list.n++] = t->pods.list.v[i];
 	if (out->list.n)
 		return 0;
-	workload = find_workload(
+	workload = objects_workload(
 		t->cluster, arena_strndup(&t->scratch, text, (size_t)(slash - text)), slash + 1);
 	for (uint32_t i = 0; workload && i < t->pods.list.n; i++)
-		if (is_owned_by(t->pods.list.v[i].pod, workload))
+		if (objects_is_of(t->pods.list.v[i].pod, workload))
 			out->list.v[out->list.n++] = t->pods.list.v[i];
 	if (workload && !out->list.n)
 		return err_set(&t->e, -EINVAL, "%s %s has no pods", workload->kind->name, text);

@@ -90,6 +90,9 @@ static int resolve(struct asking *q, const char *from, const char *to)
 		return rc;
 	q->outside = sends ? &q->world.outside : NULL;
 	rc = why_ask(q->ctx, &asked, from, to, &q->why);
+	if (!rc && (!q->why.from.n || !q->why.to.n))
+		rc = cmd_error(CMD_NO, "Pod %s has no address yet",
+			       q->why.from.n ? q->why.to.text : q->why.from.text);
 	if (!rc && !sends && !q->why.from.node)
 		rc = cmd_error(CMD_USAGE,
 			       "%s: no agent is there that could send: FROM is a pod, a node, "

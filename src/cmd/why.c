@@ -99,13 +99,12 @@ static json_t *service_json(const struct why *w, const struct svc_verdict *v, st
 static void print_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,
 		       const struct stories *s, struct arena *a)
 {
-	char src[ADDR_TEXT], dst[ADDR_TEXT];
-	json_t *j =
-		json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:o}, s:s, s:s, s:o}", "from", "name",
-			  w->from.text, "ip", addr_str(&w->flow.src, src), "to", "name", w->to.text,
-			  "ip", addr_str(&w->flow.dst, dst), "port", out_port_json(w->flow.dport),
-			  "proto", name_of(&why_proto_names, w->proto), "node", w->node.name,
-			  "service", service_json(w, v, a));
+	json_t *j = json_pack("{s:{s:s, s:o}, s:{s:s, s:o, s:o}, s:s, s:s, s:o}", "from", "name",
+			      w->from.text, "ip", out_address_json(&w->flow.src), "to", "name",
+			      w->to.text, "ip", out_address_json(&w->flow.dst), "port",
+			      out_port_json(w->flow.dport), "proto",
+			      name_of(&why_proto_names, w->proto), "node", w->node.name, "service",
+			      service_json(w, v, a));
 
 	why_policy_json(w, v, p, j, a);
 	why_hops_json(s, j);
@@ -119,6 +118,8 @@ const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a)
 {
 	char text[ADDR_TEXT];
 
+	if (!ip->family)
+		return port ? arena_printf(a, "no address, port %u", port) : "no address";
 	addr_str(ip, text);
 	if (!port)
 		return arena_strdup(a, text);
@@ -234,13 +235,12 @@ const struct cmd cmd_why = {
 	.name = "why",
 	.args = "FROM TO[:PORT]",
 	.summary = "What becomes of a connection: Services, network policies, and why",
-	.help = "FROM is NS/POD, a node or an address. TO may be a Service too: NS/NAME, or its "
-		"name in DNS;\none with a single port needs no PORT, and ICMP (--proto icmp, "
-		"between IPv6 addresses\nICMPv6) has none. IPv6 as [ADDR]:PORT. Says "
-		"what Services do with\nthe connection, and for each endpoint whether network "
-		"policies let it through: the rule\nthat allows it, or who isolates the pod and "
-		"why "
-		"none of their rules matched.\n\n"
+	.help = "FROM is NS/POD, NS/WORKLOAD (one of its pods), a node or an address. TO may be\n"
+		"a Service too: NS/NAME, or its name in DNS; one with a single port needs no\n"
+		"PORT, and ICMP (between IPv6 addresses ICMPv6) has none. IPv6 as [ADDR]:PORT.\n"
+		"Says what Services do with the connection, and for each endpoint whether network\n"
+		"policies let it through: the rule that allows it, or who isolates the pod and\n"
+		"why none of their rules matched. A pod without an address is in no ipBlock.\n\n"
 		"DNAT    one of the endpoints gets it    REJECT  refused at once    DROP  without "
 		"an answer\nPASS    no Service's business           ACCEPT  the node answers "
 		"(health check)\n"
@@ -252,6 +252,7 @@ const struct cmd cmd_why = {
 		"endpoints, or\nobjects were left out.\n\n"
 		"Try:\n"
 		"  fairlead why shop/web-0 shop/db:5432\n"
+		"  fairlead why shop/web shop/db:5432 -f shop.yaml -f policies.yaml\n"
 		"  fairlead why 203.0.113.9 192.0.2.11:30080 -f shop.yaml --pod-cidr "
 		"10.244.0.0/16\n"
 		"  fairlead why n1 db.shop.svc --node n1 -o json",

@@ -22,9 +22,9 @@ struct why_opts {
 
 /* One side of the question. */
 struct why_end {
-	const char *text; /* as typed, without the port */
+	const char *text; /* as typed, without the port; of a workload the pod that stands for it */
 	struct ipaddr ips[OBJECT_IPS];
-	uint32_t n;
+	uint32_t n;       /* 0: of a pod, which has none yet */
 	const char *node; /* where it lives; NULL: unknown, or nowhere */
 	const char *ns;   /* of a pod; for names in it */
 	const struct pod *pod;
@@ -36,8 +36,9 @@ struct why {
 	struct objects objects;
 	struct why_end from, to;
 	struct svc_node node;
-	uint8_t proto;        /* enum trace_protocol */
-	struct svc_flow flow; /* of ICMP: without protocol and port */
+	uint8_t proto; /* enum trace_protocol */
+	struct svc_flow
+		flow; /* of ICMP without a protocol; family 0: an address that is not known */
 	struct svc_plan *plans;
 	size_t n_plans;
 };
@@ -78,11 +79,12 @@ void why_policy_json(const struct why *w, const struct svc_verdict *v, const str
 void why_policy_print(const struct why *w, const struct why_policy *p, struct arena *a);
 /* ---- the path */
 
-/* 0, or the exit code, having said why. Ways that differ in the endpoint alone are one. */
+/* 0, or the exit code, having said why. Ways that differ in the endpoint alone are one; between ends of
+ * which one has no address, none is known. */
 int why_hops(struct cmd_ctx *ctx, const struct why *w, struct stories *out);
 /* The keys hops and ways. */
 void why_hops_json(const struct stories *s, json_t *onto);
 /* One line each, or all hops. 0, or the exit code, having said why. */
 int why_hops_print(const struct stories *s, bool all, struct arena *a);
-/* "ADDR:PORT", "[ADDR]:PORT", and of port 0, which is none, "ADDR". */
+/* "ADDR:PORT", "[ADDR]:PORT", and of port 0, which is none, "ADDR"; of no address "no address, port PORT". */
 const char *why_address(const struct ipaddr *ip, unsigned port, struct arena *a);

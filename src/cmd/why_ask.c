@@ -16,12 +16,12 @@ static_assert((int)TRACE_TCP == (int)PROTO_TCP && (int)TRACE_UDP == (int)PROTO_U
 
 /* ---- names */
 
-static void take_pod(struct why_end *end, const struct pod *p)
+static void take_pod(const struct cluster *c, struct why_end *end, const struct pod *p)
 {
 	end->pod = p;
 	end->node = p->spec.nodeName && *p->spec.nodeName ? p->spec.nodeName : NULL;
 	end->ns = p->meta.namespace;
-	end->n = objects_pod_ips(p, end->ips);
+	end->n = objects_end_ips(c, p, end->ips);
 }
 
 static void take_node(struct why_end *end, const struct node *n)
@@ -67,54 +67,129 @@ static void take_address(const struct cluster *c, struct why_end *end, const str
 	const struct node *n = p ? NULL : objects_node_at(c, ip);
 
 	if (p)
-		take_pod(end, p);
+		take_pod(c, end, p);
 	else if (n)
 		take_node(end, n);
 	end->ips[0] = *ip;
 	end->n = 1;
 }
 
-/* `ns`: where a name without one is looked for. */
-static int resolve(struct cmd_ctx *ctx, const struct cluster *c, const char *ns,
+/* ---- names of workloads: one of their pods stands for all */
+
+/* One that is not the `asker`, where there is one: a pod may always reach itself. NULL: it has none. */
+static const struct pod *pod_of_workload(const struct cluster *c, const struct object *workload,
+					 const struct pod *asker)
+{
+	size_t n;
+	const struct object *const *pods = cluster_all(c, KIND_POD, &n);
+	const struct pod *found = NULL;
+
+	for (size_t i = 0; i < n && (!found || found == asker); i++) {
+		const struct pod *p = pods[i]->body;
+
+		if (p->status.phase != POD_SUCCEEDED && p->status.phase != POD_FAILED &&
+		    objects_is_of(p, workload))
+			found = p;
+	}
+	return found;
+}
+
+static int take_workload(struct cmd_ctx *ctx, const struct cluster *c, const struct object *o,
+			 const struct pod *asker, struct why_end *end)
+{
+	const struct pod *p = pod_of_workload(c, o, asker);
+
+	if (!p)
+		return cmd_error(CMD_NO, "%s %s has no pods", o->kind->name, end->text);
+	end->text = arena_printf(ctx->arena, "%s/%s", p->meta.namespace, p->meta.name);
+	take_pod(c, end, p);
+	return end->text ? CMD_OK : cmd_error(CMD_NO, "no memory");
+}
+
+/* ---- who has the name */
+
+/* A workload often has its Service's name: a Service that has an address is meant by who sends there. */
+static const struct object *find_service_or_workload(const struct cluster *c, const char *ns,
+						     const char *name, bool sends)
+{
+	const struct object *service = cluster_get(c, KIND_SERVICE, ns, name), *workload;
+	struct why_end its = { .n = 0 };
+
+	if (service)
+		take_service(&its, service->body);
+	workload = !sends && its.n ? NULL : objects_workload(c, ns, name);
+	return workload ? workload : service;
+}
+
+/* `from`: who sends to it, and in whose namespace a name without one is looked for; NULL: it sends itself. */
+static int find_object(struct cmd_ctx *ctx, const struct cluster *c, const struct why_end *from,
+		       const char *text, const struct object **out)
+{
+	const char *ns = from && from->ns ? from->ns : "default", *name = text;
+	struct err e = { .code = 0 };
+
+	if (strchr(text, '/')) {
+		if (cmd_split_name(ctx, text, NULL, &ns, &name, &e))
+			return cmd_usage(ctx, "%s", e.text);
+		*out = cluster_get(c, KIND_POD, ns, name);
+		if (!*out)
+			*out = find_service_or_workload(c, ns, name, !from);
+	} else {
+		*out = cluster_get(c, KIND_NODE, NULL, text);
+		if (!*out && !split_dns(ctx, text, &name, &ns))
+			name = text;
+		if (!*out)
+			*out = cluster_get(c, KIND_SERVICE, ns, name);
+	}
+	return *out ? CMD_OK
+		    : cmd_error(CMD_NO, "%s is no pod, workload, node, Service or address", text);
+}
+
+static int resolve(struct cmd_ctx *ctx, const struct cluster *c, const struct why_end *from,
 		   struct why_end *end)
 {
-	const struct object *o = NULL;
-	const char *name = end->text;
-	struct err e = { .code = 0 };
+	const struct object *o;
 	struct ipaddr ip;
+	int rc = CMD_OK;
 
-	if (!addr_parse(name, &ip)) {
+	if (!addr_parse(end->text, &ip)) {
 		take_address(c, end, &ip);
 		return CMD_OK;
 	}
-	if (strchr(name, '/')) {
-		if (cmd_split_name(ctx, end->text, NULL, &ns, &name, &e))
-			return cmd_usage(ctx, "%s", e.text);
-		o = cluster_get(c, KIND_POD, ns, name);
-	} else {
-		o = cluster_get(c, KIND_NODE, NULL, name);
-		if (!o && !split_dns(ctx, end->text, &name, &ns))
-			name = end->text;
-	}
-	if (!o)
-		o = cluster_get(c, KIND_SERVICE, ns, name);
-	if (!o)
-		return cmd_error(CMD_NO, "%s is no pod, node, Service or address", end->text);
+	rc = find_object(ctx, c, from, end->text, &o);
+	if (rc)
+		return rc;
 	if (o->kind->id == KIND_POD)
-		take_pod(end, o->body);
+		take_pod(c, end, o->body);
 	else if (o->kind->id == KIND_NODE)
 		take_node(end, o->body);
-	else
+	else if (o->kind->id == KIND_SERVICE)
 		take_service(end, o->body);
-	if (!end->n)
-		return cmd_error(CMD_NO, "%s %s has no %s", o->kind->name, end->text,
-				 end->service ? "cluster IP" : "address");
-	return CMD_OK;
+	else
+		rc = take_workload(ctx, c, o, from ? from->pod : NULL, end);
+	if (!rc && !end->n && !policy_knows_pod(end->pod))
+		rc = cmd_error(CMD_NO, "%s %s has no %s", o->kind->name, end->text,
+			       end->service ? "cluster IP" : "address");
+	return rc;
 }
 
-/* Of one family, IPv4 where both sides have it. */
+/* IPv4 where it has that; family 0 where it has none. */
+static struct ipaddr first_address(const struct why_end *end)
+{
+	for (uint32_t i = 0; i < end->n; i++)
+		if (end->ips[i].family == AF_INET)
+			return end->ips[i];
+	return end->n ? end->ips[0] : (struct ipaddr){ .family = 0 };
+}
+
+/* Of one family, IPv4 where both sides have it; a pod without an address has any. */
 static bool choose_addresses(struct why *w)
 {
+	if (!w->from.n || !w->to.n) {
+		w->flow.src = first_address(&w->from);
+		w->flow.dst = first_address(&w->to);
+		return true;
+	}
 	for (int pass = 0; pass < 2; pass++)
 		for (uint32_t i = 0; i < w->from.n; i++)
 			for (uint32_t k = 0; k < w->to.n; k++) {
@@ -206,7 +281,8 @@ static int set_pods(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w
 			((const struct ippool *)pools[w->node.pods.n]->body)->spec.cidr;
 	if (!n)
 		w->node.pods.n = pods_themselves(w->objects.cluster, w->node.pods.v);
-	return w->node.pods.n
+	/* Who has no address is a pod in any case, and of nobody else it matters. */
+	return w->node.pods.n || !w->from.n || !w->to.n
 		       ? CMD_OK
 		       : cmd_usage(ctx, "where do pods live? There is no IPPool: give --pod-cidr");
 }
@@ -270,9 +346,11 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 					 KIND_SERVICE,  KIND_ENDPOINTSLICE, KIND_NETWORKPOLICY,
 					 KIND_IPPOOL,   KIND_IPBLOCK,       KIND_WORKLOADENDPOINT,
 					 KIND_NODESTATE };
-	const struct objects_from where = {
-		.files = o->files.v, .n_files = o->files.n, .kinds = kinds, .n_kinds = sizeof(kinds)
-	};
+	const struct objects_from where = { .files = o->files.v,
+					    .n_files = o->files.n,
+					    .kinds = kinds,
+					    .n_kinds = sizeof(kinds),
+					    .workloads = true };
 	struct err e = { .code = 0 };
 	int rc;
 
@@ -285,11 +363,11 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 		return cmd_usage(ctx, "%s: ICMP has no ports", to);
 	rc = objects_load(ctx, &where, &w->objects);
 	if (!rc)
-		rc = resolve(ctx, w->objects.cluster, "default", &w->from);
+		rc = resolve(ctx, w->objects.cluster, NULL, &w->from);
 	if (!rc && w->from.service)
 		rc = cmd_usage(ctx, "%s: a Service sends nothing", from);
 	if (!rc)
-		rc = resolve(ctx, w->objects.cluster, w->from.ns ? w->from.ns : "default", &w->to);
+		rc = resolve(ctx, w->objects.cluster, &w->from, &w->to);
 	if (!rc)
 		rc = set_node(ctx, o, w);
 	if (rc)

@@ -69,6 +69,9 @@ int why_hops(struct cmd_ctx *ctx, const struct why *w, struct stories *out)
 				   .localhost_node_ports = w->node.localhost_node_ports };
 	struct err e = { .code = 0 };
 
+	*out = (struct stories){ .list = { NULL, 0 } };
+	if (!w->flow.src.family || !w->flow.dst.family)
+		return CMD_OK;
 	view.pods.v = w->node.pods.v;
 	view.pods.n = w->node.pods.n;
 	view.services.v = w->node.services.v;
@@ -171,6 +174,8 @@ int why_hops_print(const struct stories *s, bool all, struct arena *a)
 	int rc = CMD_OK;
 
 	putchar('\n');
+	if (!s->list.n)
+		printf("%-9s not known, as an end has no address yet\n", "path");
 	for (uint32_t i = 0; all && !rc && i < s->list.n; i++) {
 		if (i)
 			putchar('\n');

@@ -75,13 +75,12 @@ static json_t *target_json(const struct why *w, const struct why_target *t, stru
 	struct policy_said egress = said_of(w, t, POLICY_EGRESS);
 	struct policy_said ingress = said_of(w, t, POLICY_INGRESS);
 	const char *pod = t->pod ? t->name : NULL;
-	char ip[ADDR_TEXT], source[ADDR_TEXT];
 
-	return json_pack("{s:s, s:o, s:s?, s:s, s:s?, s:b, s:o, s:o}", "ip", addr_str(&t->ip, ip),
-			 "port", out_port_json(t->port), "pod", pod, "source",
-			 addr_str(&t->arrives.src, source), "source_because", t->source_because,
-			 "allowed", t->allowed, "egress", policy_half_json(&egress, a), "ingress",
-			 policy_half_json(&ingress, a));
+	return json_pack("{s:o, s:o, s:s?, s:o, s:s?, s:b, s:o, s:o}", "ip",
+			 out_address_json(&t->ip), "port", out_port_json(t->port), "pod", pod,
+			 "source", out_address_json(&t->arrives.src), "source_because",
+			 t->source_because, "allowed", t->allowed, "egress",
+			 policy_half_json(&egress, a), "ingress", policy_half_json(&ingress, a));
 }
 
 void why_policy_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,

@@ -195,6 +195,10 @@ def test_from_the_store(store, scratch):
         ("x/a", "x/b", None, "icmp", "timeout"), ("x/b", "x/b", None, "icmp", "connected")}
     (scratch / "t.yaml").write_text("- {from: x/a, to: x/b, port: 80, expect: deny}\n")
     assert store.fairlead("policy", "test", scratch / "t.yaml").stdout == "1 expectations: 1 met, 0 not\n"
+    store.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "x", "name": "all-of-b"},
+                 "spec": {"selector": {"matchLabels": {"app": "b"}}, "template": {"metadata": {"labels": {"app": "b"}}}}})
+    (scratch / "t.yaml").write_text("- {from: x/a, to: x/all-of-b, port: 80, expect: deny}\n")
+    assert store.fairlead("policy", "test", scratch / "t.yaml").stdout == "1 expectations: 1 met, 0 not\n"
 
 
 @pytest.mark.parametrize("args,said", [

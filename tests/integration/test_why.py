@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
-from harness import built, wait_for
+from harness import ROOT, built, wait_for
 
 NODES = [
     {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
@@ -19,7 +20,10 @@ PODS = [
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "db-0",
                                                      "annotations": {"fairlead.io/ips": '["10.244.1.7"]'}},
      "spec": {"nodeName": "n1"}},
-    {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "new"}}]
+    {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "new"}},
+    {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "on-host"}, "spec": {"hostNetwork": True, "nodeName": "n9"}},
+    {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": "idle"},
+     "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "idle"}}, "template": {"metadata": {"labels": {"app": "idle"}}}}}]
 POOL = {"apiVersion": "fairlead.io/v1", "kind": "IPPool", "metadata": {"name": "default"}, "spec": {"cidr": "10.244.0.0/16"}}
 
 
@@ -142,9 +146,10 @@ def test_names(why):
     (("203.0.113.9", "10.96.0.20:5432"), 2, "which node judges"),
     (("203.0.113.9", "10.96.0.20:5432", "--node", "n9"), 1, "Node n9: does not exist"),
     (("shop/web-9", "db"), 1, "shop/web-9 is no pod"),
-    (("shop/web-0", "db.shop.pod"), 1, "is no pod, node, Service or address"),
+    (("shop/web-0", "db.shop.pod"), 1, "is no pod, workload, node, Service or address"),
     (("shop/web-0", "head"), 1, "Service head has no cluster IP"),
-    (("shop/new", "shop/db"), 1, "Pod shop/new has no address"),
+    (("shop/on-host", "shop/db"), 1, "Pod shop/on-host has no address"),
+    (("shop/idle", "shop/db"), 1, "Deployment shop/idle has no pods"),
     (("shop/db-0", "[fd00:96::21]:1"), 1, "no address family in common"),
     (("shop/db", "shop/two:1"), 2, "a Service sends nothing"),
     (("shop/web-0", "db:0"), 2, "port must be 1 to 65535"),
@@ -178,6 +183,8 @@ def test_from_the_store(store):
     r = subprocess.run([built("bin/fairlead"), "--store", store.url, "why", "shop/web-0", "shop/db-0:5432", "-o", "json"],
                        capture_output=True, text=True, timeout=60)
     assert r.returncode == 1 and json.loads(r.stdout)["by"] == [by("all", "ingress")]
+    r = store.fairlead("trace", "shop/new", "shop/db-0:5432", check=False)
+    assert r.returncode == 1 and "Pod shop/new has no address yet" in r.stderr
     (store.path / "Service" / "shop" / "bad.json").write_text("{")
     r = subprocess.run([built("bin/fairlead"), "--store", store.url, "why", "shop/web-0", "shop/db"],
                        capture_output=True, text=True, timeout=60)
@@ -392,6 +399,81 @@ def test_manifests_without_nodes(scratch, node, judge):
     for to, code in (("shop/db-0:5432", 1), ("shop/db", 3)):  # 3: its second endpoint is no pod there
         r = subprocess.run([built("bin/fairlead"), "why", "shop/web-0", to, "-f", path], capture_output=True, text=True, timeout=60)
         assert r.returncode == code and f", judged on {judge}\n" in r.stdout and "default deny by shop/db\n" in r.stdout, r
+
+
+# ---- pods that have no address yet
+
+EXAMPLES = [ROOT / "examples" / n for n in ("shop.yaml", "policies.yaml")]
+
+
+def offline(*args, files=EXAMPLES):
+    return subprocess.run([built("bin/fairlead"), "why", *args, *(w for f in files for w in ("-f", f))], capture_output=True, text=True,
+                          timeout=60)
+
+
+def test_workloads_of_manifests():
+    """Of each line of the examples' table `why` says what `policy test` must say."""
+    table = yaml.safe_load((ROOT / "examples/policies.test.yaml").read_text())
+    assert {x["expect"] for x in table} == {"allow", "deny"}
+    for x in table:
+        port, _, proto = x["port"].rpartition("/")
+        r = offline(x["from"], x["to"] + (port and f":{port}"), "--proto", proto, "-o", "json")
+        got = json.loads(r.stdout)
+        assert (r.returncode, got["allowed"]) == {"allow": (0, True), "deny": (1, False)}[x["expect"]], (x, r)
+        assert (got["hops"], got["ways"]) == ([], [])
+        for end in ("from", "to"):
+            assert (got[end]["ip"] is None) == ("/" in x[end])
+            assert re.fullmatch(re.escape(x[end]) + r"(-[a-z0-9-]+)?", got[end]["name"])
+        assert got["policy"][0]["ip"] == got["to"]["ip"] and got["policy"][0]["source"] == got["from"]["ip"]
+
+
+def test_workloads_text():
+    r = offline("shop/web", "shop/db:5432")
+    web = re.match(r"(shop/web-\S+) ", r.stdout).group(1)
+    assert r.returncode == 1 and r.stdout == (
+        f"{web} (no address) -> shop/db-0 (no address, port 5432) by tcp, judged on any node\n\n"
+        "PASS      no Service has this address and port\n\n"
+        "DENIED    to shop/db-0 (no address, port 5432)\n"
+        "  egress    default deny by shop/deny-all, shop/web\n"
+        "              shop/deny-all: has no rule\n"
+        "              shop/web egress[0]: 5432/tcp is not http/tcp (8080)\n"
+        "  ingress   default deny by shop/db, shop/deny-all\n"
+        f"              shop/db ingress[0].from[0]: podSelector wants app=api, {web} has app=web\n"
+        "              shop/deny-all: has no rule\n\n"
+        "path      not known, as an end has no address yet\n")
+    two = offline("shop/api", "shop/api:9090", "--proto", "udp").stdout.split(" ")
+    assert two[0] != two[4] and two[0].startswith("shop/api-") and two[4].startswith("shop/api-")  # not itself
+
+
+def test_workload_or_service(scratch):
+    """A Service of the name is meant by who sends there, if it has an address; no ipBlock has a pod without one."""
+    def to(*services, port=":80", more=()):
+        (scratch / "s.json").write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [*services, *more]}))
+        return json.loads(offline("shop/web", f"shop/db{port}", "-o", "json", files=[EXAMPLES[0], scratch / "s.json"]).stdout)
+    got = to(service("db", ["10.96.0.20"], [{"port": 80}]), DB[1])
+    assert (got["to"]["name"], got["service"]["action"], got["reason"]) == ("shop/db", "REJECT", "no endpoint can serve")
+    ready = {**DB[1], "ports": [{"port": 5432}]}
+    got = to(service("db", ["10.96.0.20"], [{"port": 80}]), ready)
+    assert (got["service"]["action"], got["service"]["masquerade"], got["service"]["masquerade_because"]) == ("DNAT", False, "it is a pod")
+    for s in (service("db", ["None"], [{"port": 80}]), {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "db"},
+                                                             "spec": {"ports": [{"port": 80}]}}):
+        assert to(s)["to"]["name"] == "shop/db-0"
+    block = policy("db", "db", ingress=[{"from": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}])
+    got = to(more=[block])
+    assert (got["allowed"], got["policy"][0]["ingress"]["misses"][0]["why"]) == (False, "ipBlock 0.0.0.0/0, and no address is known")
+
+
+def test_workload_of_the_store(store):
+    """Its pods are those that the cluster has; one that is not there yet is judged too."""
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c"}]}}
+    routed = [o for o in SHOP if o["metadata"]["name"] != "host"]
+    store.apply(*NODES, *routed, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "shop", "name": "front"},
+                                  "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template}}, PODS[2])
+    got = json.loads(store.fairlead("why", "shop/front", "shop/db", "-o", "json").stdout)
+    assert got["from"] == {"name": "shop/web-0", "ip": "10.244.1.5"} and got["hops"]
+    r = store.fairlead("why", "shop/new", "shop/db-0:5432", "-o", "json", check=False)
+    assert r.returncode == 1 and json.loads(r.stdout)["from"] == {"name": "shop/new", "ip": None}
+    assert json.loads(r.stdout)["policy"][0]["ingress"]["misses"][1]["why"] == "podSelector wants app=web, shop/new has no app"
 
 
 # ---- the source that arrives, as packets have it

@@ -346,6 +346,36 @@ static void test_cluster_policy(void **state)
 	close_world(&w);
 }
 
+/* A pod without an address asks as a pod; nobody's front is the address that such a pod will have, a headless
+ * Service's neither. */
+static void test_addresses_not_known(void **state)
+{
+	struct svc_flow from = { .dst = ip("10.96.0.1"), .proto = PROTO_TCP, .dport = 80 };
+	struct svc_flow to = { .src = ip(OUTSIDE), .proto = PROTO_TCP, .dport = 80 };
+	struct svc_flow icmp = { .src = ip(POD), .dst = ip("10.96.0.1") };
+	struct svc_verdict v;
+	struct world w;
+
+	open_world(&w, SERVICE("clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1], ports: [{port: 80}]")
+			       SLICE("s-1",
+				     EP("1.1", HERE)) "{apiVersion: v1, kind: Service, metadata: "
+						      "{name: h, namespace: ns}, spec: {"
+						      "clusterIP: None, clusterIPs: [None], ports: "
+						      "[{port: 80}]}}\n---\n");
+	plan(&w);
+	svc_judge(&w.node, w.plans, w.n, &from, &v);
+	assert_int_equal(v.action, SVC_DNAT);
+	assert_false(v.masquerade);
+	assert_string_equal(v.masq_reason, "it is a pod");
+	svc_judge(&w.node, w.plans, w.n, &to, &v);
+	assert_int_equal(v.action, SVC_PASS);
+	assert_null(v.plan);
+	svc_judge(&w.node, w.plans, w.n, &icmp, &v);
+	assert_int_equal(v.action, SVC_REJECT);
+	assert_string_equal(v.reason, "a cluster IP answers by its ports alone");
+	close_world(&w);
+}
+
 static void assert_no_local(const struct world *w, uint32_t internal, uint32_t external)
 {
 	uint32_t n[SVC_POLICIES] = { 0 };
@@ -732,6 +762,7 @@ int main(void)
 		cmocka_unit_test(test_balancer_of_another_type),
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_no_fronts),
+		cmocka_unit_test(test_addresses_not_known),
 		cmocka_unit_test(test_left_to_others),
 		cmocka_unit_test(test_affinity),
 		cmocka_unit_test(test_host_ports),

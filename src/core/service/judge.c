@@ -40,7 +40,7 @@ enum from { FROM_OUTSIDE, FROM_POD, FROM_NODE };
 
 static enum from find_from(const struct svc_node *node, const struct ipaddr *src)
 {
-	if (is_inside(node->pods.v, node->pods.n, src))
+	if (!src->family || is_inside(node->pods.v, node->pods.n, src))
 		return FROM_POD;
 	return is_own(node, src) || addr_is_loopback(src) ? FROM_NODE : FROM_OUTSIDE;
 }
@@ -180,6 +180,8 @@ void svc_judge(const struct svc_node *node, const struct svc_plan *plans, size_t
 {
 	*out = (struct svc_verdict){ .action = SVC_PASS,
 				     .reason = "no Service has this address and port" };
+	if (!flow->dst.family)
+		return;
 	for (size_t i = 0; i < n; i++)
 		if (judge_plan(node, &plans[i], flow, out))
 			return;

@@ -144,8 +144,8 @@ int svc_plan_cluster(const struct cluster *c, const struct svc_node *node, struc
 /* ---- what becomes of a flow's first packet */
 
 struct svc_flow {
-	struct ipaddr src, dst;
-	uint8_t proto; /* enum protocol; PROTO_NONE: one without ports */
+	struct ipaddr src, dst; /* family 0: a pod's, which is not known yet; no front is that */
+	uint8_t proto;          /* enum protocol; PROTO_NONE: one without ports */
 	uint16_t dport;
 };
 
