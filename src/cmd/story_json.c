@@ -55,13 +55,24 @@ static json_t *hop_json(const struct story_hop *h)
 	json_t *where = json_pack("{s:s?, s:s?, s:s?}", "node", h->node, "pod", h->netns, "device",
 				  h->device);
 
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:b, s:s, s:s?, s:s?}",
-			 "direction", name_of(&story_direction_names, h->direction), "step",
-			 name_of(&story_step_names, h->step), "where", where, "before",
-			 head_json(&h->before), "after", head_json(&h->after), "by",
-			 by_json(&h->by), "behind", by_json(&h->behind), "why", h->why, "since_ns",
-			 h->since < 0 ? json_null() : json_integer(h->since), "sure", !h->likely,
-			 "text", h->text, "explain", h->explain, "show", h->show);
+	return json_pack(
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:b, s:s, s:s?, s:s?}",
+		"direction", name_of(&story_direction_names, h->direction), "step",
+		name_of(&story_step_names, h->step), "where", where, "before",
+		head_json(&h->before), "after", head_json(&h->after), "by", by_json(&h->by),
+		"behind", by_json(&h->behind), "why", h->why, "since_ns",
+		h->since < 0 ? json_null() : json_integer(h->since), "mtu",
+		h->mtu ? json_integer(h->mtu) : json_null(), "sure", !h->likely, "text", h->text,
+		"explain", h->explain, "show", h->show);
+}
+
+/* Who may be how long at most, and where that is so. */
+static json_t *mtu_json(const struct story_hop *h)
+{
+	if (!h)
+		return json_null();
+	return json_pack("{s:i, s:s?, s:s?, s:s?}", "bytes", (int)h->mtu, "node", h->node, "pod",
+			 h->netns, "device", h->device);
 }
 
 json_t *story_hops_json(const struct story *s)
@@ -79,9 +90,9 @@ json_t *story_json(const struct story *s)
 
 	for (uint32_t i = 0; i < s->unseen.n; i++)
 		json_array_append_new(unseen, json_string(s->unseen.v[i]));
-	return json_pack("{s:b, s:i, s:i, s:s, s:s, s:s?, s:o, s:o, s:o}", "observed", s->observed,
-			 "weight", (int)s->weight, "of", (int)s->of, "verdict",
+	return json_pack("{s:b, s:i, s:i, s:s, s:s, s:s?, s:o, s:o, s:o, s:o}", "observed",
+			 s->observed, "weight", (int)s->weight, "of", (int)s->of, "verdict",
 			 name_of(&story_verdict_names, s->verdict), "sentence", s->sentence,
-			 "advice", s->advice, "by", by_json(&s->by), "unseen", unseen, "hops",
-			 story_hops_json(s));
+			 "advice", s->advice, "by", by_json(&s->by), "mtu", mtu_json(s->narrowest),
+			 "unseen", unseen, "hops", story_hops_json(s));
 }

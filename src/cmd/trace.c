@@ -14,6 +14,9 @@ static const struct opt trace_table[] = {
 	    .doc = "Below each hop what it is, and the command that shows it"),
 	OPT(struct trace_opts, diff, 0, "diff", OPT_FLAG,
 	    .doc = "Hold it against what objects predict (fairlead why)"),
+	OPT(struct trace_opts, size, 0, "size", OPT_INT, .arg = "BYTES", .min = 36,
+	    .max = TRACE_SIZE_MAX,
+	    .doc = "Length of the probe from its IP header on; it may not be split (udp, icmp)"),
 	OPT(struct trace_opts, timeout, 0, "timeout", OPT_INT, .arg = "SECONDS", .min = 1,
 	    .max = 60, .doc = "How long the probe waits for an answer (default 3)"),
 	OPT(struct trace_opts, keep, 0, "keep", OPT_FLAG,
@@ -95,6 +98,8 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 	if (argc != (o->files.n ? 0 : 2))
 		return cmd_usage(ctx, o->files.n ? "takes no operands with -f"
 						 : "takes FROM and TO[:PORT]");
+	if (o->files.n && o->size)
+		return cmd_usage(ctx, "--size is of a probe, and -f sends none");
 	rc = o->files.n ? read_files(ctx, o, &t) : trace_ask(ctx, o, argv[0], argv[1], &t);
 	if (!rc && story_join(&t.view, t.trace, ctx->arena, &s, &e))
 		rc = cmd_fail(&e);

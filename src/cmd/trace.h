@@ -12,6 +12,7 @@ struct trace_opts {
 	uint8_t proto; /* enum trace_protocol; 0: TCP */
 	uint8_t format, explain, keep, diff;
 	int64_t timeout;          /* of the probe, seconds; 0: TRACE_SECONDS */
+	int64_t size;             /* of the probe, bytes; 0: as short as can be */
 	LIST(const char *) files; /* a PacketTrace that was kept, instead of asking */
 };
 

@@ -173,6 +173,22 @@ static int choose_nodes(struct asking *q)
 
 /* ---- the question */
 
+static int check_size(const struct asking *q)
+{
+	uint8_t proto = q->o->proto, family = q->why.flow.dst.family;
+
+	if (q->o->size && proto != TRACE_UDP && proto != TRACE_ICMP)
+		return cmd_error(CMD_USAGE, "--size needs --proto udp or icmp: TCP and SCTP begin "
+					    "with a packet that carries nothing");
+	if (q->o->size && q->o->size < trace_size_min(family))
+		return cmd_error(CMD_USAGE,
+				 "--size %d: at least %d, the headers of %s and what the probe is "
+				 "known by",
+				 (int)q->o->size, (int)trace_size_min(family),
+				 family == AF_INET6 ? "IPv6" : "IPv4");
+	return CMD_OK;
+}
+
 static int make_question(struct asking *q)
 {
 	struct packet_trace *t = &q->question;
@@ -197,6 +213,7 @@ static int make_question(struct asking *q)
 	t->spec.destination.address = w->flow.dst;
 	t->spec.protocol = w->proto;
 	t->spec.destination.port = w->flow.dport;
+	t->spec.size = q->o->size;
 	t->spec.signature = (int64_t)(random[1] | 1); /* no half of it is zero */
 	t->spec.timeoutSeconds = q->o->timeout ? q->o->timeout : TRACE_SECONDS;
 	t->spec.expires = (int64_t)time(NULL) + t->spec.timeoutSeconds + 30;
@@ -322,6 +339,8 @@ int trace_ask(struct cmd_ctx *ctx, const struct trace_opts *o, const char *from,
 	int rc = resolve(&q, from, to);
 
 	out->objects = q.why.objects;
+	if (!rc)
+		rc = check_size(&q);
 	if (!rc)
 		rc = make_question(&q);
 	if (!rc)

@@ -54,6 +54,7 @@ static struct story_question question(const struct trace_asked *t, const struct 
 		q.head.src = p->status.probe.localAddress;
 	q.head.dst = p->spec.destination.address;
 	q.head.proto = trace_ip_proto(p->spec.protocol, q.head.dst.family);
+	q.head.length = (uint32_t)p->spec.size;
 	q.head.dport = (uint16_t)p->spec.destination.port;
 	if (q.head.dport)
 		q.head.sport = (uint16_t)p->status.probe.localPort;

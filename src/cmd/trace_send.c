@@ -45,6 +45,7 @@ static int probe(const struct packet_trace *t, int netns, struct store *s, struc
 					     .protocol = t->spec.protocol,
 					     .port = (uint16_t)t->spec.destination.port,
 					     .signature = (uint64_t)t->spec.signature,
+					     .size = (uint16_t)t->spec.size,
 					     .timeout_ms = (int)t->spec.timeoutSeconds * 1000 };
 	struct trace_probe *p;
 	int rc = trace_probe_send(&ask, &p, e);

@@ -166,7 +166,10 @@ static void print_path(const struct story *s, bool several, struct arena *a)
 			first_deed = false;
 		}
 	}
-	puts(s->verdict == STORY_ANSWERED ? ", and back" : "");
+	fputs(s->verdict == STORY_ANSWERED ? ", and back" : "", stdout);
+	if (s->narrowest)
+		printf(" (at most %u bytes)", s->narrowest->mtu);
+	putchar('\n');
 }
 
 int why_hops_print(const struct stories *s, bool all, struct arena *a)

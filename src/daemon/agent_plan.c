@@ -11,6 +11,7 @@
 #include "daemon/agent_nft.h"
 #include "daemon/agent_owners.h"
 #include "daemon/agent_peers.h"
+#include "daemon/agent_report.h"
 #include "daemon/agent_self.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
@@ -275,6 +276,7 @@ static void find_self(struct agent_plan *p)
 	p->self = now;
 	peers_find_gateways(p->peers, NULL, gateway_of, p->agent, way_moved, p);
 	mark_cluster(p);
+	agent_report_state(p->agent);
 }
 
 /* ---- planning one owner */

@@ -69,6 +69,7 @@ static struct node_state present_state(struct agent *a)
 		s.status.vxlanMAC = route_vxlan_mac(a->role->cfg.node);
 	if (self->uplink[0])
 		s.status.uplink = self->uplink;
+	s.status.mtu = self->uplink_mtu;
 	s.status.subnets.v = (struct prefix *)self->subnets;
 	s.status.subnets.n = (uint32_t)self->n_subnets;
 	return s;
@@ -76,7 +77,7 @@ static struct node_state present_state(struct agent *a)
 
 static bool same_uplink(const struct node_state *x, const struct node_state *y)
 {
-	if (!text_eq(x->status.uplink, y->status.uplink) ||
+	if (!text_eq(x->status.uplink, y->status.uplink) || x->status.mtu != y->status.mtu ||
 	    x->status.subnets.n != y->status.subnets.n)
 		return false;
 	for (uint32_t i = 0; i < x->status.subnets.n; i++)

@@ -312,6 +312,7 @@ static void send_probe(struct job *j)
 		.protocol = t->spec.protocol,
 		.port = (uint16_t)t->spec.destination.port,
 		.signature = (uint64_t)t->spec.signature,
+		.size = (uint16_t)t->spec.size,
 		.timeout_ms = 1000 * (int)(t->spec.timeoutSeconds ? t->spec.timeoutSeconds
 								  : TRACE_SECONDS),
 	};

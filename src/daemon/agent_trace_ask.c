@@ -96,6 +96,15 @@ static bool leads_there(const struct rtnl_route *r, const struct trace_open_end 
 	       (!seen->table || r->table == seen->table);
 }
 
+/* What is not there (any more) says nothing. */
+static int64_t device_mtu(const struct asking *q, uint32_t index)
+{
+	struct err e;
+	int mtu = index ? rtnl_mtu(q->nl, index, &e) : 0;
+
+	return mtu > 0 ? mtu : 0;
+}
+
 static void ask_route(const struct asking *q, const struct trace_open_end *w)
 {
 	struct trace_observation *o = &q->f->v[w->at];
@@ -123,6 +132,7 @@ static void ask_route(const struct asking *q, const struct trace_open_end *w)
 		out->type = route_type(r.type);
 		out->protocol = route_protocol(r.protocol, q->f->arena);
 		out->table = r.table;
+		out->mtu = r.mtu ? r.mtu : device_mtu(q, w->oif);
 		return;
 	}
 }

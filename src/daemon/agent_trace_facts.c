@@ -109,7 +109,9 @@ static void set_head(struct trace_packet *p, const struct tracer_head *h, struct
 		icmp = arena_alloc(ar, sizeof(*icmp));
 	if (!icmp)
 		return;
-	*icmp = (struct trace_icmp){ .type = h->icmp_type, .code = h->icmp_code };
+	*icmp = (struct trace_icmp){ .type = h->icmp_type,
+				     .code = h->icmp_code,
+				     .mtu = h->icmp_mtu };
 	p->icmp = icmp;
 	if (!h->has_quoted) {
 		p->sport = h->icmp_id;

@@ -438,6 +438,7 @@ struct node_state {
 		struct macaddr vxlanMAC;
 		LIST(struct pod_condition) conditions;
 		const char *uplink;          /* NULL: none */
+		int64_t mtu;                 /* of the uplink, bytes; 0: not known */
 		LIST(struct prefix) subnets; /* its addresses, with their length */
 	} status;
 };

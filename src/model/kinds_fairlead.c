@@ -192,6 +192,7 @@ static const struct field state_status_fields[] = {
 	FIELD(state_status, subnets, 9, F_PREFIX, .flags = FF_LIST,
 	      .doc = "Addresses of that interface, with the length of their subnet: other nodes in "
 		     "it are neighbours, reached without a router or a tunnel."),
+	FIELD(state_status, mtu, 10, F_I64, .doc = "MTU of that interface."),
 };
 static const SCHEMA(state_status_schema, "NodeStateStatus", state_status, state_status_fields);
 

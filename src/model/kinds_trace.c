@@ -64,6 +64,10 @@ static const struct field spec_fields[] = {
 		     "all, most significant byte first, where its payload begins."),
 	FIELD(trace_spec, timeoutSeconds, 7, F_I64, .min = 1, .max = 60, .absent = "3",
 	      .doc = "How long the probe's answer is waited for."),
+	FIELD(trace_spec, size, 9, F_I64, .min = 0, .max = TRACE_SIZE_MAX,
+	      .absent = "as short as can be, and it may be split on the way",
+	      .doc = "Bytes of the probe, from its IP header on; it may not be split (IPv4: DF). "
+		     "Of UDP and ICMP."),
 	FIELD(trace_spec, expires, 8, F_TIME, .flags = FF_REQUIRED,
 	      .doc = "Nobody looks after this time, and a minute later the controller deletes the "
 		     "object."),
@@ -87,6 +91,8 @@ static const struct field icmp_fields[] = {
 	FIELD(struct trace_icmp, code, 2, F_I64, .min = 0, .max = 255, .doc = "Code."),
 	FIELD(struct trace_icmp, quoted, 3, F_PTR, .sub = &tuple_schema,
 	      .doc = "Of an error: the packet that it is about."),
+	FIELD(struct trace_icmp, mtu, 4, F_I64,
+	      .doc = "Of an error that says \"too big\": how long the packet may be."),
 };
 static const SCHEMA(icmp_schema, "PacketICMP", struct trace_icmp, icmp_fields);
 
@@ -137,6 +143,9 @@ static const struct field route_fields[] = {
 	      .doc = "Who made it: `kernel`, `boot`, `static`, `fairlead`, or a number."),
 	FIELD(struct trace_route, table, 7, F_I64, .doc = "Number of the table; 254 is main."),
 	FIELD(struct trace_route, error, 8, F_STR, .doc = "There was none, and why."),
+	FIELD(struct trace_route, mtu, 9, F_I64,
+	      .doc = "How long a packet may be that goes this way: the route's own limit, else "
+		     "its device's."),
 };
 static const SCHEMA(route_schema, "PacketRoute", struct trace_route, route_fields);
 
@@ -193,6 +202,8 @@ static const struct field probe_fields[] = {
 	FIELD(trace_probe, localAddress, 5, F_ADDR, .doc = "The address that it was sent from."),
 	FIELD(trace_probe, localPort, 6, F_I64, PORTS, .doc = "The port; of an echo its id."),
 	FIELD(trace_probe, sentAt, 7, F_I64, .doc = "When, in ns since 1970."),
+	FIELD(trace_probe, mtu, 8, F_I64, .absent = "nobody said",
+	      .doc = "It was too big: how long it may be, as who says so says."),
 };
 static const SCHEMA(probe_schema, "PacketTraceProbe", trace_probe, probe_fields);
 
@@ -232,6 +243,12 @@ const SCHEMA(packet_trace_schema, "PacketTrace", struct packet_trace, trace_fiel
 	     .doc = "One packet to be followed through the nodes, made by `fairlead trace`, which "
 		    "also deletes it. A probe is sent, which carries a signature, and every node "
 		    "that is named writes what its kernel did with it and with the answer.");
+
+/* The headers of UDP and of an echo are of one length. */
+int64_t trace_size_min(uint8_t family)
+{
+	return (family == AF_INET6 ? 40 : 20) + 8 + 8;
+}
 
 uint8_t trace_ip_proto(uint8_t protocol, uint8_t family)
 {

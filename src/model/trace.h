@@ -12,9 +12,10 @@
 #pragma once
 #include "model/cluster.h"
 
-#define TRACE_NODES_MAX        64  /* of spec.nodes */
-#define TRACE_OBSERVATIONS_MAX 512 /* of one node */
-#define TRACE_SECONDS          3   /* timeoutSeconds where absent */
+#define TRACE_NODES_MAX        64    /* of spec.nodes */
+#define TRACE_OBSERVATIONS_MAX 512   /* of one node */
+#define TRACE_SECONDS          3     /* timeoutSeconds where absent */
+#define TRACE_SIZE_MAX         65535 /* what a length field of IPv4 holds; IPv6's is of the payload */
 
 enum trace_protocol { TRACE_PROTO_NONE, TRACE_TCP, TRACE_UDP, TRACE_SCTP, TRACE_ICMP };
 enum packet_protocol {                    /* as a header says it */
@@ -52,6 +53,7 @@ struct trace_tuple {
 
 struct trace_icmp {
 	int64_t type, code;
+	int64_t mtu;                /* of "too big": what would have passed; 0: not said */
 	struct trace_tuple *quoted; /* of an error: the packet it is about */
 };
 
@@ -84,6 +86,7 @@ struct trace_route {
 	const char *protocol;      /* "kernel", "boot", "static", "fairlead", or a number */
 	int64_t table;
 	const char *error; /* there was none, and what the kernel said */
+	int64_t mtu;       /* the longest packet that goes this way; 0: not known */
 };
 
 /* One fact. What does not belong to its kind is absent. */
@@ -129,6 +132,7 @@ struct packet_trace {
 		LIST(const char *) nodes; /* who looks */
 		const char *sender;       /* of them; absent: who asks sends the probe */
 		int64_t signature;        /* a bit pattern: not zero */
+		int64_t size; /* bytes of the whole packet, which may not be split; 0: no matter */
 		int64_t timeoutSeconds;
 		int64_t expires; /* then nodes forget it; a minute later it is deleted */
 	} spec;
@@ -141,6 +145,7 @@ struct packet_trace {
 			struct ipaddr localAddress;
 			int64_t localPort;
 			int64_t sentAt; /* ns of CLOCK_REALTIME */
+			int64_t mtu;    /* too big: what would have passed; 0: nobody said */
 		} probe;
 		LIST(struct trace_node) nodes;
 	} status;
@@ -148,3 +153,5 @@ struct packet_trace {
 
 /* IPPROTO_* of an enum trace_protocol (TCP where it is not said) between addresses of this family. */
 uint8_t trace_ip_proto(uint8_t protocol, uint8_t family);
+/* The shortest packet with a signature, of UDP and ICMP; `family`: AF_*. */
+int64_t trace_size_min(uint8_t family);

@@ -23,6 +23,19 @@ static int check_source(const struct packet_trace *t, struct err *e)
 	return 0;
 }
 
+static int check_size(const struct packet_trace *t, struct err *e)
+{
+	int64_t min = trace_size_min(t->spec.source.address.family);
+
+	if (!t->spec.size)
+		return 0;
+	if (t->spec.protocol != TRACE_UDP && t->spec.protocol != TRACE_ICMP)
+		return err_set(e, -EINVAL, "spec.size: only UDP and ICMP have one to choose");
+	if (t->spec.size < min || t->spec.size > TRACE_SIZE_MAX)
+		return err_set(e, -EINVAL, "spec.size: must be %d to %d", (int)min, TRACE_SIZE_MAX);
+	return 0;
+}
+
 static int check_nodes(const struct packet_trace *t, struct err *e)
 {
 	const char *sender = t->spec.sender;
@@ -60,5 +73,6 @@ int validate_packet_trace(const struct packet_trace *t, struct err *e)
 				    : "spec.destination.port: must be 1 to 65535");
 	if (!(uint32_t)t->spec.signature)
 		return err_set(e, -EINVAL, "spec.signature: its low 32 bits must not be zero");
-	return check_nodes(t, e);
+	rc = check_size(t, e);
+	return rc ? rc : check_nodes(t, e);
 }

@@ -7,6 +7,7 @@
 #include "sys/rtnl_msg.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/if.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -296,6 +297,14 @@ int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e)
 	int index = 0, rc = rtnl_get_link(nl, ifname, 0, &l, &index, e);
 
 	return rc ? rc : index;
+}
+
+int rtnl_mtu(struct nl *nl, uint32_t ifindex, struct err *e)
+{
+	struct klink l;
+	int index, rc = rtnl_get_link(nl, NULL, (int)ifindex, &l, &index, e);
+
+	return rc ? rc : l.mtu > INT_MAX ? INT_MAX : (int)l.mtu;
 }
 
 static int take_operstate(const struct nlattr *attr, void *arg)

@@ -52,6 +52,8 @@ int rtnl_delete_links(struct nl *nl, const int *ifindex, size_t n, struct err *e
 
 /* Index of a device, -ENODEV when there is none. */
 int rtnl_ifindex(struct nl *nl, const char *ifname, struct err *e);
+/* MTU of a device, or -errno. */
+int rtnl_mtu(struct nl *nl, uint32_t ifindex, struct err *e);
 
 /* 1: the device passes packets (operational state UP; for a bridge: a port of it forwards). 0: not
  * yet. The kernel activates a device whose carrier has come by deferred work; from 6.8 on this
@@ -72,6 +74,7 @@ struct rtnl_route {
 	struct prefix prefix;
 	struct ipaddr via, source; /* family 0: none */
 	uint32_t oif, table;
+	uint32_t mtu;           /* the route's own; 0: the device's */
 	uint8_t type, protocol; /* RTN_*, RTPROT_* */
 };
 

@@ -19,11 +19,12 @@ static int decode(const struct nlmsghdr *m, struct rtnl_route *out)
 {
 	const struct rtmsg *rt = mnl_nlmsg_get_payload(m);
 	struct rtnl_route r = { .type = 0 };
-	struct nla t;
+	struct nla t, metrics;
 
 	if (m->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(m) < sizeof(*rt))
 		return -EBADMSG;
 	t = nla_of(m, sizeof(*rt));
+	metrics = nla_in(&t, RTA_METRICS);
 	r.type = rt->rtm_type;
 	r.protocol = rt->rtm_protocol;
 	r.table = t.v[RTA_TABLE] ? nla_u32(&t, RTA_TABLE) : rt->rtm_table;
@@ -33,6 +34,7 @@ static int decode(const struct nlmsghdr *m, struct rtnl_route *out)
 	nla_addr(&t, RTA_GATEWAY, rt->rtm_family, &r.via);
 	nla_addr(&t, RTA_PREFSRC, rt->rtm_family, &r.source);
 	r.oif = nla_u32(&t, RTA_OIF);
+	r.mtu = nla_u32(&metrics, RTAX_MTU);
 	*out = r;
 	return 0;
 }

@@ -128,13 +128,22 @@ static void note_icmp(struct trace_probe *p, const struct sock_extended_err *ee)
 	else
 		snprintf(p->r.by, sizeof(p->r.by), "%s type %u code %u", v6 ? "icmpv6" : "icmp",
 			 ee->ee_type, ee->ee_code);
+	if (v6 ? ee->ee_type == ICMPV6_PKT_TOOBIG
+	       : ee->ee_type == ICMP_DEST_UNREACH && ee->ee_code == ICMP_FRAG_NEEDED)
+		p->r.mtu = ee->ee_info;
 	memcpy(&from, SO_EE_OFFENDER(ee), sizeof(from));
 	from_sockaddr(&from, &a);
 	if (a.family == AF_INET || a.family == AF_INET6)
 		snprintf(p->r.error, sizeof(p->r.error), "told by %s", addr_str(&a, text));
 }
 
-/* True: an ICMP error of ours came, and is the result. */
+static bool is_icmp(const struct sock_extended_err *ee)
+{
+	return ee->ee_origin == SO_EE_ORIGIN_ICMP || ee->ee_origin == SO_EE_ORIGIN_ICMP6;
+}
+
+/* True: an ICMP error of ours came, and is the result. What the own kernel says, who called it is told as well;
+ * but for the MTU. */
 static bool read_errors(struct trace_probe *p)
 {
 	bool found = false;
@@ -155,8 +164,9 @@ static bool read_errors(struct trace_probe *p)
 			if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
 			    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
 				continue;
-			if (ee->ee_origin != SO_EE_ORIGIN_ICMP &&
-			    ee->ee_origin != SO_EE_ORIGIN_ICMP6)
+			if (ee->ee_origin == SO_EE_ORIGIN_LOCAL && ee->ee_errno == EMSGSIZE)
+				p->r.mtu = ee->ee_info;
+			if (!is_icmp(ee))
 				continue;
 			note_icmp(p, ee);
 			found = true;
@@ -202,6 +212,16 @@ static int set_sequence(int fd, uint32_t seq)
 	return 0;
 }
 
+static int forbid_splitting(int fd, bool v6)
+{
+	int on = 1, how = v6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
+
+	if (setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER,
+		       &how, sizeof(how)))
+		return -1;
+	return v6 ? setsockopt(fd, IPPROTO_IPV6, IPV6_DONTFRAG, &on, sizeof(on)) : 0;
+}
+
 /* In the namespace. */
 static int open_socket(void *arg, struct err *e)
 {
@@ -223,6 +243,8 @@ static int open_socket(void *arg, struct err *e)
 		return err_sys(e, -errno, "probe");
 	setsockopt(p->fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &on,
 		   sizeof(on));
+	if (p->ask.size && forbid_splitting(p->fd, v6))
+		return err_sys(e, -errno, "probe: not to be split");
 	if (what == TRACE_TCP && set_sequence(p->fd, (uint32_t)p->ask.signature))
 		return err_sys(e, -errno, "probe: sequence number");
 	return 0;
@@ -258,10 +280,18 @@ static void put_nonce(const struct trace_probe *p, uint8_t *out)
 	memcpy(out, &nonce, NONCE);
 }
 
+/* How much is sent behind the signature, all of it zeros. */
+static size_t padding(const struct trace_probe *p)
+{
+	int64_t min = trace_size_min(p->ask.dst.family);
+
+	return p->ask.size > min ? (size_t)(p->ask.size - min) : 0;
+}
+
 static size_t build_echo(const struct trace_probe *p, uint8_t *out)
 {
 	struct icmphdr h = { .type = is_v6(p) ? ICMPV6_ECHO_REQUEST : ICMP_ECHO };
-	size_t n = sizeof(h) + NONCE;
+	size_t n = sizeof(h) + NONCE; /* zeros behind it change no sum */
 
 	h.un.echo.id = htons(p->r.port);
 	h.un.echo.sequence = htons(1);
@@ -274,7 +304,7 @@ static size_t build_echo(const struct trace_probe *p, uint8_t *out)
 
 static int send_datagram(struct trace_probe *p)
 {
-	uint8_t packet[SCTP_PACKET_MAX];
+	uint8_t packet[TRACE_SIZE_MAX] = { 0 };
 	struct sctp_packet init = { .type = SCTP_INIT,
 				    .src = p->r.port,
 				    .dst = p->ask.port,
@@ -287,6 +317,7 @@ static int send_datagram(struct trace_probe *p)
 		n = build_echo(p, packet);
 	else
 		n = sctp_build(&init, packet);
+	n += padding(p);
 	return send(p->fd, packet, n, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -378,7 +409,7 @@ static void on_datagram(struct trace_probe *p, const uint8_t *v, size_t n)
 
 static void receive(struct trace_probe *p)
 {
-	uint8_t packet[2048];
+	uint8_t packet[2048]; /* the rest does not matter */
 
 	while (!p->r.result) {
 		ssize_t n = recv(p->fd, packet, sizeof(packet), 0);
@@ -497,4 +528,5 @@ void trace_probe_note(const struct trace_probe_result *r, struct packet_trace *t
 	t->status.probe.localAddress = r->address;
 	t->status.probe.localPort = r->port;
 	t->status.probe.sentAt = r->sent_at;
+	t->status.probe.mtu = r->mtu;
 }

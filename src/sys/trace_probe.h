@@ -9,6 +9,9 @@
  *   SCTP  one INIT with the signature's low half as initiate tag, over a raw socket, as kernels without
  *         SCTP can. An INIT ACK is an answer, and is not acknowledged. CAP_NET_RAW.
  *
+ * With a size, UDP and ICMP are as long as it says and may not be split, and what the kernel learned before
+ * of the path's MTU does not matter (IP_PMTUDISC_PROBE): only the device's.
+ *
  * Refused: RST, ABORT, or any ICMP error that the kernel took for ours. Nothing blocks; who waits polls
  * the descriptor until the deadline. */
 #pragma once
@@ -25,6 +28,7 @@ struct trace_probe_ask {
 	uint8_t protocol; /* enum trace_protocol */
 	uint16_t port;    /* 0 for ICMP */
 	uint64_t signature;
+	uint16_t size; /* of the whole packet, trace_size_min() at least; 0: as short as can be */
 	int timeout_ms;
 };
 
@@ -36,6 +40,7 @@ struct trace_probe_result {
 	struct ipaddr address; /* that it was sent from */
 	uint16_t port;         /* of an echo its id */
 	int64_t sent_at;       /* ns of CLOCK_REALTIME */
+	uint32_t mtu;          /* too big: what would have passed; 0: nobody said */
 };
 
 /* It was sent, or the kernel refused, which is a result too. Negative: not even that could be tried. */

@@ -31,11 +31,11 @@ class Ends:
         start = self.start([built("libexec/fairlead/lab-responder"), "server", *ports], ns=self.server, stdin=subprocess.PIPE)
         start.wait_log("ready")
 
-    def probe(self, proto, port=0, v6=False, ms=1500, source=None, signature=None):
-        self.signature = signature or secrets.randbits(64) | 1
+    def probe(self, proto, port=0, v6=False, ms=1500, source=None, size=0):
+        self.signature = secrets.randbits(64) | 1
         out = self.client.run(built("../tests/integration/helpers/probe"), proto, source or NEAR[v6], FAR[v6], port,
-                              f"{self.signature:x}", ms).stdout.rstrip("\n").split("\t")
-        return dict(zip(("result", "by", "address", "port", "us", "error"), out, strict=True))
+                              f"{self.signature:x}", ms, size).stdout.rstrip("\n").split("\t")
+        return dict(zip(("result", "by", "address", "port", "us", "error", "mtu"), out, strict=True))
 
     def seen(self, cap, number, v6, mine=True):
         """Packets of this protocol from the client (else from the server), behind their IP header."""
@@ -126,6 +126,49 @@ def test_what_cannot_be_sent(ends, v6):
     ends.client.ip("-6" if v6 else "-4", "route", "flush", "dev", "eth0")
     got = ends.probe("TCP", 80, v6)
     assert (got["result"], got["error"]) == ("error", "Network is unreachable")
+
+
+@FAMILIES
+@pytest.mark.parametrize("proto", ["UDP", "ICMP"])
+def test_size(ends, proto, v6):
+    """As long as was asked, and not to be split: so its own device may be too narrow, or a router's."""
+    ends.serve("udp:8053")
+    cap = ends.capture()
+    assert ends.probe(proto, 8053, v6, size=1400)["result"] == "connected"
+    number = {"UDP": 17, "ICMP": 58 if v6 else 1}[proto]
+    sent = wait_for(lambda: [p for p in ends.seen(cap, number, v6) if len(p) > 1000], 5, "the probe")
+    head = 40 if v6 else 20
+    assert [len(p) + head for p in sent] == [1400] and sent[0][8:16] == ends.signature.to_bytes(8, "big")
+    if not v6:
+        mine = [p for kind, p in cap.frames() if kind == 0x0800 and len(p) >= 1400 and p[12:16] == socket.inet_aton(NEAR[0])]
+        assert mine and all(p[6] & 0x40 for p in mine)  # DF
+    got = ends.probe(proto, 8053, v6, size=1501)
+    assert (got["result"], got["error"], got["mtu"]) == ("error", "Message too long", "1500")
+    route = f"{FAR[v6]}/{128 if v6 else 32}"
+    ends.client.ip("-6" if v6 else "-4", "route", "add", route, "dev", "eth0", "mtu", "1300")  # as learned: it does not matter
+    assert ends.probe(proto, 8053, v6, size=1400)["result"] == "connected"
+
+
+@pytest.mark.parametrize("v6", [False, True], ids=["ipv4", "ipv6"])
+def test_too_big_for_a_router(netns, v6):
+    client, router, server = netns("c"), netns("r"), netns("s")
+    veth(client, "eth0", router, "near", [f"{NEAR[0]}/24", f"{NEAR[1]}/64"], ["10.0.0.254/24", "fd00::fe/64"])
+    veth(router, "far", server, "eth0", ["10.1.0.254/24", "fd01::fe/64"], ["10.1.0.1/24", "fd01::1/64"])
+    router.sysctl("net.ipv4.ip_forward", 1)
+    router.sysctl("net.ipv6.conf.all.forwarding", 1)
+    for ns, via4, via6 in ((client, "10.0.0.254", "fd00::fe"), (server, "10.1.0.254", "fd01::fe")):
+        ns.ip("route", "add", "default", "via", via4)
+        ns.ip("-6", "route", "add", "default", "via", via6)
+    router.ip("link", "set", "far", "mtu", "1350")
+
+    def probe(size):
+        out = client.run(built("../tests/integration/helpers/probe"), "ICMP", NEAR[v6], "fd01::1" if v6 else "10.1.0.1", 0,
+                         f"{secrets.randbits(64) | 1:x}", 1500, size).stdout.rstrip("\n").split("\t")
+        return out[0], out[1], out[5], out[6]
+    assert probe(1350)[0] == "connected"
+    for _ in range(2):  # what the client learned of the path does not keep it from sending
+        assert probe(1351) == ("refused", "icmpv6 packet-too-big" if v6 else "icmp frag-needed",
+                               f"told by {'fd00::fe' if v6 else '10.0.0.254'}", "1350")
 
 
 @FAMILIES

@@ -3,6 +3,8 @@
 lab's addresses: which places a packet passes in which order, what changes where, who decides, and how it ends. Whether it is
 true is told by who answers the probe, and by the rules, routes and faults that the tests put there themselves."""
 import json
+import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -88,6 +90,17 @@ class Story:
 
     def end(self):
         return self.all["verdict"], who(self.all["by"])
+
+
+class Router:
+    """A command in the namespace of the lab's router."""
+
+    def __init__(self, lab):
+        state = Path(f"/run/fairlead-lab/{lab.name}/state").read_text().splitlines()
+        self.pid = next(line.split()[2] for line in state if line.startswith("router "))
+
+    def __call__(self, *argv):
+        subprocess.run(["nsenter", "-t", self.pid, "-n", *argv], check=True, capture_output=True)
 
 
 def who(by):
@@ -342,6 +355,90 @@ def test_node_down(lab, fault):
     assert (s.all["by"]["kind"], s.all["by"]["name"]) == ("Neighbour", node_ip(lab, "n2"))
 
 
+# ---- small passes, large dies
+
+def udp(lab, target, size, *args, code=0):
+    return Story(lab, "x/client", target, "--proto", "udp", "--size", size, "--timeout", 1, *args, code=code)
+
+
+def test_too_big_for_its_own_device(lab):
+    """Nothing is sent: the kernel refuses to. Objects say as much."""
+    mtu = 1450  # Ethernet's less what VXLAN over IPv4 adds
+    s = udp(lab, "x/far:8053", mtu)
+    assert s.all["verdict"] == "answered" and s.all["mtu"]["bytes"] == mtu
+    s = udp(lab, "x/far:8053", mtu + 1, code=1)
+    assert s.way() == ["send x/client", "refuse x/client"] and s.end() == ("refused", "Kernel Message too long")
+    assert s.at("refuse", "x/client")["mtu"] == mtu and "1451 bytes" in s.all["sentence"] and "split" in s.all["advice"]
+    for args in (("x/far:8053", mtu), ("x/far:8053", mtu + 1)):
+        r = lab.store("trace", "x/client", args[0], "--proto", "udp", "--size", args[1], "--diff", check=False)
+        assert r.returncode == 0 and "as predicted" in r.stdout, r.stdout + r.stderr
+
+
+def test_too_big_for_a_nodes_route(lab, fault):
+    """n1's way to n2 is narrower than pods' devices. Who sent it is told, or n1's own rules keep it from that."""
+    route = f"{ip(lab, 'rack')}/32 via {node_ip(lab, 'n2')}"
+    fault("n1", f"ip route add {route} mtu lock 1300", f"ip route del {route}")
+    assert udp(lab, "x/rack:8080", 1300, code=1).end() == ("refused", "Pod x/rack")  # it came: nothing listens there
+    s = udp(lab, "x/rack:8080", 1301, code=1)
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "drop n1"] and s.all["verdict"] == "dropped"
+    h = s.at("drop", "n1")
+    assert (h["where"]["device"], h["mtu"], h["by"]["kind"]) == ("eth0", 1300, "Kernel") and "TOO_BIG" in h["by"]["name"]
+    assert "1301 bytes, and eth0 takes 1300" in h["why"] and "ICMP told who sent it" in h["why"] and "MTU" in s.all["advice"]
+    assert s.way("reply")[-1] == "deliver x/client"
+    fault("n1", "nft add table inet hush", "nft delete table inet hush")
+    lab.node("n1", "nft", "add chain inet hush out { type filter hook output priority 0; }")
+    lab.node("n1", "nft", "add rule inet hush out icmp type destination-unreachable drop")
+    s = udp(lab, "x/rack:8080", 1301, code=1)
+    assert s.way()[-1] == "drop n1" and "did not reach who sent it" in s.at("drop", "n1")["why"]
+
+
+@pytest.fixture
+def narrow(bridged):
+    """The router's side of the second rack takes 1400 bytes; nodes and pods know nothing of it."""
+    router = Router(bridged)
+    router("ip", "link", "set", "rack2", "mtu", "1400")
+    yield router
+    router("ip", "link", "set", "rack2", "mtu", "1500")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_too_big_for_a_router(bridged, narrow, family):
+    """It has no agent, but its answer names it."""
+    far = f"{ip(bridged, 'far')}:8053" if family == 4 else f"[{ip(bridged, 'far', 6)}]:8053"
+    address = "172.18.1.1" if family == 4 else "fd00:18:1::1"
+    assert udp(bridged, far, 1400).all["verdict"] == "answered"
+    s = udp(bridged, far, 1401, code=1)
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "leave-node n1", "refuse None"]
+    assert s.end() == ("refused", f"Address {address}")
+    h = s.hops[len(s.way()) - 1]
+    assert h["mtu"] == 1400 and "1401 bytes" in h["why"] and "1400 at most" in s.all["sentence"] and "MTU" in s.all["advice"]
+    assert s.way("reply")[-1] == "deliver x/client"
+    echo = Story(bridged, "x/client", far[:-5].strip("[]"), "--proto", "icmp", "--size", 1401, "--timeout", 1, code=1)
+    assert echo.end() == s.end()
+
+
+def test_too_big_and_nobody_says_so(bridged, narrow):
+    narrow("nft", "add table inet hush; add chain inet hush out { type filter hook output priority 0; }; "
+           "add rule inet hush out icmp type destination-unreachable drop")
+    try:
+        s = udp(bridged, "x/far:8053", 1401, code=1)
+        assert s.all["verdict"] == "lost" and s.way()[-1] == "leave-node n1"
+        assert "--size" in s.all["advice"] and "1401 bytes" in s.all["advice"]
+        assert udp(bridged, "x/far:8053", 1400).all["verdict"] == "answered"
+    finally:
+        narrow("nft", "delete table inet hush")
+
+
+def test_why_says_the_smallest_mtu(lab):
+    r = lab.store("why", "x/client", "x/rack:8080", "-o", "json")
+    ways = json.loads(r.stdout)["ways"]
+    assert [w["mtu"] for w in ways] == [{"bytes": 1450, "node": "n1", "pod": "x/client", "device": "eth0"}]
+    mtus = {h["by"]["name"]: h["mtu"] for h in ways[0]["hops"] if h["step"] == "route" and h["direction"] == "request"}
+    assert mtus[block(lab, ip(lab, "rack"))[1]] == 1500  # not the smallest: direct, by the uplink
+    assert "(at most 1450 bytes)" in lab.store("why", "x/client", "x/rack:8080").stdout
+    assert "at most: 1450 bytes, at pod x/client on n1 by eth0" in lab.store("why", "x/client", "x/rack:8080", "--hops").stdout
+
+
 # ---- bridges, and racks whose router knows pods
 
 def test_bridge(bridged):
@@ -387,6 +484,12 @@ def test_usage(lab):
     assert lab.store("trace", "x/client", check=False).returncode == 2
     assert lab.store("trace", "203.0.113.77", "x/far:8080", check=False).returncode == 2
     assert lab.store("trace", "x/client", "x/nothing:1", check=False).returncode == 1
+    far = f"[{ip(lab, 'far', 6)}]"
+    for args, said in ((("x/far:8080", "--size", 1400), "udp or icmp"), (("x/far:8053", "--size", 35, "--proto", "udp"), "36"),
+                       ((f"{far}:8053", "--size", 55, "--proto", "udp"), "56"),
+                       (("x/far", "--size", 65536, "--proto", "icmp"), "65535")):
+        r = lab.store("trace", "x/client", *args, check=False)
+        assert r.returncode == 2 and said in r.stderr, r.stderr
 
 
 def test_kept(lab, tmp_path):

@@ -114,15 +114,21 @@ static const char *route_missing(const struct story_hop *h, struct arena *a)
 		h->node ? h->node : "-", addr_str(&h->before.dst, text));
 }
 
+static const char too_big[] =
+	"the packet is larger than the next device's MTU and may not be split: lower the pods' "
+	"MTU, or "
+	"raise that of the path (`fairlead doctor` compares them); ICMP \"too big\" must get "
+	"through";
+
 static const struct {
 	const char *reason, *place; /* parts of them; NULL: any */
 	const char *advice;
 } known[] = {
-	{ "PKT_TOO_BIG", NULL,
-	  "the packet is larger than the next device's MTU and may not be split: lower the pods' "
-	  "MTU, or "
-	  "raise that of the path (`fairlead doctor` compares them); ICMP \"too big\" must get "
-	  "through" },
+	{ "PKT_TOO_BIG", NULL, too_big },
+	{ "Message too long", NULL,
+	  "who sends has to split what is longer than its own device's MTU: fairlead gives pods "
+	  "the "
+	  "uplink's less what a tunnel adds (`fairlead node status` has both)" },
 	{ "RPFILTER", NULL,
 	  "the way back to its source leads by another device than the one that it came by: mend "
 	  "the route, "
@@ -152,8 +158,19 @@ static const char *of_kernel(const struct story_hop *h)
 	return NULL;
 }
 
-static const char *lost(const struct story_hop *h, struct arena *a)
+static const char *lost(const struct story *s, const struct story_hop *h, struct arena *a)
 {
+	uint32_t length = s->hops.v[0].after.length;
+
+	if (h->step == STORY_LEAVE_NODE && length)
+		return arena_printf(
+			a,
+			"does a short one get through (without --size)? Then something behind node "
+			"%s does not take %u bytes and does not say so: a switch, or a router "
+			"whose "
+			"ICMP errors are dropped. Else the network between the nodes, or the other "
+			"node, loses all (fairlead node status)",
+			h->node, length);
 	if (h->step == STORY_LEAVE_NODE)
 		return arena_printf(
 			a,
@@ -171,7 +188,7 @@ const char *story_advice(const struct story_view *view, const struct story *s, s
 	if (!h || s->verdict == STORY_ANSWERED || s->verdict == STORY_DELIVERED)
 		return NULL;
 	if (s->verdict == STORY_LOST)
-		return lost(h, a);
+		return lost(s, h, a);
 	switch (h->by.kind) {
 	case STORY_BY_SERVICE:
 		return no_endpoint(view, h, a);
@@ -194,6 +211,8 @@ const char *story_advice(const struct story_view *view, const struct story *s, s
 			"table %s is not fairlead's: whoever made it decides there (nft -a "
 			"list table %s)",
 			h->by.ns ? h->by.ns : "-", h->by.ns ? h->by.ns : "-");
+	case STORY_BY_ADDRESS:
+		return h->mtu ? too_big : NULL;
 	default:
 		return of_kernel(h);
 	}

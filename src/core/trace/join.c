@@ -47,6 +47,7 @@ static void add_send(struct walk *w, const struct legs *legs)
 	if (!s.head.src.family || addr_is_unspecified(&s.head.src))
 		s.head.src = first_source(legs, &t->spec.source.address);
 	s.head.proto = trace_ip_proto(t->spec.protocol, s.head.dst.family);
+	s.head.length = (uint32_t)t->spec.size;
 	if (s.head.proto == IPPROTO_ICMP || s.head.proto == IPPROTO_ICMPV6)
 		s.head.sport = s.head.dport = 0;
 	if (!s.head.src.family || t->status.probe.result == TRACE_NO_RESULT)
@@ -86,7 +87,7 @@ static const struct story_hop *last_hop(const struct story *s)
 }
 
 /* The hop at which it ended before its time, in either direction; NULL: none. */
-static const struct story_hop *find_end(const struct story *s)
+static struct story_hop *find_end(const struct story *s)
 {
 	for (uint32_t i = 0; i < s->hops.n; i++)
 		if (s->hops.v[i].step == STORY_DROP || s->hops.v[i].step == STORY_REFUSE)
@@ -115,6 +116,11 @@ static void refused_unseen(struct walk *w)
 				   : t->status.probe.by  ? t->status.probe.by
 							 : "refused",
 				   NULL };
+	if (!t->status.probe.mtu)
+		return;
+	h->mtu = (uint32_t)t->status.probe.mtu;
+	h->why = story_too_big((uint32_t)t->spec.size, h->mtu,
+			       t->status.probe.by ? NULL : STORY_OWN_DEVICE, w->a);
 }
 
 /* The probe's socket has the answer: where nobody looks, it says so itself. */
@@ -140,7 +146,8 @@ static void conclude(struct walk *w)
 {
 	struct story *s = w->story;
 	uint8_t result = w->trace->status.probe.result;
-	const struct story_hop *end = find_end(s), *last;
+	struct story_hop *end = find_end(s);
+	const struct story_hop *last;
 
 	if (!end && (result == TRACE_REFUSED || result == TRACE_ERROR)) {
 		refused_unseen(w);
@@ -148,6 +155,8 @@ static void conclude(struct walk *w)
 	}
 	if (result == TRACE_CONNECTED || result == TRACE_REFUSED)
 		delivered_unseen(w);
+	if (end)
+		join_whether_told(w, end);
 	last = last_hop(s);
 	if (result == TRACE_CONNECTED)
 		s->verdict = STORY_ANSWERED;

@@ -217,6 +217,8 @@ void join_drop(struct walk *w, const struct sight *s)
 	if (join_is_benign(w->trace, s) || is_elsewhere(last, reason) ||
 	    (last && (last->step == STORY_DROP || last->step == STORY_REFUSE)))
 		return;
+	if (join_too_big(w, s))
+		return;
 	route = last_route(w);
 	if (!strcmp(reason, "NO_SOCKET"))
 		end_here(w, STORY_REFUSE, s, receiver(w, s), nothing_listens(w, &w->head));
@@ -277,6 +279,17 @@ static bool is_error(const struct sight *s)
 	return i && (i->quoted || (i->type != ICMP_ECHOREPLY && i->type != ICMP6_ECHO_REPLY));
 }
 
+/* By an ICMP error: of whoever has the address that it comes from. */
+static void refused_elsewhere(struct walk *w, const struct sight *s, struct story_hop *h)
+{
+	char text[ADDR_TEXT];
+
+	if (h->by.kind == STORY_BY_NONE)
+		h->by = (struct story_by){ STORY_BY_ADDRESS, NULL,
+					   arena_strdup(w->a, addr_str(&s->head.src, text)), NULL };
+	join_told_too_big(w, s, h);
+}
+
 /* The answer says that the request came: what was not seen of it is told. */
 void join_answered(struct walk *w, const struct leg *reply)
 {
@@ -293,6 +306,8 @@ void join_answered(struct walk *w, const struct leg *reply)
 		h->before = h->after = w->head;
 		if (rst)
 			h->why = nothing_listens(w, &w->head);
+		else if (refuses)
+			refused_elsewhere(w, s, h);
 	}
 	last = walk_last(w, STORY_REQUEST);
 	if (refuses || (last && last->step != STORY_DELIVER))

@@ -67,5 +67,12 @@ struct story_by walk_linked_pod(const struct walk *w, const char *device);
 /* The last hop of this direction; NULL: none. */
 struct story_hop *walk_last(const struct walk *w, enum story_direction direction);
 
+/* size.c. Is it the end of a packet that was too big? Then that is told. */
+bool join_too_big(struct walk *w, const struct sight *s);
+/* `h` is refused by what is seen: says how long it might have been, where that is why. */
+void join_told_too_big(struct walk *w, const struct sight *s, struct story_hop *h);
+/* At the very end: whether who sent it was told. */
+void join_whether_told(struct walk *w, struct story_hop *end);
+
 /* A drop that is none: freed after use, with a reason. */
 bool join_is_benign(const struct packet_trace *t, const struct sight *s);

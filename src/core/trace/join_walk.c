@@ -221,6 +221,7 @@ static void flush_route(struct walk *w)
 	if (!h)
 		return;
 	h->device = r->device;
+	h->mtu = r->mtu > 0 ? (uint32_t)r->mtu : 0;
 	h->before = h->after = w->head;
 	h->by = by;
 	h->behind = story_route_behind(w->view, &r->prefix, &w->head.dst, w->a, &h->why);

@@ -93,7 +93,11 @@ static void enter_node(struct predictor *p, struct path *w, const char *node,
 
 static void leave_pod(struct predictor *p, struct path *w, const char *node, const struct pod *pod)
 {
-	path_pod_hop(w, STORY_LEAVE_POD, node, pod, p->view, p->a);
+	struct story_hop *h = path_pod_hop(w, STORY_LEAVE_POD, node, pod, p->view, p->a);
+	const struct place *at = place_of(p, node);
+
+	if (h && at)
+		h->mtu = at->pods_mtu;
 	enter_node(p, w, node, pod);
 }
 
@@ -133,6 +137,7 @@ static void tell_route(struct predictor *p, struct path *w, const struct place *
 		return;
 	h->device = way->kind == WAY_WIRE && at->self.uplink[0] ? at->self.uplink : way->device;
 	h->likely |= way->likely;
+	h->mtu = way->mtu;
 	h->by.kind = STORY_BY_ROUTE;
 	h->by.rule = way->rule;
 	if (way->route.addr.family) {
@@ -196,6 +201,12 @@ static void follow_slice(const struct path *w, const struct place *at, struct wa
 		way->kind = WAY_HERE;
 }
 
+/* Of the route that was told last; NULL: no object says it. */
+static const char *last_device(const struct path *w)
+{
+	return w->story.hops.n ? w->story.hops.v[w->story.hops.n - 1].device : NULL;
+}
+
 /* `came`: as it was before Services. */
 static void forward(struct predictor *p, struct path *w, const struct place *at,
 		    const struct story_choice *choice, const struct story_head *came,
@@ -209,6 +220,8 @@ static void forward(struct predictor *p, struct path *w, const struct place *at,
 	p->doubted |= way.doubtful;
 	if (way.kind != WAY_HERE)
 		tell_route(p, w, at, &way);
+	if (predict_too_big(p, w, at->name, way.mtu, last_device(w), from_self))
+		return;
 	if (way.kind == WAY_DEAD_END) {
 		predict_end(p, w, STORY_DROP, at->name, w->story.hops.v[w->story.hops.n - 1].by,
 			    way.why);
@@ -373,6 +386,19 @@ static void within_pod(struct predictor *p, struct path *w)
 	predict_tell(p, w);
 }
 
+static bool is_too_big_for_pod(struct predictor *p, struct path *w)
+{
+	const struct place *at = place_of(p, p->q->node);
+	struct story_hop *v;
+
+	if (!at || !w->story.hops.n ||
+	    !predict_too_big(p, w, at->name, at->pods_mtu, STORY_OWN_DEVICE, true))
+		return false;
+	v = w->story.hops.v;
+	v[w->story.hops.n - 1].netns = v[0].netns;
+	return true;
+}
+
 static void start(struct predictor *p)
 {
 	const struct story_question *q = p->q;
@@ -391,6 +417,8 @@ static void start(struct predictor *p)
 			within_pod(p, w);
 			return;
 		}
+		if (is_too_big_for_pod(p, w))
+			return;
 		leave_pod(p, w, q->node, q->from);
 	} else if (q->outside) {
 		path_hop(w, STORY_SEND, OUTSIDE, p->a);

@@ -5,6 +5,7 @@
 #include "core/trace/predict_state.h"
 
 #include "core/policy/judge.h"
+#include "core/trace/words.h"
 
 #include <errno.h>
 #include <string.h>
@@ -46,6 +47,25 @@ void predict_end(struct predictor *p, struct path *w, enum story_step step, cons
 {
 	path_end(w, step, node, by, why, p->a);
 	predict_tell(p, w);
+}
+
+/* ---- lengths */
+
+#define TOO_LONG "Message too long" /* EMSGSIZE in words */
+
+bool predict_too_big(struct predictor *p, struct path *w, const char *node, uint32_t mtu,
+		     const char *device, bool own)
+{
+	const struct story_by by = { STORY_BY_KERNEL, NULL, own ? TOO_LONG : "PKT_TOO_BIG", NULL };
+	uint32_t length = p->q->head.length;
+
+	if (!mtu || length <= mtu || w->direction == STORY_REPLY)
+		return false;
+	predict_end(p, w, own ? STORY_REFUSE : STORY_DROP, node, by,
+		    story_too_big(length, mtu, device, p->a));
+	if (w->story.hops.n)
+		w->story.hops.v[w->story.hops.n - 1].mtu = mtu;
+	return true;
 }
 
 /* ---- policies */

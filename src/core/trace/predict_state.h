@@ -65,6 +65,10 @@ void predict_tell(struct predictor *p, const struct path *w);
 /* It ends here, by whom and why. */
 void predict_end(struct predictor *p, struct path *w, enum story_step step, const char *node,
 		 struct story_by by, const char *why);
+/* Is it longer than what goes this way, and may not be split? Then it ends there: its own kernel refuses to send
+ * it, another one drops it. `device`: in words, or NULL. */
+bool predict_too_big(struct predictor *p, struct path *w, const char *node, uint32_t mtu,
+		     const char *device, bool own);
 /* Who has the address; NULL: no pod. */
 const struct pod *predict_pod(const struct predictor *p, const struct ipaddr *ip);
 /* False: it was denied, and ended. */

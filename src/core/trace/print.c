@@ -194,6 +194,18 @@ static const char *colour_of_verdict(const struct story *s)
 	}
 }
 
+/* Of what was sent as short as can be it does not matter. */
+static void print_mtu(const struct page *p, const struct story *s)
+{
+	const struct story_hop *h = s->narrowest;
+
+	if (!h || (s->observed && !s->hops.v[0].after.length))
+		return;
+	buf_printf(p->out, "at most: %u bytes, at %s%s%s\n", h->mtu,
+		   story_place_text(h, p->a) ?: "-", h->device ? " by " : "",
+		   h->device ? h->device : "");
+}
+
 void story_print(const struct story *s, const struct story_paint *paint, struct arena *a,
 		 struct buf *out)
 {
@@ -205,6 +217,7 @@ void story_print(const struct story *s, const struct story_paint *paint, struct 
 		buf_puts(out, "advice: ");
 		wrapped(&p, s->advice, 8, NULL);
 	}
+	print_mtu(&p, s);
 	for (uint32_t i = 0; i < s->unseen.n; i++) {
 		buf_puts(out, "not seen: ");
 		wrapped(&p, s->unseen.v[i], 10, NULL);

@@ -24,9 +24,10 @@ static_assert(sizeof(verdicts) / sizeof(*verdicts) == STORY_LOST + 1, "a name ea
 
 static const char *const kinds[] = { NULL,       "Pod",           "Node",     "Service",
 				     "HostPort", "NetworkPolicy", "IPPool",   "IPBlock",
-				     "Route",    "Neighbour",     "nftables", "Kernel" };
+				     "Route",    "Neighbour",     "nftables", "Kernel",
+				     "Address" };
 const struct names story_by_names = NAMES(kinds);
-static_assert(sizeof(kinds) / sizeof(*kinds) == STORY_BY_KERNEL + 1, "a name each");
+static_assert(sizeof(kinds) / sizeof(*kinds) == STORY_BY_ADDRESS + 1, "a name each");
 
 static const char *const encaps[] = { NULL, "vxlan", "ipip" };
 const struct names story_encap_names = NAMES(encaps);
@@ -68,6 +69,8 @@ const char *story_by_text(const struct story_by *by, struct arena *a)
 
 	if (by->kind == STORY_BY_NONE)
 		return NULL;
+	if (by->kind == STORY_BY_ADDRESS)
+		return by->name;
 	return arena_printf(a, "%s %s%s%s%s%s", name_of(&story_by_names, by->kind),
 			    by->ns ? by->ns : "", by->ns && by->name ? "/" : "",
 			    by->name ? by->name : "",

@@ -64,8 +64,9 @@ enum story_by_kind {
 	STORY_BY_IPBLOCK,
 	STORY_BY_ROUTE,     /* name: the prefix; rule: "via 192.0.2.1 dev eth0", "blackhole" */
 	STORY_BY_NEIGHBOUR, /* name: the address */
-	STORY_BY_NFT,   /* another one's table. ns: "inet filter"; name: chain; rule: its text */
-	STORY_BY_KERNEL /* name: the drop's reason as the kernel calls it; rule: the place */
+	STORY_BY_NFT,    /* another one's table. ns: "inet filter"; name: chain; rule: its text */
+	STORY_BY_KERNEL, /* name: the drop's reason as the kernel calls it; rule: the place */
+	STORY_BY_ADDRESS /* name: that of who says so, which is nobody's of the cluster */
 };
 extern const struct names story_by_names;
 
@@ -105,7 +106,9 @@ struct story_hop {
 	const char *
 		why; /* of the decision, in words: why this endpoint, why its source is translated */
 	int64_t since; /* ns since the hop before; below 0: not known (another node's clock) */
-	bool likely;   /* predicted, and may come otherwise (an endpoint among several) */
+	uint32_t
+		mtu; /* of a route, and of the pod's device that it leaves by: how long it may be; 0: not known */
+	bool likely; /* predicted, and may come otherwise (an endpoint among several) */
 	/* By words.h: */
 	const char *text;    /* one line */
 	const char *explain; /* a sentence for who learns */
@@ -117,8 +120,10 @@ struct story {
 	uint32_t weight,
 		of; /* predicted: so probable, of all stories of this flow; observed: 1 of 1 */
 	LIST(struct story_hop) hops;
-	uint8_t verdict;           /* enum story_verdict */
-	struct story_by by;        /* of REFUSED and DROPPED */
+	uint8_t verdict;    /* enum story_verdict */
+	struct story_by by; /* of REFUSED and DROPPED */
+	/* Of the request's hops the first with the smallest MTU: where one that is longer ends; NULL: not known. */
+	const struct story_hop *narrowest;
 	LIST(const char *) unseen; /* what could not be seen, and why, a sentence each */
 	const char *sentence;      /* the verdict */
 	const char *advice;        /* NULL: no known mistake */

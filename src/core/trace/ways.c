@@ -3,6 +3,7 @@
 #include "core/trace/ways.h"
 
 #include "base/text.h"
+#include "core/route/mtu.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -37,6 +38,16 @@ static void assume_neighbours(struct route_self *self)
 	self->n_subnets = 2;
 }
 
+/* As agents give it to pods and to the tunnel, where no CNI configuration says otherwise. */
+static void find_mtu(const struct cluster *c, uint32_t uplink, struct place *p)
+{
+	size_t n;
+	const struct object *const *pools = cluster_all(c, KIND_IPPOOL, &n);
+
+	p->self.uplink_mtu = uplink;
+	p->pods_mtu = mtu_pods(uplink, route_underlay(&p->self), pools, n);
+}
+
 static void find_subnets(const struct cluster *c, bool neighbours, struct place *p)
 {
 	const struct object *o = cluster_get(c, KIND_NODESTATE, NULL, p->name);
@@ -46,6 +57,8 @@ static void find_subnets(const struct cluster *c, bool neighbours, struct place 
 		p->self.subnets[p->self.n_subnets++] = s->status.subnets.v[i];
 	if (s && s->status.uplink)
 		snprintf(p->self.uplink, sizeof(p->self.uplink), "%s", s->status.uplink);
+	if (s && s->status.mtu > 0)
+		find_mtu(c, (uint32_t)s->status.mtu, p);
 	p->knows_subnets = p->self.n_subnets;
 	if (!p->knows_subnets && neighbours)
 		assume_neighbours(&p->self);
@@ -240,6 +253,24 @@ static struct ipaddr source_towards_pod(const struct place *p, const struct ipad
 				       : (struct ipaddr){ .family = 0 };
 }
 
+static uint32_t mtu_of(const struct place *p, uint8_t kind)
+{
+	uint32_t over = mtu_overhead(POOL_VXLAN, route_underlay(&p->self));
+
+	switch ((enum way_kind)kind) {
+	case WAY_POD:
+		return p->pods_mtu;
+	case WAY_WIRE:
+		return p->self.uplink_mtu;
+	case WAY_TUNNEL:
+		return p->self.uplink_mtu > over ? p->self.uplink_mtu - over : 0;
+	case WAY_HERE:
+	case WAY_DEAD_END:
+		break;
+	}
+	return 0;
+}
+
 int place_way(const struct story_view *view, const struct place *p, const struct ipaddr *dst,
 	      struct arena *a, struct way *out, struct err *e)
 {
@@ -276,6 +307,7 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 		w.to = owner.kind == STORY_BY_NODE ? owner.name : NULL;
 		by_subnet(p, dst, &w);
 	}
+	w.mtu = mtu_of(p, w.kind);
 	if (!w.src.family && w.kind == WAY_POD)
 		w.src = source_towards_pod(p, dst);
 	if (!w.src.family && w.kind != WAY_HERE)

@@ -5,7 +5,7 @@
  *
  * What no object says: the kernel's default route, which stands for all ways out of the cluster and for
  * routers that carry pods' addresses; the uplink's name; and, where the node's agent has not
- * written a NodeState with its subnets, who its neighbours are. Then `neighbours` is assumed, and a way
+ * written a NodeState with its subnets and MTU, who its neighbours are and how long a packet may be. Then `neighbours` is assumed, and a way
  * that depends on it is `likely`. */
 #pragma once
 #include "core/route/plan.h"
@@ -16,6 +16,7 @@ struct place {
 	struct story_plans plans;
 	struct route_self self;
 	bool knows_subnets;
+	uint32_t pods_mtu; /* 0: no object says the uplink's */
 };
 
 enum way_kind {
@@ -32,6 +33,7 @@ struct way {
 	const char *rule, *device;          /* as of a route's hop; NULL: not known */
 	const char *to;                     /* Node that gets it next; NULL: out of the cluster */
 	const struct pod *pod;              /* of WAY_POD */
+	uint32_t mtu;                       /* of its device; 0: not known */
 	struct ipaddr src;                  /* that the node's own packets get */
 	struct ipaddr outer_src, outer_dst; /* of WAY_TUNNEL */
 	bool likely;                        /* may be another: no object says who is a neighbour */

@@ -412,6 +412,7 @@ static const char *sentence_of(const struct story *s, struct arena *a)
 
 int story_words(struct story *s, struct arena *a)
 {
+	s->narrowest = story_narrowest(s);
 	for (uint32_t i = 0; i < s->hops.n; i++) {
 		struct story_hop *h = &s->hops.v[i];
 		const struct step_words *w = &words[h->step];

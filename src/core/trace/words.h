@@ -10,5 +10,10 @@ int story_words(struct story *s, struct arena *a);
 
 /* "10.244.1.2:40000 > 10.96.0.10:80", with what is around it in front; in `a`. */
 const char *story_head_text(const struct story_head *h, struct arena *a);
+/* The first of the request's hops with the smallest MTU; NULL: none has one (size.c). */
+const struct story_hop *story_narrowest(const struct story *s);
+#define STORY_OWN_DEVICE "the device that it would leave by"
+/* "1500 bytes, and eth0 takes 1450 at most"; 0 and NULL: not known. */
+const char *story_too_big(uint32_t length, uint32_t mtu, const char *device, struct arena *a);
 /* "n1", "pod shop/web on n1", "outside" */
 const char *story_place_text(const struct story_hop *h, struct arena *a);
