@@ -79,18 +79,43 @@ class Flow:
                 f"got {dict(Counter(self.got))}")
 
 
+def slices(case):
+    return [o for o in case["objects"] if o["kind"] == "EndpointSlice"]
+
+
+def place(case):
+    """{address: node} of the pods: clients at home, endpoints where their slices say."""
+    pods = {f["from"]: NODE for f in case["flows"] if within(f["from"], case["config"]["podCIDR"])}
+    for e in (e for s in slices(case) for e in s["endpoints"]):
+        ip = plain(e["addresses"][0])
+        if pods.get(ip) != NODE:
+            pods[ip] = e.get("nodeName") or OTHER
+    return pods
+
+
+def fits_bridges(case):
+    """A bridge lends its node's pods no way out of blocks that are all another node's, and has the first
+    address of a block for itself."""
+    nodes = {}
+    for ip, node in place(case).items():
+        block = ipaddress.ip_network(f"{ip}/{122 if ':' in ip else 26}", strict=False)
+        if ip in map(str, (block[0], block[1])) or nodes.setdefault(block, node) != node:
+            return False
+    return True
+
+
 class ServiceWorld:
-    def __init__(self, lab, netns, start, scratch, case, default_route=True):
+    def __init__(self, lab, netns, start, scratch, case, default_route=True, attachment="routed"):
         self.case, self.cfg = case, case["config"]
         self.family = 6 if self.cfg["ipFamily"] == "IPv6" else 4
         self.start, self.default_route = start, default_route
-        self.slices = [o for o in case["objects"] if o["kind"] == "EndpointSlice"]
+        self.slices = slices(case)
         self.ports = sorted({(f["protocol"], f["port"]) for f in case["flows"]} |
                             {(p["protocol"], p["port"]) for s in self.slices for p in s["ports"]})
         sources = {f["from"] for f in case["flows"]}
-        self.pods = self.place(sources)
+        self.pods = place(case)
         self.clients = sources - set(self.pods) - set(self.cfg["nodeIPs"]) - {"127.0.0.1", "::1"}
-        self.lab = lab("--racks", 1, "--mode", "direct", *self.ranges(),
+        self.lab = lab("--racks", 1, "--mode", "direct", "--attachment", attachment, *self.ranges(),
                        manifests=[self.write(scratch / "world.json", self.objects())])
         self.look()
         self.wire(netns)
@@ -105,15 +130,6 @@ class ServiceWorld:
             self.lab.store("apply", "-f", self.write(scratch / "case.json", objects), "--wait=20")
 
     # ---- what there is
-
-    def place(self, sources):
-        """{address: node} of the pods: clients at home, endpoints where their slices say."""
-        pods = {ip: NODE for ip in sources if within(ip, self.cfg["podCIDR"])}
-        for e in (e for s in self.slices for e in s["endpoints"]):
-            ip = plain(e["addresses"][0])
-            if pods.get(ip) != NODE:
-                pods[ip] = e.get("nodeName") or OTHER
-        return pods
 
     def ranges(self):
         """The case's own, one for endpoints that its proxy does not know as pods, and some of the other family."""

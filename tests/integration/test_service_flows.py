@@ -8,9 +8,9 @@ import random
 import pytest
 
 from harness import suites_dir
-from service_world import NODE, OTHER, Flow, ServiceWorld, expected, oracle
+from service_world import NODE, OTHER, Flow, ServiceWorld, expected, fits_bridges, oracle
 
-SEED, SAMPLE = 4, 6
+SEED, SAMPLE = 4, {"routed": 6, "bridge": 2}
 FILES = ("flows", "flows-generated")
 NOT_OURS = "a proxy that cannot tell pods from others"
 
@@ -23,15 +23,18 @@ def cases():
 
 
 def pytest_generate_tests(metafunc):
-    """Each case with and without default routes: some of them, with --all every one."""
-    both = [(c, default) for c in cases() for default in (True, False)]
+    """Each case with and without default routes, in each attachment that it fits: some of them, with --all
+    every one."""
+    every = {"routed": cases(), "bridge": [c for c in cases() if fits_bridges(c)]}
+    both = [(c, default, attachment) for attachment in every for c in every[attachment] for default in (True, False)]
     if not metafunc.config.option.run_all:
-        ours = [(c, default) for c, default in both if c["config"]["detectLocal"]]
-        both = random.Random(SEED).sample(ours, min(SAMPLE, len(ours)))
-    metafunc.parametrize("case, default_route", [
-        pytest.param(c, default, id=f"{c['id']}-{'default' if default else 'clients'}",
+        pick = random.Random(SEED)
+        ours = {a: [b for b in both if b[2] == a and b[0]["config"]["detectLocal"]] for a in every}
+        both = [b for a, those in ours.items() for b in pick.sample(those, min(SAMPLE[a], len(those)))]
+    metafunc.parametrize("case, default_route, attachment", [
+        pytest.param(c, default, attachment, id=f"{c['id']}-{'default' if default else 'clients'}-{attachment}",
                      marks=() if c["config"]["detectLocal"] else pytest.mark.skip(reason=NOT_OURS))
-        for c, default in both] or [pytest.param(None, True, id="none")])
+        for c, default, attachment in both] or [pytest.param(None, True, "routed", id="none")])
 
 
 def from_another_node(w, judge):
@@ -48,8 +51,8 @@ def from_another_node(w, judge):
         yield Flow("another node", source, proto, to, port, want)
 
 
-def test_flows(suites, lab, netns, start, scratch, case, default_route):
-    w = ServiceWorld(lab, netns, start, scratch, case, default_route)
+def test_flows(suites, lab, netns, start, scratch, case, default_route, attachment):
+    w = ServiceWorld(lab, netns, start, scratch, case, default_route, attachment)
     flows = [Flow(f["name"], f["from"], f["protocol"], f["to"], f["port"], expected(f)) for f in case["flows"]]
     flows += from_another_node(w, oracle(suites).Proxy)
     w.send(flows)
