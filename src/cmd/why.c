@@ -78,7 +78,7 @@ static json_t *endpoints_json(const struct why *w, const struct svc_verdict *v, 
 						"pod", pod_of(ep, a), "node", ep->of->nodeName,
 						"zone", ep->of->zone, "weight", because ? 0 : 1,
 						"excluded_because", because, "hairpin",
-						!because && svc_is_hairpin(ep, &w->flow.src)));
+						!because && svc_is_hairpin(ep, &w->seen.src)));
 	}
 	return list;
 }
@@ -146,7 +146,7 @@ static void print_endpoints(const struct why *w, const struct svc_verdict *v, st
 		table_cell(&t, "%s", ep->of->zone ? ep->of->zone : "");
 		table_cell(&t, "%s",
 			   because                            ? because
-			   : svc_is_hairpin(ep, &w->flow.src) ? "itself: its source is translated"
+			   : svc_is_hairpin(ep, &w->seen.src) ? "itself: its source is translated"
 							      : "");
 	}
 	putchar('\n');
@@ -213,7 +213,7 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 		return cmd_usage(ctx, "takes FROM and TO[:PORT]");
 	rc = why_ask(ctx, o, argv[0], argv[1], &w);
 	if (!rc) {
-		svc_judge(&w.node, w.plans, w.n_plans, &w.flow, &v);
+		svc_judge(&w.node, w.plans, w.n_plans, &w.seen, &v);
 		rc = why_policy(ctx, &w, &v, &p);
 	}
 	if (!rc)

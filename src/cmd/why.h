@@ -39,6 +39,8 @@ struct why {
 	uint8_t proto; /* enum trace_protocol */
 	struct svc_flow
 		flow; /* of ICMP without a protocol; family 0: an address that is not known */
+	struct svc_flow seen;     /* the same as it comes to the node that judges */
+	const char *seen_because; /* why that has another source; NULL: it has not */
 	struct svc_plan *plans;
 	size_t n_plans;
 };
@@ -48,6 +50,9 @@ struct why {
 int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, const char *to,
 	    struct why *w);
 void why_forget(struct why *w);
+
+/* The pool that has the address; NULL: none. */
+const struct ippool *why_pool_of(const struct cluster *c, const struct ipaddr *ip);
 
 /* ---- policies */
 

@@ -223,6 +223,49 @@ static void choose_port(struct why *w)
 		w->flow.dport = w->to.port;
 }
 
+/* ---- the source that it judges by */
+
+const struct ippool *why_pool_of(const struct cluster *c, const struct ipaddr *ip)
+{
+	size_t n;
+	const struct object *const *pools = cluster_all(c, KIND_IPPOOL, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ippool *p = pools[i]->body;
+
+		if (prefix_has(&p->spec.cidr, ip))
+			return p;
+	}
+	return NULL;
+}
+
+/* What a pod sends to another node leaves its own one by natOutgoing. */
+static void see(struct why *w, struct arena *a)
+{
+	const struct cluster *c = w->objects.cluster;
+	const struct ippool *pool = why_pool_of(c, &w->flow.src);
+	const struct object *node;
+	struct why_end sender = { 0 };
+
+	w->seen = w->flow;
+	if (!w->from.node || !strcmp(w->from.node, w->node.name) ||
+	    !policy_knows_pod(w->from.pod) || !pool || !pool->spec.natOutgoing ||
+	    why_pool_of(c, &w->flow.dst))
+		return;
+	node = cluster_get(c, KIND_NODE, NULL, w->from.node);
+	if (node)
+		take_node(&sender, node->body);
+	for (uint32_t i = 0; i < sender.n; i++) {
+		if (sender.ips[i].family != w->flow.src.family)
+			continue;
+		w->seen.src = sender.ips[i];
+		w->seen_because =
+			arena_printf(a, "natOutgoing of pool %s on %s: that node's address",
+				     pool->meta.name, w->from.node);
+		return;
+	}
+}
+
 /* ---- the node that judges
  *
  * Manifests of people without a cluster have no Nodes: then any node judges, which knows none of its
@@ -376,6 +419,7 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 		return cmd_error(CMD_NO, "%s and %s have no address family in common", from,
 				 w->to.text);
 	choose_port(w);
+	see(w, ctx->arena);
 	if (!w->flow.dport && w->proto != TRACE_ICMP)
 		return cmd_usage(ctx, "%s: which port? Give TO:PORT", w->to.text);
 	return make_plans(ctx, w);

@@ -3,7 +3,8 @@
  *
  * Nodes judge while they forward. What a pod sends is judged on its own node: where another node
  * translates (a node port there), as addressed to that node, else as addressed to the endpoint. What
- * arrives is judged on the endpoint's node, by the source that the packet has there. A masquerade comes
+ * arrives is judged on the endpoint's node, by the source that the packet has there. To another node's
+ * address it leaves by natOutgoing, where its pool has that (why_ask.c). A masquerade comes
  * after forwarding: an endpoint on the node that masquerades still sees the client, one on another node
  * that node's address, which is its tunnel address where the pool is tunnelled, the same as for what
  * a node itself sends. With crossSubnet it may be either; both are judged, as one subnet cannot be told
@@ -22,20 +23,6 @@ struct source {
 	struct ipaddr ip;
 	const char *because;
 };
-
-static const struct ippool *pool_of(const struct cluster *c, const struct ipaddr *ip)
-{
-	size_t n;
-	const struct object *const *pools = cluster_all(c, KIND_IPPOOL, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		const struct ippool *p = pools[i]->body;
-
-		if (prefix_has(&p->spec.cidr, ip))
-			return p;
-	}
-	return NULL;
-}
 
 /* Out of the node's first block of the family. */
 static struct ipaddr tunnel_of(const struct cluster *c, const char *node, const struct ippool *pool)
@@ -65,7 +52,7 @@ static const struct ipaddr *own_address(const struct why *w, uint8_t family)
 static uint32_t node_sources(const struct why *w, const struct ipaddr *to, const char *what,
 			     struct source out[2], struct arena *a)
 {
-	const struct ippool *pool = pool_of(w->objects.cluster, to);
+	const struct ippool *pool = why_pool_of(w->objects.cluster, to);
 	const struct ipaddr *own = own_address(w, to->family);
 	bool tunnelled = pool && route_pool_tunnelled(pool);
 	uint32_t n = 0;
@@ -112,7 +99,7 @@ static uint32_t find_sources(const struct why *w, const struct svc_verdict *v,
 {
 	const char *node = node_of(t, ep);
 	bool elsewhere = node && *node && strcmp(node, w->node.name) != 0;
-	bool masquerade = ep && (v->masquerade || svc_is_hairpin(ep, &w->flow.src));
+	bool masquerade = ep && (v->masquerade || svc_is_hairpin(ep, &w->seen.src));
 	uint32_t n = 0;
 
 	if (elsewhere && masquerade)
@@ -120,7 +107,7 @@ static uint32_t find_sources(const struct why *w, const struct svc_verdict *v,
 	else if (elsewhere && is_node_itself(w) && policy_knows_pod(t->pod))
 		n = node_sources(w, &t->ip, "sent by", out, a);
 	if (!n)
-		out[n++] = (struct source){ w->flow.src, NULL };
+		out[n++] = (struct source){ w->seen.src, w->seen_because };
 	return n;
 }
 

@@ -370,6 +370,11 @@ def test_policy_before_another_node_translates(policed):
     assert {t["egress"]["misses"][0]["why"] for t in got["policy"]} == {"selects pods, 192.0.2.12 is the address of none"}
     got = policed("shop/web-0", "n1:30432", more=[egress])[1]
     assert [t["egress"]["reason"] for t in got["policy"]] == ["shop/web egress[0].to[0]"] * 2
+    # It leaves its own node as natOutgoing has it.
+    for nat, source, because in ((False, "10.244.1.5", None), (True, "192.0.2.11", "natOutgoing of pool default on n1: that node's address")):
+        pool = {**POOL, "spec": {**POOL["spec"], "natOutgoing": nat}}
+        got = policed("shop/web-0", "n2:30432", "--node", "n2", more=[pool])[1]
+        assert [(t["source"], t["source_because"]) for t in got["policy"] if t["pod"] == "shop/db-1"] == [(source, because)]
 
 
 def test_policy_text(policed):
