@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A prober that never rests: to each address that it is told, every millisecond a new TCP connection, a
+"""A prober that never rests: to each address that it is told, every millisecond (EVERY) a new TCP connection, a
 datagram and an echo request. It begins before anybody has the address and tells when first a connection
 was made.
 
@@ -23,8 +23,8 @@ ECHO = {4: bytes.fromhex("0800f7ff00000000"), 6: bytes.fromhex("8000000000000000
 
 
 class Hammer:
-    def __init__(self, start, ns):
-        self.program = start([sys.executable, "-uB", Path(__file__)], ns=ns, stdin=subprocess.PIPE)
+    def __init__(self, start, ns, every=EVERY):
+        self.program = start([sys.executable, "-uB", Path(__file__), every], ns=ns, stdin=subprocess.PIPE)
         self.program.wait_log("ready", timeout=20)
         self.rounds = 0
 
@@ -104,7 +104,7 @@ def rest(targets, number):
 
 
 def main():
-    poll, targets, rounds = select.epoll(), [], 0
+    poll, targets, rounds, every = select.epoll(), [], 0, float(sys.argv[1])
     poll.register(0, select.EPOLLIN)
     print("ready")
     due = 0.0
@@ -125,7 +125,7 @@ def main():
             else:
                 targets = [Target(a, poll) for a in line.split()]
         if targets and time.monotonic() >= due:
-            due = time.monotonic() + EVERY
+            due = time.monotonic() + every
             for t in targets:
                 t.hammer()
 
