@@ -233,16 +233,31 @@ void join_drop(struct walk *w, const struct sight *s)
 			 (struct story_by){ STORY_BY_KERNEL, NULL, reason, s->o->place }, NULL);
 }
 
+/* A buffer is used up also where the kernel sends on a copy of it. */
+static bool goes_on(const struct walk *w, const struct sight *s)
+{
+	for (s++; s < w->leg->v + w->leg->n; s++)
+		if (join_is_station(s->o))
+			return true;
+	return false;
+}
+
 void join_deliver(struct walk *w, const struct sight *s)
 {
 	const struct story_hop *last = walk_last(w, w->leg->direction);
+	int64_t at = w->at;
 	struct story_hop *h;
 
-	if (!w->entered || (last && last->step >= STORY_DELIVER))
-		return; /* what was sent on is freed as well */
+	if (!w->entered || goes_on(w, s) || (last && last->step >= STORY_DELIVER))
+		return;
 	h = walk_hop(w, STORY_DELIVER, s);
-	if (h)
-		h->by = receiver(w, s);
+	if (!h)
+		return;
+	h->by = receiver(w, s);
+	if (starts(s->o->place, "skb_defer_free")) { /* long after a socket had it */
+		h->since = -1;
+		w->at = at;
+	}
 }
 
 /* An answer that comes in by the network is somebody's of whom no node tells. */

@@ -7,8 +7,9 @@
  * end at a time, or a connection table knows of it).
  *
  * What has no header (rules, routes) is of the packet with the same id that was seen last, as
- * kernels use a buffer again. Where the packet comes by a device or a chain for the second time, it
- * was sent again: the leg ends before. */
+ * kernels use a buffer again. A packet that the node sent away and that comes in again is on another
+ * visit, such as that of a NodePort's client whose endpoint is beside it. Where it comes by a device or a
+ * chain for the second time, and looks as it did, it was sent again: its journey ended before. */
 #include "core/trace/join_state.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 enum { NEITHER = 2 };
 
 #define TUPLES_MAX 64
+#define VISITS_MAX 4 /* of one direction to one node; more is a circle */
 
 struct tuples {
 	struct story_head v[TUPLES_MAX]; /* of requests */
@@ -240,10 +242,16 @@ static int compare_at(const void *a, const void *b)
 				    : (*x > *y) - (*x < *y);
 }
 
-/* Where a packet of one journey comes by but once. */
-static bool is_station(const struct trace_observation *o)
+/* ---- visits */
+
+bool join_is_station(const struct trace_observation *o)
 {
 	return o->kind == FACT_DEV_IN || o->kind == FACT_DEV_OUT || o->kind == FACT_CHAIN;
+}
+
+bool join_is_loopback(const struct trace_observation *o)
+{
+	return same_text(o->device, "lo");
 }
 
 static bool same_station(const struct sight *a, const struct sight *b)
@@ -253,32 +261,84 @@ static bool same_station(const struct sight *a, const struct sight *b)
 	       same_text(a->o->table, b->o->table) && same_text(a->o->chain, b->o->chain);
 }
 
-static bool was_here(const struct leg *leg, const struct sight *s)
+/* A direction's visits to one node, in the order of time. */
+struct visits {
+	struct leg v[VISITS_MAX];
+	uint32_t n;
+};
+
+static bool was_here(const struct visits *all, const struct sight *s)
 {
-	for (uint32_t i = 0; is_station(s->o) && i < leg->n; i++)
-		if (same_station(&leg->v[i], s))
-			return true;
+	for (uint32_t i = 0; join_is_station(s->o) && i < all->n; i++)
+		for (uint32_t k = 0; k < all->v[i].n; k++)
+			if (same_station(&all->v[i].v[k], s))
+				return true;
 	return false;
 }
 
-/* Those of one direction, up to where the packet was sent again. */
-static int make_leg(const char *node, const struct sight *all, uint32_t n,
-		    enum story_direction direction, struct arena *a, struct legs *out)
+static const struct trace_observation *last_device(const struct leg *leg)
 {
-	struct leg *leg = &out->v[out->n];
+	for (uint32_t i = leg->n; i-- > 0;)
+		if (leg->v[i].o->kind == FACT_DEV_IN || leg->v[i].o->kind == FACT_DEV_OUT)
+			return leg->v[i].o;
+	return NULL;
+}
+
+/* What the node sent away comes in to it again: it was elsewhere meanwhile. */
+static bool returns(const struct leg *leg, const struct sight *s)
+{
+	const struct trace_observation *sent = last_device(leg);
+
+	return s->o->kind == FACT_DEV_IN && !s->o->in && !join_is_loopback(s->o) && sent &&
+	       sent->kind == FACT_DEV_OUT && !sent->in;
+}
+
+/* Buffers are freed when the kernel comes to it: of what it says then, the visit in which the packet was. */
+static struct leg *visit_of(struct visits *all, const struct sight *s)
+{
+	for (uint32_t i = all->n; s->o->packet && !join_is_station(s->o) && i-- > 0;)
+		for (uint32_t k = 0; k < all->v[i].n; k++)
+			if (all->v[i].v[k].o->packet == s->o->packet)
+				return &all->v[i];
+	return &all->v[all->n - 1];
+}
+
+static int begin_visit(struct visits *all, const char *node, enum story_direction direction,
+		       uint32_t n, struct arena *a)
+{
+	struct leg *leg = &all->v[all->n++];
 
 	*leg = (struct leg){ node, direction, arena_array(a, n, sizeof(*leg->v)), 0 };
-	if (!leg->v)
+	return leg->v ? 0 : -ENOMEM;
+}
+
+/* Those of one direction, up to where the packet was sent again. */
+static int make_legs(const char *node, const struct sight *all, uint32_t n,
+		     enum story_direction direction, struct arena *a, struct legs *out)
+{
+	struct visits visits = { .n = 0 };
+	struct leg *leg;
+
+	if (begin_visit(&visits, node, direction, n, a))
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
 		if (all[i].direction != direction)
 			continue;
-		if (was_here(leg, &all[i]))
+		if (was_here(&visits, &all[i]))
 			break;
+		if (returns(&visits.v[visits.n - 1], &all[i])) {
+			if (visits.n == VISITS_MAX)
+				break;
+			if (begin_visit(&visits, node, direction, n - i, a))
+				return -ENOMEM;
+		}
+		leg = visit_of(&visits, &all[i]);
 		if (leg->n || all[i].head.src.family)
 			leg->v[leg->n++] = all[i];
 	}
-	out->n += leg->n > 0;
+	for (uint32_t i = 0; i < visits.n; i++)
+		if (visits.v[i].n)
+			out->v[out->n++] = visits.v[i];
 	return 0;
 }
 
@@ -299,8 +359,8 @@ static int node_legs(const struct trace_node *node, struct tuples *known, struct
 		v[i].direction = (uint8_t)(v[i].head.src.family ? direction_of(&v[i], known)
 								: as_before(v, i, order[i]));
 	}
-	if (make_leg(node->name, v, n, STORY_REQUEST, a, out) ||
-	    make_leg(node->name, v, n, STORY_REPLY, a, out))
+	if (make_legs(node->name, v, n, STORY_REQUEST, a, out) ||
+	    make_legs(node->name, v, n, STORY_REPLY, a, out))
 		return -ENOMEM;
 	return 0;
 }
@@ -308,7 +368,9 @@ static int node_legs(const struct trace_node *node, struct tuples *known, struct
 int join_sights(const struct packet_trace *t, struct arena *a, struct legs *out)
 {
 	struct tuples *known = arena_alloc(a, sizeof(*known));
-	struct legs legs = { arena_array(a, 2 * (size_t)t->status.nodes.n, sizeof(*legs.v)), 0 };
+	struct legs legs = {
+		arena_array(a, 2 * VISITS_MAX * (size_t)t->status.nodes.n, sizeof(*legs.v)), 0
+	};
 
 	if (!known || !legs.v)
 		return -ENOMEM;

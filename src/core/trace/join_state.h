@@ -10,7 +10,8 @@ struct sight {
 	uint8_t direction;
 };
 
-/* What one node saw of one direction, in its kernel's order, of one journey. */
+/* What one node saw of one direction, in its kernel's order, of one journey: from where it came to the node
+ * until it left it. Who comes back makes another. */
 struct leg {
 	const char *node;
 	uint8_t direction;
@@ -23,6 +24,10 @@ struct legs {
 	uint32_t n;
 };
 
+/* Where a packet of one journey comes by but once. */
+bool join_is_station(const struct trace_observation *o);
+/* What goes by it stays where it is. */
+bool join_is_loopback(const struct trace_observation *o);
 /* Of all nodes that saw something. 0 or -ENOMEM. */
 int join_sights(const struct packet_trace *t, struct arena *a, struct legs *out);
 /* Puts them into the order of causes, each direction by itself, the request first. */

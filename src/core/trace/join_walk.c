@@ -275,7 +275,9 @@ static void came_in(struct walk *w, const struct sight *s)
 	bool out_of_tunnel = w->head.encap != STORY_PLAIN && s->head.encap == STORY_PLAIN;
 	struct story_hop *h;
 
-	if (s->o->in) {
+	if (join_is_loopback(s->o)) {
+		/* it stays where it is */
+	} else if (s->o->in) {
 		walk_hop(w, STORY_ENTER_POD, s);
 	} else if (out_of_tunnel && w->entered) {
 		walk_hop(w, STORY_TUNNEL_OUT, s);
@@ -308,7 +310,7 @@ static void went_out(struct walk *w, const struct sight *s)
 
 	w->entered = false;
 	if (s->o->in) {
-		if (!again)
+		if (!again && !join_is_loopback(s->o))
 			walk_hop(w, STORY_LEAVE_POD, s);
 		return;
 	}
@@ -323,7 +325,7 @@ static void went_out(struct walk *w, const struct sight *s)
 		h = walk_hop(w, STORY_ENTER_POD, s);
 		if (h)
 			h->behind = walk_linked_pod(w, s->o->device);
-	} else if (!again && strcmp(s->o->device ? s->o->device : "", "lo") != 0) {
+	} else if (!again && !join_is_loopback(s->o)) {
 		walk_hop(w, STORY_LEAVE_NODE, s);
 	}
 }
