@@ -51,7 +51,7 @@ static int read_files(struct cmd_ctx *ctx, const struct trace_opts *o, struct tr
 /* ---- on paper */
 
 /* `c`: NULL: nobody asked. */
-static int print_json(const struct story *s, const struct trace_compared *c)
+static int print_json(const struct story *s, const struct story_comparison *c)
 {
 	json_t *j = story_json(s);
 
@@ -62,8 +62,8 @@ static int print_json(const struct story *s, const struct trace_compared *c)
 	return CMD_OK;
 }
 
-static int print(const struct trace_opts *o, const struct story *s, const struct trace_compared *c,
-		 struct arena *a)
+static int print(const struct trace_opts *o, const struct story *s,
+		 const struct story_comparison *c, struct arena *a)
 {
 	int rc;
 
@@ -76,7 +76,7 @@ static int print(const struct trace_opts *o, const struct story *s, const struct
 }
 
 /* Where it was to be compared, whether it is as predicted, and not what became of it. */
-static int exit_of(const struct story *s, const struct trace_compared *c)
+static int exit_of(const struct story *s, const struct story_comparison *c)
 {
 	if (c && c->differences.list.n)
 		return CMD_NO;
@@ -89,8 +89,8 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct trace_opts *o = opts;
 	struct trace_asked t = { .trace = NULL };
-	struct trace_compared c = { .predicted = NULL };
-	const struct trace_compared *compared = o->diff ? &c : NULL;
+	struct story_comparison c = { .predicted = NULL };
+	const struct story_comparison *compared = o->diff ? &c : NULL;
 	struct err e = { .code = 0 };
 	struct story s;
 	int rc;
@@ -103,8 +103,8 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 	rc = o->files.n ? read_files(ctx, o, &t) : trace_ask(ctx, o, argv[0], argv[1], &t);
 	if (!rc && story_join(&t.view, t.trace, ctx->arena, &s, &e))
 		rc = cmd_fail(&e);
-	if (!rc && o->diff)
-		rc = trace_diff(ctx, &t, &s, &c);
+	if (!rc && o->diff && story_compare(&t.view, t.trace, &s, ctx->arena, &c, &e))
+		rc = cmd_fail(&e);
 	if (!rc)
 		rc = print(o, &s, compared, ctx->arena);
 	if (!rc)

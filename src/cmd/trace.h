@@ -4,7 +4,7 @@
 #pragma once
 #include "cmd/lab.h"
 #include "cmd/why.h"
-#include "core/trace/diff.h"
+#include "core/trace/compare.h"
 #include "core/trace/join.h"
 #include "model/trace.h"
 
@@ -36,14 +36,6 @@ int trace_send(struct store *s, const struct packet_trace *question,
 
 /* ---- predicted against observed */
 
-struct trace_compared {
-	const struct story *predicted;
-	struct story_differences differences;
-};
-
-/* 0, or the exit code, having said why. */
-int trace_diff(struct cmd_ctx *ctx, const struct trace_asked *t, const struct story *observed,
-	       struct trace_compared *out);
 /* docs/abi.md */
-json_t *trace_diff_json(const struct trace_compared *c);
-void trace_diff_print(const struct trace_compared *c);
+json_t *trace_diff_json(const struct story_comparison *c);
+void trace_diff_print(const struct story_comparison *c);

@@ -21,6 +21,7 @@ PORTS = [{"name": "http", "containerPort": 80, "protocol": "TCP"}, {"name": "met
          {"name": "dns", "containerPort": 53, "protocol": "UDP"}]
 ASKED = [("TCP", 80), ("TCP", 8080), ("UDP", 53)]
 NAMESPACES = ("x", "y")
+MODES = {"direct": ["--mode", "direct"], "vxlan": ["--mode", "vxlan"], "cross-subnet": ["--mode", "vxlan", "--cross-subnet"]}
 
 
 def objects(r):
@@ -46,17 +47,23 @@ def objects(r):
 
 class LabModel(Model):
     """With the addresses that pods and nodes have in the lab."""
-    tunnels = {}
+    tunnels = {}  # (node, family): address; empty without tunnels
+    tunnelled = staticmethod(lambda node, to: True)
 
     def arrives_from(self, node, to, v):
-        return self.tunnels[node, v]
+        return self.tunnels[node, v] if self.tunnels and self.tunnelled(node, to) else self.node_ip(node, v)
+
+    def apart(self, node, to):
+        """In different racks?"""
+        a, b = (ipaddress.ip_interface(self.node_ip(n, 4) + "/24").network for n in (node, to))
+        return a != b
 
 
 def listed(lab, kind):
     return json.loads(lab.store("get", kind, "-A", "-o", "json").stdout)["items"]
 
 
-def model_of(lab, policy_oracle, service_oracle, policies):
+def model_of(lab, mode, policy_oracle, service_oracle, policies):
     nodes = [{"name": n["metadata"]["name"], "ips": [a["address"] for a in n["status"]["addresses"] if a["type"] == "InternalIP"]}
              for n in listed(lab, "nodes")]
     pods = [{"namespace": p["metadata"]["namespace"], "name": p["metadata"]["name"], "labels": p["metadata"].get("labels", {}),
@@ -65,13 +72,17 @@ def model_of(lab, policy_oracle, service_oracle, policies):
             for p in listed(lab, "pods")]
     spaces = [{"name": n["metadata"]["name"], "labels": n["metadata"].get("labels", {})} for n in listed(lab, "namespaces")]
     c = {"namespaces": spaces, "pods": pods, "nodes": nodes, "external": [{"name": "beyond", "ip": "203.0.113.250"}]}
+    tunnels = {(b["spec"]["node"], ipaddress.ip_address(a).version): a for b in listed(lab, "ipblocks")
+               for a in [b["spec"].get("tunnelAddress")] if a}
     for n in NODES:  # a node's tunnel address is nobody's but the node's
-        c["external"] += [{"name": f"tunnel-{n}", "ips": [a for b in listed(lab, "ipblocks") if b["spec"].get("node") == n
-                                                           for a in [b["spec"].get("tunnelAddress")] if a]}]
+        its = [a for (node, _), a in tunnels.items() if node == n]
+        c["external"] += [{"name": f"tunnel-{n}", "ips": its}] if its else []
     m = LabModel(policy_oracle, service_oracle, c, policies, listed(lab, "services") + listed(lab, "endpointslices"))
     m.cidrs = {ipaddress.ip_network(x["spec"]["cidr"]).version: x["spec"]["cidr"] for x in listed(lab, "ippools")}
-    m.tunnels = {(n, v): next(a for a in e["ips"] if ipaddress.ip_address(a).version == v)
-                 for n, e in zip(NODES, c["external"][1:]) for v in (4, 6)}
+    m.tunnels = tunnels
+    assert bool(tunnels) == (mode != "direct")
+    if mode == "cross-subnet":
+        m.tunnelled = m.apart
     return m, pods, nodes
 
 
@@ -96,8 +107,8 @@ def flows(r, m, pods, nodes, n):
 CAME = {"answered", "delivered"}
 
 
-def agree(lab, suites, oracle, r, policies, n):
-    m, pods, nodes = model_of(lab, oracle, service_world.oracle(suites), policies)
+def agree(lab, mode, suites, oracle, r, policies, n):
+    m, pods, nodes = model_of(lab, mode, oracle, service_world.oracle(suites), policies)
     seen, wrong = collections.Counter(), []
     for p, src, dst, proto, port in flows(r, m, pods, nodes, n):
         name, to = f"{p['namespace']}/{p['name']}", f"[{dst}]:{port}" if ":" in dst else f"{dst}:{port}"
@@ -123,22 +134,25 @@ def agree(lab, suites, oracle, r, policies, n):
     assert seen["answered"] and seen["dropped"], seen
 
 
-def lab_of(module_lab, tmp_path_factory, seed):
+def lab_of(module_lab, tmp_path_factory, mode, attachment, seed):
     r = random.Random(seed)
     objs = objects(r)
     path = tmp_path_factory.mktemp("m") / "m.yaml"
     path.write_text(yaml.safe_dump_all(objs))
-    a = module_lab("--nodes", 3, "--racks", 2, "--mode", "vxlan", manifests=[path])
+    a = module_lab("--nodes", 3, "--racks", 2, *MODES[mode], "--attachment", attachment, manifests=[path])
     wait_for(lambda: all(p.get("status", {}).get("podIPs") for p in listed(a, "pods")), 10)
     return a, r, [o for o in objs if o["kind"] == "NetworkPolicy"]
 
 
-def test_some_flows_agree(module_lab, tmp_path_factory, suites, oracle):
-    a, r, policies = lab_of(module_lab, tmp_path_factory, 1)
-    agree(a, suites, oracle, r, policies, 20)
+@pytest.mark.parametrize("mode, attachment, seed", [("vxlan", "routed", 1)])
+def test_some_flows_agree(module_lab, tmp_path_factory, suites, oracle, mode, attachment, seed):
+    a, r, policies = lab_of(module_lab, tmp_path_factory, mode, attachment, seed)
+    agree(a, mode, suites, oracle, r, policies, 20)
 
 
-@pytest.mark.all_only("300 probes")
-def test_many_flows_agree(module_lab, tmp_path_factory, suites, oracle):
-    a, r, policies = lab_of(module_lab, tmp_path_factory, 2)
-    agree(a, suites, oracle, r, policies, 300)
+@pytest.mark.all_only("300 probes each")
+@pytest.mark.parametrize("mode, attachment, seed", [
+    ("vxlan", "routed", 2), ("direct", "bridge", 3), ("cross-subnet", "routed", 4), ("vxlan", "bridge", 5), ("direct", "routed", 6)])
+def test_many_flows_agree(module_lab, tmp_path_factory, suites, oracle, mode, attachment, seed):
+    a, r, policies = lab_of(module_lab, tmp_path_factory, mode, attachment, seed)
+    agree(a, mode, suites, oracle, r, policies, 300)

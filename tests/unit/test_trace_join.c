@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Stories against golden files. NAME.trace.yaml is a PacketTrace with what nodes saw, NAME.txt the story:
  * in tests/golden/trace by hand, in the cluster of cluster.yaml; in trace-recorded as labs' nodes wrote it
- * (`fairlead trace --keep`), beside the objects of those labs. And what must not matter to it: clocks of nodes and their order in
- * the object; and that whatever is missing, there is a story. */
+ * (`fairlead trace --keep`), beside the objects of those labs, and in what it is not as these predict.
+ * And what must not matter to it: clocks of nodes and their order in the object; and that whatever is
+ * missing, there is a story. */
+#include "core/trace/compare.h"
 #include "core/trace/join.h"
 #include "core/trace/print.h"
 #include "store/manifest.h"
@@ -79,14 +81,43 @@ static char *told(const struct scene *s, const struct story_paint *paint)
 
 static const struct story_paint wide = { .width = 0 };
 
+/* The caller frees. */
+static char *compared(const struct scene *s, const char *head)
+{
+	struct story_comparison c;
+	struct story story;
+	struct buf b = { .v = NULL };
+	struct arena a;
+	struct err e = { .code = 0 };
+
+	arena_init(&a, 0);
+	if (story_join(&s->view, s->trace, &a, &story, &e) ||
+	    story_compare(&s->view, s->trace, &story, &a, &c, &e))
+		fail_msg("%s", e.text);
+	buf_printf(&b, "%s\n%s\n", head,
+		   c.differences.list.n ? "not as predicted" : "as predicted");
+	for (uint32_t i = 0; i < c.differences.list.n; i++)
+		buf_printf(&b, "predicted  %s\nobserved   %s\n",
+			   c.differences.list.v[i].predicted_text,
+			   c.differences.list.v[i].observed_text);
+	assert_false(b.failed);
+	arena_fini(&a);
+	return b.v;
+}
+
 static void check_case(const char *stem, void *arg)
 {
 	struct scene s;
-	char path[256], *text;
+	char path[256], *story, *text;
 
 	(void)arg;
 	scene_load(&s, stem);
 	text = told(&s, &wide);
+	if (strncmp(stem, "trace/", 6) != 0) {
+		story = text;
+		text = compared(&s, story);
+		free(story);
+	}
 	snprintf(path, sizeof(path), "%s.txt", stem);
 	golden_check(path, text);
 	free(text);

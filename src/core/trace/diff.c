@@ -45,27 +45,13 @@ static bool is_by_rule(const struct story_hop *h)
 	       h->by.kind == STORY_BY_NFT;
 }
 
-/* A node that the packet passes twice in one direction is told as if it did so once (join.h). */
-static bool is_passed_twice(const struct comparison *c, const struct story_hop *h)
-{
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < c->predicted->hops.n; i++) {
-		const struct story_hop *p = &c->predicted->hops.v[i];
-
-		n += p->step == STORY_ENTER_NODE && p->direction == h->direction &&
-		     text_eq(p->node, h->node);
-	}
-	return n > 1;
-}
-
 /* Could the hop be seen where it is? */
 static bool shows(const struct comparison *c, const struct story_hop *h)
 {
 	const struct trace_node *n = looked(c->trace, h->node);
 	bool ebpf;
 
-	if (!n || is_passed_twice(c, h))
+	if (!n)
 		return false;
 	ebpf = has_means(n, TRACE_BY_EBPF);
 	switch ((enum story_step)h->step) {
@@ -75,8 +61,6 @@ static bool shows(const struct comparison *c, const struct story_hop *h)
 	case STORY_ROUTE:
 	case STORY_DELIVER:
 		return ebpf;
-	case STORY_ANSWER: /* follows from what is seen next */
-		return false;
 	case STORY_DROP:
 	case STORY_REFUSE:
 		return is_by_rule(h) ? has_means(n, TRACE_BY_NFTABLES) : ebpf;
@@ -152,6 +136,22 @@ static bool is_end(const struct story_hop *h)
 	return h->step == STORY_DROP || h->step == STORY_REFUSE;
 }
 
+static const struct story_hop *end_of(const struct story *s)
+{
+	for (uint32_t i = 0; i < s->hops.n; i++)
+		if (is_end(&s->hops.v[i]))
+			return &s->hops.v[i];
+	return NULL;
+}
+
+/* What comes back to who asked, where the request ended before its time, is no answer. */
+static bool is_refusal(const struct story *s, const struct story_hop *h)
+{
+	const struct story_hop *end = end_of(s);
+
+	return h->direction == STORY_REPLY && end && end->direction == STORY_REQUEST;
+}
+
 /* ---- two stories */
 
 /* Destination and source of an answer are translated back one after the other, which may be seen: of
@@ -161,7 +161,9 @@ static uint32_t find_hop(struct comparison *c, const struct story_hop *h)
 	uint32_t found = NO_HOP;
 
 	for (uint32_t i = 0; i < c->observed->hops.n; i++) {
-		if (c->taken[i] || !is_same_place(h, &c->observed->hops.v[i]))
+		const struct story_hop *o = &c->observed->hops.v[i];
+
+		if (c->taken[i] || is_refusal(c->observed, o) || !is_same_place(h, o))
 			continue;
 		found = i;
 		if (h->step != STORY_UNTRANSLATE)
@@ -212,14 +214,6 @@ static void differ(struct comparison *c, const struct story_hop *predicted,
 					   observed ? hop_words(c, observed) : "not there" };
 }
 
-static const struct story_hop *end_of(const struct story *s)
-{
-	for (uint32_t i = 0; i < s->hops.n; i++)
-		if (is_end(&s->hops.v[i]))
-			return &s->hops.v[i];
-	return NULL;
-}
-
 /* Do they end at the same place, or both nowhere? */
 static bool end_alike(const struct comparison *c)
 {
@@ -233,17 +227,10 @@ static bool is_gone_on(uint32_t i, uint32_t last)
 	return last == NO_HOP || i > last;
 }
 
-/* A packet is delivered once, and was where it was predicted: nodes that share a kernel (a lab's) may hear of
- * it elsewhere too. */
-static bool is_echo(const struct comparison *c, const struct story_hop *h)
+/* A socket asks for its route before there is a packet. */
+static bool is_before_packet(const struct story *s, uint32_t i)
 {
-	for (uint32_t i = 0; h->step == STORY_DELIVER && i < c->predicted->hops.n; i++) {
-		const struct story_hop *p = &c->predicted->hops.v[i];
-
-		if (p->step == h->step && p->direction == h->direction && c->found[i] != NO_HOP)
-			return true;
-	}
-	return false;
+	return i && s->hops.v[i].step == STORY_ROUTE && s->hops.v[i - 1].step == STORY_SEND;
 }
 
 /* In the order of the prediction; then what nobody predicted. */
@@ -256,20 +243,18 @@ static void compare(struct comparison *c)
 		const struct story_hop *o =
 			c->found[i] == NO_HOP ? NULL : &c->observed->hops.v[c->found[i]];
 
-		if (o && (is_passed_twice(c, p) ||
-			  (is_same_decider(p, o) &&
-			   is_same_head((enum story_step)p->step, &p->after, &o->after))))
+		if (o && is_same_decider(p, o) &&
+		    is_same_head((enum story_step)p->step, &p->after, &o->after))
 			continue;
-		if (!o && (p->likely || !shows(c, p) ||
+		if (!o && (p->likely || !shows(c, p) || is_before_packet(c->predicted, i) ||
 			   (!alike && !is_end(p) && is_gone_on(i, c->reached))))
 			continue;
 		differ(c, p, o);
 	}
 	for (uint32_t i = 0; i < c->observed->hops.n; i++) {
 		const struct story_hop *o = &c->observed->hops.v[i];
-		bool refusal = o->direction == STORY_REPLY && end_of(c->predicted);
 
-		if (c->taken[i] || refusal || !shows(c, o) || is_to_itself(o) || is_echo(c, o) ||
+		if (c->taken[i] || is_refusal(c->observed, o) || !shows(c, o) || is_to_itself(o) ||
 		    (!alike && !is_end(o) && is_gone_on(i, c->seen)))
 			continue;
 		differ(c, NULL, o);
