@@ -47,6 +47,7 @@ struct walk {
 	struct story_by nat;        /* whose rule translated, where it is none of ours */
 	/* Of the leg: */
 	const struct leg *leg;
+	uint32_t began; /* its first hop */
 	const struct sight
 		*routes[WALK_ROUTES]; /* asked for, and to be told when it is known what for */
 	uint32_t n_routes;

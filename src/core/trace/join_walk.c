@@ -202,6 +202,16 @@ static struct story_by by_route(const struct trace_route *r, struct arena *a)
 	return by;
 }
 
+/* Asked for again on this visit, as for a neighbour's sake, or for an error about it? */
+static bool is_told(const struct walk *w, const struct story_by *route)
+{
+	for (uint32_t i = w->began; i < w->story->hops.n; i++)
+		if (w->story->hops.v[i].step == STORY_ROUTE &&
+		    story_by_same(&w->story->hops.v[i].by, route))
+			return true;
+	return false;
+}
+
 /* Tells of the route that was asked for, now that it is known where the packet goes. */
 static void flush_route(struct walk *w)
 {
@@ -214,9 +224,8 @@ static void flush_route(struct walk *w)
 		return;
 	r = s->o->route;
 	by = by_route(r, w->a);
-	h = walk_last(w, w->leg->direction);
-	if (h && h->step == STORY_ROUTE && story_by_same(&h->by, &by))
-		return; /* asked for again, as for an error about it */
+	if (is_told(w, &by))
+		return;
 	h = walk_hop(w, STORY_ROUTE, s);
 	if (!h)
 		return;
@@ -388,6 +397,7 @@ void join_walk(struct walk *w, const struct leg *leg)
 		w->story->hops.n ? &w->story->hops.v[w->story->hops.n - 1] : NULL;
 
 	w->leg = leg;
+	w->began = w->story->hops.n;
 	w->n_routes = 0;
 	w->hook = NULL;
 	w->entered = false;
