@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* agent_policy_log: see agent_policy_log.h. What a packet met is known by the log's prefix, the name of the
- * chain of a list of policies; who its ends are is looked up here, as of now and not as of the drop: a pod that
+/* agent_policy_log: see agent_policy_log.h. What a packet met is known by the log's prefix, the name of a
+ * chain; who its ends are is looked up here, as of now and not as of the drop: a pod that
  * has gone in that tenth of a second is told by its address. */
 #include "daemon/agent_policy_log.h"
 #include "core/nft/policies.h"
@@ -60,10 +60,12 @@ static struct denial_end end_of(const struct agent *a, const struct ipaddr *addr
 
 /* ---- one packet */
 
-static void write_line(const struct agent *a, const struct nft_logged *p, const char *policies,
-		       enum policy_type type)
+static void write_line(const struct agent *a, const struct nft_logged *p)
 {
-	struct denial d = { .packet = p, .type = type, .policies = policies };
+	const struct nft_policy_drop drop = nft_policies_drop(agent_policy_rules(a), p);
+	struct denial d = {
+		.packet = p, .type = drop.type, .midway = drop.midway, .policies = drop.policies
+	};
 	struct buf line = { 0 };
 
 	if (p->flow.src.family) {
@@ -87,14 +89,10 @@ static void leave_out(struct agent_policy_log *k)
 static void on_packet(void *arg, const struct nft_logged *p)
 {
 	struct agent_policy_log *k = arg;
-	enum policy_type type;
-	const char *policies = nft_policies_denial(agent_policy_rules(k->agent), p->prefix, &type);
 
-	if (!policies) /* of a list that is gone; its name begins with the direction */
-		type = p->prefix[0] == 'e' ? POLICY_EGRESS : POLICY_INGRESS;
 	if (denial_rate_take(&k->rate, ev_now(k->agent->role->loop))) {
 		k->stats.written++;
-		write_line(k->agent, p, policies, type);
+		write_line(k->agent, p);
 	} else {
 		k->stats.left_out++;
 		leave_out(k);

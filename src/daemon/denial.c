@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/* denial: see denial.h. What the policies are called has the words of `fairlead why` ("default deny by
+/* denial: see denial.h. Why it was denied has the words of `fairlead why` ("default deny by
  * …"), so that a line can be searched for where the other was read. */
 #include "daemon/denial.h"
+#include "core/policy/match.h"
 
 #include <netinet/in.h>
 #include <string.h>
@@ -78,13 +79,14 @@ void denial_line(const struct denial *d, struct buf *out)
 	} else {
 		buf_puts(out, "a packet that cannot be read");
 	}
-	buf_puts(out, ": ");
-	if (!d->policies) {
-		buf_puts(out, "by policies that are gone");
-		return;
-	}
-	buf_puts(out, "default deny by ");
-	put_policies(d->policies, out);
+	buf_printf(out, ": %s",
+		   d->midway     ? POLICY_MIDWAY ", by "
+		   : d->policies ? POLICY_DENIAL
+				 : "by ");
+	if (d->policies)
+		put_policies(d->policies, out);
+	else
+		buf_puts(out, "policies that are gone");
 }
 
 bool denial_rate_take(struct denial_rate *r, double now)

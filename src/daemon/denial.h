@@ -14,6 +14,7 @@ struct denial {
 	const struct nft_logged *packet;
 	enum policy_type type; /* the direction that denied */
 	struct denial_end from, to;
+	bool midway;          /* as no connection lives that it belongs to */
 	const char *policies; /* "shop/a, shop/b"; NULL: not known any more */
 };
 

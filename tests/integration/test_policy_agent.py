@@ -223,6 +223,8 @@ def test_what_is_forbidden_is_cut(shop, hold, family):
     log = node.keeper.program.log()
     assert re.search(r"conntrack: tcp \S+ > \S+ > \S+, Pod x/server, ingress: default deny by x/deny: deleted", log)
     assert re.search(r"conntrack: icmp \S+ > \S+, Pod x/server, ingress: default deny by x/deny: deleted", log)
+    assert re.search(r"policy: ingress denied: tcp x/server \S+ > x/client \S+: in the middle of a connection that no longer is, by x/deny$",
+                     log, re.M), "what the server pushed"
     assert not [x for x in entries(node, ip) if long(shop.client.ip(family)) in x], "not made anew by the other end"
     shop.store.delete(deny(), wait=20)
     assert connects(shop.client.ns, ip)

@@ -98,6 +98,44 @@ def test_line(world):
     assert (lines(n.log)[2]["proto"], lines(n.log)[2]["dst"]) == ("icmp type 8 code 0", f"default/b {n.b.ip(4)}")
 
 
+# One TCP segment without its connection: to ADDRESS PORT, from PORT, with these flags.
+SEGMENT = """
+import socket, struct, sys
+to, port, sport, flags = sys.argv[1], *map(int, sys.argv[2:])
+s = socket.socket(socket.AF_INET6 if ":" in to else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+s.connect((to, 0))
+ends = b"".join(socket.inet_pton(s.family, x) for x in (s.getsockname()[0], to))
+segment = lambda sum: struct.pack("!HHIIBBHHH", sport, port, 1, 1, 5 << 4, flags, 1000, sum, 0)
+x = sum(struct.unpack(f"!{(len(ends) + 24) // 2}H", ends + struct.pack("!HH", 6, 20) + segment(0)))
+s.send(segment(0xffff & ~((x & 0xffff) + (x >> 16))))
+"""
+SYN, ACK = 2, 16
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_midway(world, family):
+    """A segment without its connection, from a pod isolated for ingress and to one isolated for egress, is told with
+    the policies that isolate that pod, and with other words than a first packet; the counter knows each."""
+    n = OneNode(world)
+    words = "in the middle of a connection that no longer is"
+
+    def send(flags):
+        n.b.ns.run("python3", "-c", SEGMENT, n.a.ip(family), 81, 80, flags)
+    told = lambda: [(x["way"], x["src"].split()[0], x["dst"].split()[0], x["by"]) for x in lines(n.log)]
+    send(SYN)  # begins a connection, as b may; its answer is no first packet
+    send(ACK)  # is of none: the SYN's was answered by a reset
+    wait_for(lambda: len(told()) == 1)
+    world.store.apply(policy("quiet", podSelector={"matchLabels": {"app": "a"}}, policyTypes=["Egress"]))
+    wait_for(lambda: "default/quiet" in n.node.ns.ruleset())
+    send(ACK)
+    wait_for(lambda: len(told()) == 2)
+    assert told() == [("ingress", "default/b", "default/a", f"{words}, by default/no-way, default/only-web"),
+                      ("egress", "default/b", "default/a", f"{words}, by default/quiet")]
+    ruleset = n.node.ns.ruleset()
+    assert len(re.findall(rf'counter packets 1 bytes \d+ drop comment "{words}"', ruleset)) == 2
+    assert len(re.findall(rf'counter packets 0 bytes 0 drop comment "{words}"', ruleset)) == 2
+
+
 def test_a_node(world):
     """Another node is told by its name, with the address by which it reaches pods."""
     n = OneNode(world)

@@ -60,6 +60,24 @@ static void test_ends(void **state)
 			"policies that are gone");
 }
 
+static void test_midway(void **state)
+{
+	struct nft_logged p = packet("10.244.2.7", "10.244.1.5", IPPROTO_TCP, 5432, 43210);
+	struct denial d = { .packet = &p,
+			    .type = POLICY_INGRESS,
+			    .midway = true,
+			    .from = { "shop", "db" },
+			    .to = { "shop", "web" },
+			    .policies = "shop/a, shop/b" };
+
+	assert_line(&d, "ingress denied: tcp shop/db 10.244.2.7:5432 > shop/web 10.244.1.5:43210: "
+			"in the middle of a connection that no longer is, by shop/a, shop/b");
+	d.policies = NULL;
+	assert_line(&d, "ingress denied: tcp shop/db 10.244.2.7:5432 > shop/web 10.244.1.5:43210: "
+			"in the middle of a connection that no longer is, by policies that are "
+			"gone");
+}
+
 static void test_protocols(void **state)
 {
 	struct nft_logged p = packet("10.0.0.1", "10.0.0.2", IPPROTO_ICMP, 0, 0);
@@ -127,9 +145,8 @@ static void test_rate(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_protocols),
-		cmocka_unit_test(test_many_policies),
+		cmocka_unit_test(test_ends),      cmocka_unit_test(test_midway),
+		cmocka_unit_test(test_protocols), cmocka_unit_test(test_many_policies),
 		cmocka_unit_test(test_rate),
 	};
 

@@ -689,7 +689,7 @@ static void test_names_that_meet(void **state)
 	char name[NAME_MAX_LEN + 1], cut[NAME_MAX_LEN + 1] = "none";
 	struct network_policy first, second;
 	const struct nft_table *t;
-	enum policy_type type = POLICY_TYPE_NONE;
+	struct nft_policy_drop drop;
 	struct nft_ruleset rs;
 	char of_first[400], of_second[400];
 	const char *denial = "";
@@ -713,13 +713,14 @@ static void test_names_that_meet(void **state)
 	t = render(h.s, &rs, &h.a);
 	nft_kernel_same(&h.k, t, "two names");
 	for (uint32_t i = 0; i < t->n_chains; i++) {
-		const char *text = nft_policies_denial(h.s, t->chains[i]->name, &type);
+		struct nft_logged p = { .group = NFT_POLICY_LOG_GROUP };
 
-		denial = text ? text : denial;
+		snprintf(p.prefix, sizeof(p.prefix), "%s", t->chains[i]->name);
+		drop = nft_policies_drop(h.s, &p);
+		denial = drop.policies ? drop.policies : denial;
 	}
 	assert_int_equal(strlen(denial),
 			 2 * strlen("shop/") + strlen(", ") + strlen(name) + strlen(cut));
-	assert_int_equal(type, POLICY_INGRESS);
 	read_all(&h, t, &g);
 	assert_grown(&g, NULL, denial, 0);
 	snprintf(of_first, sizeof(of_first), "shop/%s", name);
@@ -822,6 +823,47 @@ static void test_chains_that_count(void **state)
 	hand_close(&h);
 }
 
+static void assert_drop(const struct hand *h, const struct nft_logged *p, enum policy_type type,
+			bool midway, const char *policies)
+{
+	struct nft_policy_drop drop = nft_policies_drop(h->s, p);
+
+	assert_int_equal(drop.type, type);
+	assert_int_equal(drop.midway, midway);
+	if (policies)
+		assert_string_equal(drop.policies, policies);
+	else
+		assert_null(drop.policies);
+}
+
+/* What was logged names its direction and who isolates the pod: by default the one that is judged, of the
+ * guard the one with which it says it is connected. */
+static void test_drops(void **state)
+{
+	static uint8_t both[] = { POLICY_INGRESS, POLICY_EGRESS };
+	const struct network_policy in = policy("in", NULL, 0),
+				    out = { .meta = { .namespace = "shop", .name = "out" },
+					    .spec = { .policyTypes = ALL(both) } };
+	struct nft_logged p = { .flow = { .src = random_pod_addr(0, 0) } };
+	struct hand h;
+
+	hand_open(&h);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &in);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &out);
+	hand_put(&h);
+	strcpy(p.prefix, "policy-midway-ingress");
+	assert_drop(&h, &p, POLICY_INGRESS, true, "shop/in, shop/out");
+	strcpy(p.prefix, "policy-midway-egress");
+	assert_drop(&h, &p, POLICY_EGRESS, true, NULL); /* the other end is no pod of ours */
+	p.flow.dst = p.flow.src;
+	assert_drop(&h, &p, POLICY_EGRESS, true, "shop/out");
+	strcpy(p.prefix, "egress4-0123456789abcdef"); /* a list that is gone */
+	assert_drop(&h, &p, POLICY_EGRESS, false, NULL);
+	strcpy(p.prefix, "ingress4-shop/in"); /* no list, but a policy's rules */
+	assert_drop(&h, &p, POLICY_INGRESS, false, NULL);
+	hand_close(&h);
+}
+
 /* Whatever was missing, the next put says what is left, and the two agree again after an audit. */
 static void test_no_memory(void **state)
 {
@@ -865,6 +907,7 @@ int main(void)
 		cmocka_unit_test(test_cost_of_a_label),
 		cmocka_unit_test(test_address_changes_hands),
 		cmocka_unit_test(test_names_that_meet),
+		cmocka_unit_test(test_drops),
 		cmocka_unit_test(test_counters),
 		cmocka_unit_test(test_chains_that_count),
 		cmocka_unit_test(test_no_memory),

@@ -17,6 +17,7 @@
  * elements, and chains only where its list of policies is new here. */
 #pragma once
 #include "core/nft/build.h"
+#include "core/nft/logged.h"
 #include "core/policy/index.h"
 
 #define NFT_POLICY_LOG_GROUP 26220 /* of NFLOG: docs/abi.md */
@@ -44,10 +45,14 @@ typedef void nft_policies_narrowed_fn(void *arg, const char *ns, const char *nam
 void nft_policies_narrowed(struct nft_policies *s, nft_policies_narrowed_fn *fn, void *arg);
 void nft_policies_looked(struct nft_policies *s);
 
-/* The list of policies, "shop/a, shop/b", by whose default the chain of this name (a log's prefix)
- * drops; NULL: it is none. Until the next put. */
-const char *nft_policies_denial(const struct nft_policies *s, const char *chain,
-				enum policy_type *type);
+/* What a packet met that was logged. */
+struct nft_policy_drop {
+	uint8_t type; /* enum policy_type: the direction that denied */
+	bool midway;  /* it is none that may begin a connection; else by default */
+	const char *
+		policies; /* who isolate the pod, "shop/a, shop/b"; NULL: they are gone. Until the next put */
+};
+struct nft_policy_drop nft_policies_drop(const struct nft_policies *s, const struct nft_logged *p);
 
 /* What a rule of a policy counted, or the drops by one list of policies. */
 struct nft_policy_count {

@@ -24,8 +24,6 @@
 #define NFT_POLICY_TYPES (POLICY_EGRESS + 1) /* by enum policy_type, which begins with 1 */
 #define NFT_POLICY_NAME  200                 /* of a chain, of which the hash is 9 */
 
-#define NFT_POLICY_DENIAL "default deny by " /* begins a drop's comment */
-
 /* The fixed sets by direction and family. */
 struct nft_policy_frame {
 	const struct nft_set *verdicts[NFT_POLICY_TYPES][2], *isolated[NFT_POLICY_TYPES][2],
@@ -140,6 +138,8 @@ struct nft_policies {
 
 /* What stands whatever policies there are. */
 void nft_policy_frame(struct nft_table *t);
+/* Is this chain a part of the guard? */
+bool nft_policy_is_midway(const char *chain, enum policy_type *type);
 void nft_policy_find_sets(const struct nft_table *t, struct nft_policy_frame *out);
 
 /* ---- policy_names.c */
@@ -201,6 +201,9 @@ void nft_policy_chains_bury(struct nft_policies *s);
 
 /* ---- policy_rules.c */
 
+/* Logs what passes on to the rule behind, which drops it. */
+void nft_policy_log(struct nft_rule *r, const char *prefix);
+
 /* The rules of a chain into `to`. */
 void nft_policy_chain_rules(const struct nft_policies *s, const struct nft_policy_chain *c,
 			    struct nft_chain *to);
@@ -212,4 +215,8 @@ int nft_policy_subject(struct nft_policies *s, struct policy_subject *subject);
 void nft_policy_addresses(struct nft_policies *s, struct nft_ops *ops);
 void nft_policy_address_render(const struct nft_policies *s, const struct nft_policy_address *a,
 			       struct nft_table *t);
+/* Where the kernel leads what the pod of this address sends or gets; NULL: it is not isolated. */
+const struct nft_policy_chain *nft_policy_profile_at(const struct nft_policies *s,
+						     const struct ipaddr *addr,
+						     enum policy_type type);
 void nft_policy_pods_fini(struct nft_policies *s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the kernel counted, back to the rules of policies. A chain tells the policy or the list, as its
+/* What the kernel counted and logged, back to policies and their rules. A chain tells the policy or the list, as its
  * name may be cut; a rule's comment ends with the rule. A counter lives as long as the kernel's rule, which its
  * handle tells from one that took its place, so what is told is growth: of each chain is kept what its rules
  * had when they were read last. */
@@ -9,15 +9,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *nft_policies_denial(const struct nft_policies *s, const char *chain,
-				enum policy_type *type)
+struct nft_policy_drop nft_policies_drop(const struct nft_policies *s, const struct nft_logged *p)
 {
-	const struct nft_policy_chain *c = nft_policy_chain_named(s, chain);
+	const struct nft_policy_chain *c;
+	enum policy_type type;
 
-	if (!c || c->of_policy)
-		return NULL;
-	*type = c->type;
-	return c->text;
+	if (nft_policy_is_midway(p->prefix, &type)) {
+		c = nft_policy_profile_at(s, type == POLICY_EGRESS ? &p->flow.dst : &p->flow.src,
+					  type);
+		return (struct nft_policy_drop){ type, true, c ? c->text : NULL };
+	}
+	c = nft_policy_chain_named(s, p->prefix);
+	if (c && !c->of_policy)
+		return (struct nft_policy_drop){ c->type, false, c->text };
+	/* A list that is gone; the name began with its direction. */
+	type = p->prefix[0] == 'e' ? POLICY_EGRESS : POLICY_INGRESS;
+	return (struct nft_policy_drop){ type, false, NULL };
 }
 
 const char *nft_policies_next(struct nft_policies *s, bool first)

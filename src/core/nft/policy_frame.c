@@ -4,7 +4,7 @@
  *   policy-egress, policy-ingress   forward, one behind the other, so that accept in one means that
  *                                   this direction allows and the other is asked too
  *     established, related          pass: only the first packet is judged
- *     policy-midway-egress, …       TCP that begins a connection without a SYN
+ *     policy-midway-egress, …       TCP that begins a connection without a SYN: log, counter, drop
  *       policy_isolated_out4, …     addresses of isolated pods: see below
  *     policy_egress4                source (policy_ingress4: destination) ──► its profile
  *   egress4-HASH                    a profile: a list of policies that isolate some pods here
@@ -23,6 +23,8 @@
  * dropped: only the side that opened the connection can take it up again, and is judged. */
 #include "core/nft/policies_state.h"
 
+#include <string.h>
+
 #define S(k)   NFT_SEL(NFK_##k)
 #define K(...) NFT_SELS(__VA_ARGS__)
 
@@ -35,12 +37,12 @@
 static const struct direction {
 	uint8_t type;
 	int32_t priority;
-	const char *base, *midway, *verdicts, *isolated, *comment;
+	const char *base, *midway, *verdicts, *isolated;
 } directions[] = {
 	{ POLICY_EGRESS, 0, "policy-egress", "policy-midway-egress", "policy_egress",
-	  "policy_isolated_out", "TCP without a SYN to an isolated pod" },
+	  "policy_isolated_out" },
 	{ POLICY_INGRESS, 1, "policy-ingress", "policy-midway-ingress", "policy_ingress",
-	  "policy_isolated_in", "TCP without a SYN from an isolated pod" },
+	  "policy_isolated_in" },
 };
 
 #define EACH_DIRECTION(d) for (const struct direction *d = directions; d < directions + 2; d++)
@@ -92,12 +94,27 @@ static void make_midway(struct nft_table *t, const struct direction *d)
 
 	for (unsigned i = 0; i < 2; i++) {
 		const struct nft_service_family *f = &nft_service_families[i];
-		struct nft_rule *r = nft_rule_add(c, d->comment);
+		struct nft_rule *r = nft_rule_add(c, NULL);
 
+		nft_match_set(r, K(other_of(d, f)), NFT_FAMILY_NAME(d->isolated, f));
+		nft_policy_log(r, d->midway);
+		r = nft_rule_add(c, POLICY_MIDWAY);
 		nft_match_set(r, K(other_of(d, f)), NFT_FAMILY_NAME(d->isolated, f));
 		nft_counter(r);
 		nft_drop(r);
 	}
+}
+
+bool nft_policy_is_midway(const char *chain, enum policy_type *type)
+{
+	EACH_DIRECTION(d)
+	{
+		if (strcmp(d->midway, chain) != 0)
+			continue;
+		*type = d->type;
+		return true;
+	}
+	return false;
 }
 
 static void make_base(struct nft_table *t, const struct direction *d)

@@ -241,6 +241,16 @@ static void change(const struct nft_policies *s, struct nft_ops *ops,
 	elem(ops, add, s->frame.self[f], self, NULL);
 }
 
+const struct nft_policy_chain *nft_policy_profile_at(const struct nft_policies *s,
+						     const struct ipaddr *addr,
+						     enum policy_type type)
+{
+	const struct nft_policy_address *a;
+
+	HASH_FIND(hh, s->addresses, addr, sizeof(*addr), a);
+	return a ? a->sent[type] : NULL;
+}
+
 void nft_policy_addresses(struct nft_policies *s, struct nft_ops *ops)
 {
 	struct nft_policy_address *a, *next;

@@ -11,10 +11,6 @@
 #define S(k)   NFT_SEL(NFK_##k)
 #define K(...) NFT_SELS(__VA_ARGS__)
 
-/* What is dropped is logged at most so often, for each profile. */
-#define LOG_RATE  10 /* a second */
-#define LOG_BURST 20
-
 /* "shop/web ingress[0].from[1]": the rule in full, whatever the name's length. */
 static const char *comment_of(const struct nft_policy_chain *c, const struct nft_policy_rule *r,
 			      char out[NFT_COMMENT_MAX + 1])
@@ -90,12 +86,22 @@ static void policy_rules_of(const struct nft_policy_chain *c, struct nft_chain *
 	}
 }
 
+/* What is dropped is logged at most so often, for each profile and each rule of the guard. */
+#define LOG_RATE  10 /* a second */
+#define LOG_BURST 20
+
+void nft_policy_log(struct nft_rule *r, const char *prefix)
+{
+	nft_limit(r, LOG_RATE, 1, LOG_BURST, false);
+	nft_log_group(r, NFT_POLICY_LOG_GROUP, prefix);
+}
+
 static void profile_rules_of(const struct nft_policies *s, const struct nft_policy_chain *c,
 			     struct nft_chain *to)
 {
 	const struct nft_service_family *f = &nft_service_families[c->family];
-	static const char head[] = NFT_POLICY_DENIAL;
-	char comment[NFT_COMMENT_MAX + 1] = NFT_POLICY_DENIAL;
+	static const char head[] = POLICY_DENIAL;
+	char comment[NFT_COMMENT_MAX + 1] = POLICY_DENIAL;
 	struct nft_rule *r;
 
 	for (uint32_t i = 0; i < c->n_jumps; i++)
@@ -103,9 +109,7 @@ static void profile_rules_of(const struct nft_policies *s, const struct nft_poli
 	r = nft_rule_add(to, NULL);
 	nft_match_set(r, K(NFT_SEL(f->saddr), NFT_SEL(f->daddr)), s->frame.self[c->family]->name);
 	nft_accept(r);
-	r = nft_rule_add(to, NULL);
-	nft_limit(r, LOG_RATE, 1, LOG_BURST, false);
-	nft_log_group(r, NFT_POLICY_LOG_GROUP, c->chain.name);
+	nft_policy_log(nft_rule_add(to, NULL), c->chain.name);
 	nft_policy_cut(c->text, NFT_COMMENT_MAX - strlen(head), '#', comment + strlen(head));
 	r = nft_rule_add(to, comment);
 	nft_counter(r);

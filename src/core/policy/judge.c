@@ -188,22 +188,34 @@ int policy_judge(const struct cluster *c, const struct policy_flow *flow, struct
 	return 0;
 }
 
-const char *policy_denial_text(const struct network_policy *const *isolating, uint32_t n,
-			       struct arena *a)
+/* `start` and "shop/a, shop/b". */
+static const char *list_text(const char *start, const struct network_policy *const *v, uint32_t n,
+			     struct arena *a)
 {
-	static const char start[] = "default deny by ";
-	size_t len = sizeof(start);
+	size_t len = strlen(start) + 1;
 	char *text, *end;
 
 	for (uint32_t i = 0; i < n; i++)
-		len += strlen(isolating[i]->meta.namespace) + strlen(isolating[i]->meta.name) + 3;
+		len += strlen(v[i]->meta.namespace) + strlen(v[i]->meta.name) + 3;
 	text = arena_alloc(a, len);
 	if (!text)
 		return NULL;
 	end = stpcpy(text, start);
 	for (uint32_t i = 0; i < n; i++) {
-		end = stpcpy(stpcpy(end, i ? ", " : ""), isolating[i]->meta.namespace);
-		end = stpcpy(stpcpy(end, "/"), isolating[i]->meta.name);
+		end = stpcpy(stpcpy(end, i ? ", " : ""), v[i]->meta.namespace);
+		end = stpcpy(stpcpy(end, "/"), v[i]->meta.name);
 	}
 	return text;
+}
+
+const char *policy_denial_text(const struct network_policy *const *isolating, uint32_t n,
+			       struct arena *a)
+{
+	return list_text(POLICY_DENIAL, isolating, n, a);
+}
+
+const char *policy_midway_text(const struct network_policy *const *isolating, uint32_t n,
+			       struct arena *a)
+{
+	return list_text(POLICY_MIDWAY ", by ", isolating, n, a);
 }

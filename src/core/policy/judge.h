@@ -59,6 +59,9 @@ int policy_judge_half(const struct cluster *c, const struct policy_flow *flow,
 /* "default deny by shop/a, shop/b", in `a`; NULL: no memory. */
 const char *policy_denial_text(const struct network_policy *const *isolating, uint32_t n,
 			       struct arena *a);
+/* "in the middle of a connection that no longer is, by shop/a, shop/b", likewise. No first packet is. */
+const char *policy_midway_text(const struct network_policy *const *isolating, uint32_t n,
+			       struct arena *a);
 
 /* Why a rule, or one of its peers, did not match. */
 struct policy_miss {

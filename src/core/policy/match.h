@@ -15,6 +15,12 @@
 #pragma once
 #include "model/cluster.h"
 
+/* Why a packet is denied, everywhere in the same words: POLICY_DENIAL "shop/a, shop/b", who isolate the pod
+ * and have no rule for it; or POLICY_MIDWAY ", by " and who isolate the one that it says it is
+ * connected with. */
+#define POLICY_DENIAL "default deny by "
+#define POLICY_MIDWAY "in the middle of a connection that no longer is"
+
 /* As text: "ingress", "egress", by enum policy_type. */
 extern const struct names policy_way_names;
 

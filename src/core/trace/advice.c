@@ -3,6 +3,7 @@
  * mistake; what no row knows gets no advice. */
 #include "core/trace/decide.h"
 
+#include "core/policy/match.h"
 #include "core/service/service.h"
 
 #include <string.h>
@@ -90,6 +91,10 @@ static const char *closed_port(const struct story *s, const struct story_hop *h,
 
 static const char *denied(const struct story_hop *h, struct arena *a)
 {
+	if (contains(h->by.rule, POLICY_MIDWAY))
+		return "the connection was cut meanwhile, as policies changed, or a node forgot "
+		       "it: a "
+		       "new one is judged, and `fairlead why` says how";
 	return arena_printf(
 		a,
 		"a rule that allows it is missing: `fairlead why` says for each rule of "

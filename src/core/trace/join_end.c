@@ -2,6 +2,7 @@
 /* Where a packet's way ends, and at whom: rules that drop or reject, packets that the kernel frees for a
  * reason, sockets that take them. Ours is what table `inet fairlead` has, whose rules name the policy in
  * their comment (docs/abi.md), or follow from a Service; everybody else's rule is told as it is. */
+#include "core/policy/judge.h"
 #include "core/trace/join_state.h"
 
 #include <netinet/icmp6.h>
@@ -9,8 +10,6 @@
 #include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define DENIAL "default deny by "
 
 static bool starts(const char *s, const char *with)
 {
@@ -30,8 +29,8 @@ static bool is_marker(const struct trace_observation *o)
 /* "shop/db ingress[0].from[1]" or "default deny by shop/a, shop/b". */
 static bool parse_policy(const char *comment, struct arena *a, struct story_by *out)
 {
-	bool denial = starts(comment, DENIAL);
-	const char *name = denial ? comment + strlen(DENIAL) : comment;
+	bool denial = starts(comment, POLICY_DENIAL);
+	const char *name = denial ? comment + strlen(POLICY_DENIAL) : comment;
 	const char *slash = name ? strchr(name, '/') : NULL, *end;
 
 	if (!slash)
@@ -81,17 +80,44 @@ static bool refused_by_service(struct walk *w, const struct sight *s, enum story
 	return true;
 }
 
+/* By whom the pod is isolated that this packet says it is connected with: those who would judge its
+ * connection, which that pod or the other one began. */
+static struct story_by by_midway(struct walk *w, enum policy_type type)
+{
+	const struct policy_flow begun = { .src = w->head.dst,
+					   .dst = w->head.src,
+					   .proto = PROTO_TCP,
+					   .from = story_pod(w->view, &w->head.dst),
+					   .to = story_pod(w->view, &w->head.src) };
+	struct story_by by = { STORY_BY_POLICY, NULL, NULL, POLICY_MIDWAY };
+	struct policy_half half;
+	struct err e;
+
+	if (policy_judge_half(w->view->cluster, &begun, type, w->a, &half, &e) || !half.isolating.n)
+		return by; /* they are gone */
+	by.ns = half.isolating.v[0]->meta.namespace;
+	by.name = half.isolating.v[0]->meta.name;
+	by.rule = policy_midway_text(half.isolating.v, half.isolating.n, w->a);
+	return by;
+}
+
 static void dropping_rule(struct walk *w, const struct sight *s)
 {
 	enum story_step step =
 		s->o->rule && strstr(s->o->rule, "reject") ? STORY_REFUSE : STORY_DROP;
+	bool egress = strstr(s->o->chain ? s->o->chain : "", "egress");
 	struct story_by by;
 
+	if (is_ours(s->o) && s->o->comment && !strcmp(s->o->comment, POLICY_MIDWAY)) {
+		end_here(w, step, s, by_midway(w, egress ? POLICY_EGRESS : POLICY_INGRESS),
+			 egress ? "no TCP begins without a SYN at a pod that is isolated for egress"
+				: "no TCP begins without a SYN at a pod that is isolated for "
+				  "ingress");
+		return;
+	}
 	if (is_ours(s->o) && parse_policy(s->o->comment, w->a, &by)) {
-		end_here(
-			w, step, s, by,
-			strstr(s->o->chain ? s->o->chain : "", "egress")
-				? "the pod that sends is isolated for egress, and no rule allows it"
+		end_here(w, step, s, by,
+			 egress ? "the pod that sends is isolated for egress, and no rule allows it"
 				: "the pod that receives is isolated for ingress, and no rule "
 				  "allows it");
 		return;
