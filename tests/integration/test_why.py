@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fairlead why: what a person and a program read, and the independent flows."""
 import json
+import random
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 import yaml
 
+import policy_world
 from harness import ROOT, built, wait_for
 
 NODES = [
@@ -479,6 +481,48 @@ def test_workload_of_the_store(store):
     r = store.fairlead("why", "shop/new", "shop/db-0:5432", "-o", "json", check=False)
     assert r.returncode == 1 and json.loads(r.stdout)["from"] == {"name": "shop/new", "ip": None}
     assert json.loads(r.stdout)["policy"][0]["ingress"]["misses"][1]["why"] == "podSelector wants app=web, shop/new has no app"
+
+
+# ---- the independent cases of NetworkPolicy
+
+def netpol_cells(suites):
+    """[(objects, from, to, port, protocol, is it allowed)], an end as `why` takes it"""
+    out = []
+    for name in ("generated", "cyclonus", "k8s-e2e", "recipes"):
+        doc = json.loads((suites / "netpol/public" / f"{name}.json").read_text())
+        for step in (s for c in doc["cases"] for s in c["steps"]):
+            cluster = doc["clusters"][step["cluster_ref"]] if "cluster_ref" in step else step["cluster"]
+            pods = {(p["namespace"], p["name"]): p for p in cluster["pods"]}
+            objects = policy_world.objects(cluster, step["policies"], {k: p.get("node") or "n1" for k, p in pods.items()})
+            for key, p in pods.items():
+                objects["Pod", *key]["status"] = {"podIPs": [{"ip": a} for a in policy_world.addresses(p)]}
+            address = {e["name"]: e["ip"] for e in cluster.get("external") or []}
+            for words, rows in step["expected"].items():
+                proto, port = words.split("/")
+                out += [(list(objects.values()), address.get(src, src), address.get(dst, dst), port, proto.lower(), want == ".")
+                        for src in step["order"] for dst, want in zip(step["order"], rows[src]) if want != "#"]
+    return out
+
+
+def compare_cells(suites, path, n):
+    cells = random.Random(5).sample(netpol_cells(suites), n)
+    assert {allowed for *_, allowed in cells} == {True, False}
+    for objects, src, dst, port, proto, allowed in cells:
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        to = f"[{dst}]:{port}" if ":" in dst else f"{dst}:{port}"
+        r = subprocess.run([built("bin/fairlead"), "why", src, to, "--proto", proto, "-f", path, "-o", "json"],
+                           capture_output=True, text=True, timeout=60)
+        assert r.stdout, (src, to, r)
+        assert json.loads(r.stdout)["allowed"] == allowed == (r.returncode == 0), (src, to, proto, path.read_text())
+
+
+def test_some_cells_of_netpol(suites, scratch):
+    compare_cells(suites, scratch / "c.json", 60)
+
+
+@pytest.mark.all_only("3000 of 101066 cells, a process each")
+def test_more_cells_of_netpol(suites, scratch):
+    compare_cells(suites, scratch / "c.json", 3000)
 
 
 # ---- the source that arrives, as packets have it
