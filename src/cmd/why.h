@@ -36,9 +36,8 @@ struct why {
 	struct objects objects;
 	struct why_end from, to;
 	struct svc_node node;
-	uint8_t proto; /* enum trace_protocol */
-	struct svc_flow
-		flow; /* of ICMP without a protocol; family 0: an address that is not known */
+	uint8_t proto;            /* enum trace_protocol */
+	struct svc_flow flow;     /* of ICMP without a protocol; family 0: no address is known */
 	struct svc_flow seen;     /* the same as it comes to the node that judges */
 	const char *seen_because; /* why that has another source; NULL: it has not */
 	struct svc_plan *plans;

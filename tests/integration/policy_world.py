@@ -5,7 +5,7 @@ a user would; `wrong()` probes every cell of a table with real packets.
 
 A cluster is what the independent suites write: {"namespaces": [{name, labels}], "pods": [{namespace, name,
 labels, ip or ips, node, ports, hostNetwork}], "external": [{name, ip}]}. What is expected are cells,
-{(from, to, "TCP/80", family): is it allowed}; or, of `cells()`, a table {"TCP/80": {from: one character per
+{(from, to, "TCP/80" or "ICMP", family): is it allowed}; or, of `cells()`, a table {"TCP/80": {from: one character per
 name of `order`}}: . allowed, X blocked, # not judged. Allowed is what is connected or refused; blocked is
 silence."""
 import ipaddress
@@ -21,6 +21,10 @@ def addresses(member):
 
 def version(ip):
     return 6 if ":" in ip else 4
+
+
+def port_words(proto, port):
+    return f"{proto.upper()}/{port}" if port else proto.upper()
 
 
 def around(ip, v4, v6):
@@ -119,10 +123,10 @@ class PolicyWorld:
 
     def probe(self, cluster, ports, timeout):
         """{(from, to, "TCP/80", family): result} of every pair"""
-        words = ",".join("{1}/{0}".format(*p.lower().split("/")) for p in ports)
+        words = ",".join("/".join(reversed(p.lower().split("/"))) for p in ports)
         external = [a for e in cluster.get("external") or [] for a in ("--external", f"{e['name']}={e['ip']}")]
         rows = self.lab.matrix("--ports", words, "--timeout", timeout, *external, timeout=300)
-        return {(r["from"], r["to"], f"{r['proto'].upper()}/{r['port']}", r["family"]): r["result"] for r in rows}
+        return {(r["from"], r["to"], port_words(r["proto"], r["port"]), r["family"]): r["result"] for r in rows}
 
     def wrong(self, cluster, wanted):
         """Cells that differ, as text. Silence where an answer is expected counts when it lasts; an answer where

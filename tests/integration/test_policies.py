@@ -8,7 +8,7 @@ import json
 import pytest
 
 import policy_random
-from policy_world import PolicyWorld, cells
+from policy_world import PolicyWorld, cells, port_words
 
 PORTS = ("TCP/80", "TCP/81", "TCP/8443", "UDP/80", "SCTP/80")
 NET = {4: "10.61.{}.{}", 6: "fd00:61:{}::{}"}
@@ -189,8 +189,9 @@ def test_random_cluster(oracle, lab, scratch, seed):
     c, policies = on_the_lab(seed)
     host = {f"{p['namespace']}/{p['name']}" for p in c["pods"] if p["hostNetwork"]}
     pods = {f"{p['namespace']}/{p['name']}" for p in c["pods"]} - host
-    wanted = {(src, dst, f"{proto.upper()}/{port}", family): want == "connected"
-              for (src, dst, port, proto, family), want in policy_random.expected(oracle, c, policies).items()
+    ports = [*policy_random.PORTS, policy_random.ICMP]
+    wanted = {(src, dst, port_words(proto, port), family): want == "connected"
+              for (src, dst, port, proto, family), want in policy_random.expected(oracle, c, policies, ports).items()
               if src != dst and pods & {src, dst} and not any(end.startswith("node:") for end in (src, dst))}
     w = PolicyWorld(lab, scratch, c, "routed")
     for node in {p["node"] for p in c["pods"] if p["hostNetwork"]}:  # its kernel holds no refusal back
