@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The agent's parts and how they know each other. One process, one loop, and one thread but for
- * the reaper's, one while the connection table is read and one while all nftables elements are; each part is a file pair and owns its state, which only its own functions touch:
+ * the reaper's, one while the connection table is read, one while all nftables elements are, and one while a
+ * trace's collector is opened or closed; each part is a file pair and owns its state, which only its own
+ * functions touch:
  *
  *   store    the stream from watch: objects in, writes out
  *   plan     which object of the cluster wants what (core/route), dirty marks, pace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the agent calls beyond every role's base: namespaces and netlink sockets in them, sysctls
- * and the files of its state folder, the reaper's thread. It starts no program. Of sockets
+ * and the files of its state folder, and threads, the reaper's and of traces. It starts no program. Of sockets
  * that are not handed to it those of traces alone lead out of the machine (sys/trace_probe.h). */
 #include "daemon/agent.h"
 

@@ -36,49 +36,7 @@ const struct packet_trace *trace_job_body(const struct trace_job *j)
 	return o ? o->body : NULL;
 }
 
-/* ---- what this node has to say */
-
-static void stop_look(struct trace_job *j)
-{
-	if (!j->look)
-		return;
-	ev_io_stop(loop_of(j), &j->events);
-	trace_look_close(j->look);
-	j->look = NULL;
-	j->agent->trace->stats.active--;
-}
-
-static void fail(struct trace_job *j, uint64_t *counter, const char *why)
-{
-	stop_look(j);
-	log_warn("trace %s: failed: %s", j->name, why);
-	++*counter;
-	j->mine.phase = TRACE_FAILED;
-	j->mine.note = arena_strdup(&j->arena, why);
-	trace_write_soon(j);
-}
-
-static void finish(struct trace_job *j)
-{
-	struct agent_trace_stats *s = &j->agent->trace->stats;
-	const struct packet_trace *t = trace_job_body(j);
-
-	if (!j->look || !t)
-		return;
-	trace_look_end(j->look, &j->mine);
-	stop_look(j);
-	trace_send_note(j, t);
-	j->mine.phase = TRACE_DONE;
-	s->done++;
-	s->observations += j->mine.observations.n;
-	s->lost += (uint64_t)j->mine.lost;
-	log_info("trace %s: done: %u observations, %lld lost%s%s", j->name, j->mine.observations.n,
-		 (long long)j->mine.lost, j->mine.note ? ": " : "",
-		 j->mine.note ? j->mine.note : "");
-	trace_write_soon(j);
-}
-
-/* ---- a trace's course */
+/* ---- who has answered */
 
 static const struct trace_node *node_in(const struct packet_trace *t, const char *name)
 {
@@ -96,6 +54,26 @@ static bool all_answered(const struct packet_trace *t)
 	return true;
 }
 
+/* ---- a trace's course */
+
+static void stop_look(struct trace_job *j)
+{
+	ev_io_stop(loop_of(j), &j->events);
+	trace_look_close(j->look);
+	j->look = NULL;
+}
+
+static void fail(struct trace_job *j, uint64_t *counter, const char *why)
+{
+	j->step = TRACE_OVER;
+	stop_look(j);
+	log_warn("trace %s: failed: %s", j->name, why);
+	++*counter;
+	j->mine.phase = TRACE_FAILED;
+	j->mine.note = arena_strdup(&j->arena, why);
+	trace_write_soon(j);
+}
+
 static void send_now(struct trace_job *j)
 {
 	ev_timer_stop(loop_of(j), &j->patience);
@@ -106,28 +84,53 @@ static void consider(struct trace_job *j, const struct packet_trace *t)
 {
 	if (j->sender && !j->sent && all_answered(t))
 		send_now(j);
-	if (t->status.probe.result && j->look && !j->settling) {
-		j->settling = true;
+	if (t->status.probe.result && j->step == TRACE_LOOKING) {
+		j->step = TRACE_SETTLING;
 		trace_job_timer(j, &j->patience, SETTLE_S);
 	}
+}
+
+static void on_ended(void *arg, int rc, const struct err *e)
+{
+	struct trace_job *j = arg;
+	struct agent_trace_stats *s = &j->agent->trace->stats;
+	const struct packet_trace *t = trace_job_body(j);
+	struct trace_node *n = &j->mine;
+
+	j->step = TRACE_OVER;
+	ev_timer_stop(loop_of(j), &j->limit);
+	trace_look_told(j->look, &j->arena, n);
+	if (t)
+		trace_send_note(j, t);
+	n->phase = TRACE_DONE;
+	s->done++;
+	s->observations += n->observations.n;
+	s->lost += (uint64_t)n->lost;
+	log_info("trace %s: done: %u observations, %lld lost%s%s", j->name, n->observations.n,
+		 (long long)n->lost, n->note ? ": " : "", n->note ? n->note : "");
+	trace_write_soon(j);
 }
 
 static void on_patience(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct trace_job *j = w->data;
 
-	if (j->settling)
-		finish(j);
-	else
+	if (j->step == TRACE_SETTLING) {
+		j->step = TRACE_ENDING;
+		ev_io_stop(loop, &j->events);
+		trace_look_end(j->look, on_ended, j);
+	} else {
 		send_now(j);
+	}
 }
 
 static void on_limit(struct ev_loop *loop, ev_timer *w, int events)
 {
 	struct trace_job *j = w->data;
 
-	if (j->look)
-		fail(j, &j->agent->trace->stats.failed, "nobody said what became of the probe");
+	fail(j, &j->agent->trace->stats.failed,
+	     j->step == TRACE_LOOKING ? "nobody said what became of the probe"
+				      : "the collector took too long");
 }
 
 static void on_events(struct ev_loop *loop, ev_io *w, int events)
@@ -137,6 +140,23 @@ static void on_events(struct ev_loop *loop, ev_io *w, int events)
 	trace_look_read(j->look);
 }
 
+static void on_opened(void *arg, int rc, const struct err *e)
+{
+	struct trace_job *j = arg;
+
+	if (rc) {
+		ev_timer_stop(loop_of(j), &j->limit);
+		fail(j, &j->agent->trace->stats.failed, e->text);
+		return;
+	}
+	j->step = TRACE_LOOKING;
+	ev_io_set(&j->events, trace_look_fd(j->look), EV_READ);
+	ev_io_start(loop_of(j), &j->events);
+	trace_look_about(j->look, &j->arena, &j->mine);
+	j->mine.phase = TRACE_ARMED;
+	trace_write_soon(j);
+}
+
 static void arm(struct trace_job *j, const struct packet_trace *t)
 {
 	struct agent_trace *s = j->agent->trace;
@@ -144,24 +164,19 @@ static void arm(struct trace_job *j, const struct packet_trace *t)
 	int64_t left = j->expires - clock_wall();
 	struct err e;
 
-	if (s->stats.active >= AGENT_TRACES_MAX) {
+	if (trace_looks_active(j->agent) >= AGENT_TRACES_MAX) {
 		fail(j, &s->stats.refused,
 		     arena_printf(&j->arena, "%d other traces look here already",
 				  AGENT_TRACES_MAX));
 		return;
 	}
-	if (validate_packet_trace(t, &e) || trace_look_open(j->agent, t, &j->arena, &j->look, &e)) {
+	if (validate_packet_trace(t, &e) ||
+	    trace_look_open(j->agent, t, on_opened, j, &j->look, &e)) {
 		fail(j, &s->stats.failed, e.text);
 		return;
 	}
-	s->stats.active++;
-	ev_io_set(&j->events, trace_look_fd(j->look), EV_READ);
-	ev_io_start(loop_of(j), &j->events);
-	trace_look_about(j->look, &j->mine);
-	j->mine.phase = TRACE_ARMED;
 	seconds += SLACK_S;
 	trace_job_timer(j, &j->limit, (double)(seconds < left ? seconds : left));
-	trace_write_soon(j);
 }
 
 /* ---- jobs */
@@ -290,7 +305,10 @@ void agent_trace_changed(struct agent *a, const struct object *old, const struct
 
 struct agent_trace_stats agent_trace_stats(const struct agent *a)
 {
-	return a->trace->stats;
+	struct agent_trace_stats s = a->trace->stats;
+
+	s.active = trace_looks_active(a);
+	return s;
 }
 
 int agent_trace_open(struct agent *a, struct err *e)
@@ -308,6 +326,7 @@ void agent_trace_close(struct agent *a)
 		return;
 	while (a->trace->jobs)
 		drop_job(a->trace, a->trace->jobs);
+	trace_looks_wait(a);
 	free(a->trace);
 	a->trace = NULL;
 }

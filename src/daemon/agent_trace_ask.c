@@ -19,7 +19,6 @@
 
 struct asking {
 	struct trace_facts *f;
-	struct agent *agent;
 	struct tracer *tracer;
 	/* Of the space that is being asked. */
 	uint32_t space;
@@ -241,9 +240,9 @@ static void ask_in(struct asking *q)
 	}
 }
 
-void trace_facts_ask(struct trace_facts *f, struct agent *a, struct tracer *t)
+void trace_facts_ask(struct trace_facts *f, struct tracer *t)
 {
-	struct asking q = { .f = f, .agent = a, .tracer = t };
+	struct asking q = { .f = f, .tracer = t };
 	struct err e;
 
 	for (q.space = 0; q.space < f->n_spaces; q.space++) {
@@ -253,9 +252,7 @@ void trace_facts_ask(struct trace_facts *f, struct agent *a, struct tracer *t)
 			any = f->ends[i].space == q.space;
 		if (!any)
 			continue;
-		if (enter(&q, &e))
-			log_debug("trace: %s", e.text);
-		else
+		if (!enter(&q, &e)) /* else it is about to go */
 			ask_in(&q);
 		leave(&q);
 	}

@@ -6,15 +6,23 @@
 #include "daemon/agent_trace_look.h"
 #include "sys/trace_probe.h"
 
+enum trace_step {
+	TRACE_OPENING, /* the look */
+	TRACE_LOOKING,
+	TRACE_SETTLING, /* the probe's result is there */
+	TRACE_ENDING,   /* the look */
+	TRACE_OVER
+};
+
 struct trace_job {
 	struct trace_job *next;
 	struct agent *agent;
 	char name[NAME_MAX_LEN + 1];
 	int64_t expires; /* Unix seconds */
 	struct arena arena;
+	uint8_t step;
 	struct trace_look *look; /* NULL: not any more */
-	struct trace_node mine;  /* what this node says of it */
-	bool settling;
+	struct trace_node mine;  /* what this node says of it; its observations are the look's */
 
 	bool sender, sent, answered; /* answered: `result` holds */
 	struct trace_probe *probe;
@@ -30,6 +38,7 @@ struct trace_job {
 struct agent_trace {
 	struct agent *agent;
 	struct trace_job *jobs;
+	struct trace_look *looks; /* all; their jobs may be gone */
 	struct agent_trace_stats stats;
 };
 

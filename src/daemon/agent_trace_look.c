@@ -1,168 +1,219 @@
 // SPDX-License-Identifier: Apache-2.0
-/* agent_trace_look: see agent_trace_look.h. It looks in every pod of the node, as where a packet is sent
- * is what is to be found out; where there are more than the collector takes, the trace's own ends come
- * first, and how many were left out is noted. */
-#include "daemon/agent_trace_look.h"
-#include "core/ipam/ipam.h"
-#include "daemon/agent_ipam.h"
-#include "daemon/agent_store.h"
-#include "sys/netns.h"
+/* agent_trace_look: see agent_trace_look.h. While the thread runs, all of the look is the thread's but for
+ * whom to call; between, the loop's. A look that is closed while the thread runs goes when it comes back; one
+ * whose collector is still open then, in another thread. */
+#include "daemon/agent_trace_job.h"
 #include "sys/tracer.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
+#define LOOK_MEMORY (8UL << 20)
+
 struct trace_look {
+	struct trace_look *next; /* of all of this agent */
 	struct agent *agent;
-	struct tracer *tracer;
+	struct arena arena;
 	struct trace_facts facts;
-	uint32_t left_out; /* pods */
+	struct tracer *tracer; /* NULL: not yet, or not any more */
+	uint32_t lost;         /* by the tracer, once it has ended */
 	const char *note;
+	struct tracer_opts opts; /* with `spaces`: until it is open */
+	struct tracer_space spaces[TRACER_SPACES_MAX];
+
+	void (*task)(struct trace_look *l); /* that the thread runs; NULL: none */
+	bool threaded;
+	pthread_t thread;
+	ev_async done;
+	int rc;
+	struct err e;
+	trace_look_fn fn; /* NULL: it is closed */
+	void *arg;
 };
 
-/* ---- which namespaces */
+/* ---- in the thread */
 
-/* One attachment per namespace: an interface more in it is not another pod. */
-static bool is_first(const struct ipam_attachment *const *v, size_t i)
+static void close_spaces(struct trace_look *l)
 {
-	for (size_t k = 0; k < i; k++)
-		if (v[k]->state == IPAM_LIVE && v[k]->netns && !strcmp(v[k]->netns, v[i]->netns))
-			return false;
-	return true;
+	for (uint32_t i = 0; i < l->opts.n_spaces; i++)
+		close(l->spaces[i].netns);
+	l->opts.n_spaces = 0;
 }
 
-static bool is_pod(const struct ipam_attachment *const *v, size_t i)
+static void open_task(struct trace_look *l)
 {
-	return v[i]->state == IPAM_LIVE && !v[i]->ipam_only && v[i]->netns &&
-	       !agent_ipam_is_gateway(v[i]) && is_first(v, i);
+	l->rc = tracer_open(&l->opts, &l->tracer, &l->e);
+	if (!l->rc)
+		l->facts.marker = tracer_table(l->tracer, 0);
+	close_spaces(l);
 }
 
-static bool is_end(const struct ipam_attachment *at, const struct packet_trace *t)
+static void on_event(void *arg, const struct tracer_event *event)
 {
-	for (uint32_t i = 0; i < at->addrs.n; i++)
-		if (addr_eq(&at->addrs.v[i], &t->spec.source.address) ||
-		    addr_eq(&at->addrs.v[i], &t->spec.destination.address))
-			return true;
-	return false;
+	trace_facts_event(arg, event);
 }
 
-static int add_pod(struct trace_look *l, struct tracer_space *out, const struct ipam_attachment *at)
+static void on_connection(void *arg, uint32_t space, const struct ct_entry *c)
 {
-	struct trace_facts *f = &l->facts;
-	struct trace_space *s = &f->spaces[f->n_spaces];
+	trace_facts_connection(arg, space, c);
+}
+
+static void close_task(struct trace_look *l)
+{
+	tracer_close(l->tracer);
+	l->tracer = NULL;
+}
+
+/* At most what one trace is told, so it ends. */
+static void end_task(struct trace_look *l)
+{
 	struct err e;
-	int netns;
 
-	if (f->n_spaces == TRACER_SPACES_MAX) {
-		l->left_out++;
-		return 0;
-	}
-	netns = netns_open(at->netns, &e);
-	if (netns < 0) {
-		log_debug("trace: %s", e.text); /* it is about to go */
-		return 0;
-	}
-	s->path = arena_strdup(f->arena, at->netns);
-	s->in = at->pod_name ? arena_printf(f->arena, "%s/%s", at->pod_namespace, at->pod_name)
-			     : arena_printf(f->arena, "-/%s", at->container);
-	out[f->n_spaces++] = (struct tracer_space){ .netns = netns };
-	return s->path && s->in ? 0 : -ENOMEM;
+	while (tracer_read(l->tracer, on_event, &l->facts, &e) > 0)
+		;
+	if (tracer_connections(l->tracer, on_connection, &l->facts, &e))
+		l->note = arena_strdup(&l->arena, e.text);
+	trace_facts_ask(&l->facts, l->tracer);
+	l->lost = tracer_lost(l->tracer);
+	close_task(l);
+	l->rc = 0;
 }
 
-/* `out` has room for TRACER_SPACES_MAX. */
-static int find_spaces(struct trace_look *l, const struct packet_trace *t, struct tracer_space *out,
-		       struct err *e)
+static void *run(void *arg)
 {
-	struct trace_facts *f = &l->facts;
-	const struct ipam_attachment *const *v;
-	size_t n;
-	int rc = 0;
+	struct trace_look *l = arg;
 
-	f->spaces = arena_array(f->arena, TRACER_SPACES_MAX, sizeof(*f->spaces));
-	out[0] = (struct tracer_space){ .netns = netns_self(e), .rules = true };
-	if (!f->spaces || out[0].netns < 0)
-		return f->spaces ? out[0].netns : err_set(e, -ENOMEM, "trace: no memory");
-	f->n_spaces = 1;
-	v = ipam_all(agent_ipam_book(l->agent), &n);
-	for (int ends = 1; ends >= 0; ends--)
-		for (size_t i = 0; i < n && !rc; i++)
-			if (is_pod(v, i) && is_end(v[i], t) == (ends == 1))
-				rc = add_pod(l, out, v[i]);
-	return rc ? err_set(e, rc, "trace: no memory") : 0;
+	l->task(l);
+	ev_async_send(l->agent->role->loop, &l->done);
+	return NULL;
 }
 
-int trace_look_source(struct agent *a, const struct packet_trace *t, struct err *e)
+/* ---- on the loop */
+
+/* Where there is no thread to be had the loop waits. */
+static void start(struct trace_look *l, void (*task)(struct trace_look *l))
 {
-	const struct ipam_attachment *at;
-	const struct object *o;
-
-	if (!t->spec.source.pod)
-		return netns_self(e);
-	at = ipam_find_addr(agent_ipam_book(a), &t->spec.source.address);
-	if (at && at->netns && at->pod_name && !strcmp(at->pod_name, t->spec.source.pod) &&
-	    !strcmp(at->pod_namespace, t->spec.source.namespace))
-		return netns_open(at->netns, e);
-	o = cluster_get(agent_store_cluster(a), KIND_POD, t->spec.source.namespace,
-			t->spec.source.pod);
-	if (o && ((const struct pod *)o->body)->spec.hostNetwork)
-		return netns_self(e);
-	return err_set(e, -ENOENT, "pod %s/%s has not this address here", t->spec.source.namespace,
-		       t->spec.source.pod);
+	l->task = task;
+	l->threaded = !pthread_create(&l->thread, NULL, run, l);
+	if (!l->threaded)
+		run(l);
 }
 
-/* ---- the collector */
+static void join(struct trace_look *l)
+{
+	if (l->task && l->threaded)
+		pthread_join(l->thread, NULL);
+	l->task = NULL;
+}
 
-int trace_look_open(struct agent *a, const struct packet_trace *t, struct arena *ar,
+static void destroy(struct trace_look *l)
+{
+	struct trace_look **at = &l->agent->trace->looks;
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	ev_async_stop(l->agent->role->loop, &l->done);
+	close_spaces(l);
+	close_task(l);
+	arena_fini(&l->arena);
+	free(l);
+}
+
+static void go(struct trace_look *l)
+{
+	if (l->tracer)
+		start(l, close_task);
+	else
+		destroy(l);
+}
+
+static void on_done(struct ev_loop *loop, ev_async *w, int events)
+{
+	struct trace_look *l = w->data;
+
+	join(l);
+	if (l->fn)
+		l->fn(l->arg, l->rc, &l->e);
+	else
+		go(l);
+}
+
+int trace_look_open(struct agent *a, const struct packet_trace *t, trace_look_fn opened, void *arg,
 		    struct trace_look **out, struct err *e)
 {
-	struct tracer_space spaces[TRACER_SPACES_MAX];
 	struct trace_look *l = calloc(1, sizeof(*l));
-	struct tracer_opts opts = { .spaces = spaces };
 	int rc;
 
 	if (!l)
 		return err_set(e, -ENOMEM, "trace: no memory");
 	l->agent = a;
-	rc = trace_facts_init(&l->facts, ar, e);
+	l->next = a->trace->looks;
+	a->trace->looks = l;
+	ev_async_init(&l->done, on_done);
+	l->done.data = l;
+	ev_async_start(a->role->loop, &l->done);
+	arena_init(&l->arena, LOOK_MEMORY);
+	rc = trace_facts_init(&l->facts, &l->arena, e);
 	if (!rc)
-		rc = find_spaces(l, t, spaces, e);
-	opts.n_spaces = l->facts.n_spaces;
-	opts.signature =
-		(struct nft_trace_signature){ trace_ip_proto(t->spec.protocol,
-							     t->spec.destination.address.family),
-					      (uint64_t)t->spec.signature };
-	if (!rc)
-		rc = tracer_open(&opts, &l->tracer, e);
-	if (!rc)
-		l->facts.marker = tracer_table(l->tracer, 0);
-	for (uint32_t i = 0; i < l->facts.n_spaces; i++)
-		close(spaces[i].netns);
+		rc = trace_look_where(a, t, &l->facts, l->spaces, e);
+	l->opts = (struct tracer_opts){
+		.spaces = l->spaces,
+		.n_spaces = l->facts.n_spaces,
+		.signature = { trace_ip_proto(t->spec.protocol, t->spec.destination.address.family),
+			       (uint64_t)t->spec.signature },
+	};
 	if (rc) {
-		trace_look_close(l);
+		destroy(l);
 		return rc;
 	}
+	l->fn = opened;
+	l->arg = arg;
+	start(l, open_task);
 	*out = l;
 	return 0;
+}
+
+void trace_look_end(struct trace_look *l, trace_look_fn ended, void *arg)
+{
+	l->fn = ended;
+	l->arg = arg;
+	start(l, end_task);
 }
 
 void trace_look_close(struct trace_look *l)
 {
 	if (!l)
 		return;
-	tracer_close(l->tracer);
-	free(l);
+	l->fn = NULL;
+	if (!l->task)
+		go(l);
 }
+
+unsigned trace_looks_active(const struct agent *a)
+{
+	unsigned n = 0;
+
+	for (const struct trace_look *l = a->trace->looks; l; l = l->next)
+		n += l->task || l->tracer;
+	return n;
+}
+
+void trace_looks_wait(struct agent *a)
+{
+	while (a->trace->looks) {
+		join(a->trace->looks);
+		destroy(a->trace->looks);
+	}
+}
+
+/* ---- reading */
 
 int trace_look_fd(const struct trace_look *l)
 {
 	return tracer_fd(l->tracer);
-}
-
-static void on_event(void *arg, const struct tracer_event *event)
-{
-	trace_facts_event(arg, event);
 }
 
 void trace_look_read(struct trace_look *l)
@@ -171,11 +222,11 @@ void trace_look_read(struct trace_look *l)
 
 	if (tracer_read(l->tracer, on_event, &l->facts, &e) < 0 && !l->note) {
 		log_warn("trace: %s", e.text);
-		l->note = arena_strdup(l->facts.arena, e.text);
+		l->note = arena_strdup(&l->arena, e.text);
 	}
 }
 
-void trace_look_about(const struct trace_look *l, struct trace_node *out)
+void trace_look_about(const struct trace_look *l, struct arena *ar, struct trace_node *out)
 {
 	static const struct {
 		unsigned means;
@@ -185,7 +236,6 @@ void trace_look_about(const struct trace_look *l, struct trace_node *out)
 		    { TRACER_SOCKETS, TRACE_BY_PACKET_SOCKET } };
 	size_t n = sizeof(all) / sizeof(all[0]);
 	const char *note = tracer_note(l->tracer);
-	struct arena *ar = l->facts.arena;
 
 	out->means.n = 0;
 	out->means.v = arena_array(ar, n, sizeof(*out->means.v));
@@ -194,33 +244,17 @@ void trace_look_about(const struct trace_look *l, struct trace_node *out)
 			out->means.v[out->means.n++] = all[i].name;
 	if (*note)
 		out->note = arena_strdup(ar, note);
-	if (l->left_out)
+	if (l->facts.left_out)
 		out->note = arena_printf(ar, "%s%s%u pods are not looked into", note,
-					 *note ? "; " : "", l->left_out);
+					 *note ? "; " : "", l->facts.left_out);
+}
+
+void trace_look_told(const struct trace_look *l, struct arena *ar, struct trace_node *out)
+{
+	out->lost = l->facts.lost + l->lost;
+	out->observations.v = l->facts.v;
+	out->observations.n = l->facts.n;
 	if (l->note)
 		out->note = arena_printf(ar, "%s%s%s", out->note ? out->note : "",
 					 out->note ? "; " : "", l->note);
-}
-
-static void on_connection(void *arg, uint32_t space, const struct ct_entry *c)
-{
-	trace_facts_connection(arg, space, c);
-}
-
-/* At most what one trace is told, so it ends. */
-void trace_look_end(struct trace_look *l, struct trace_node *out)
-{
-	struct err e;
-
-	while (tracer_read(l->tracer, on_event, &l->facts, &e) > 0)
-		;
-	if (tracer_connections(l->tracer, on_connection, &l->facts, &e))
-		l->note = arena_strdup(l->facts.arena, e.text);
-	trace_facts_ask(&l->facts, l->agent, l->tracer);
-	trace_look_about(l, out);
-	out->lost = l->facts.lost + tracer_lost(l->tracer);
-	out->observations.v = l->facts.v;
-	out->observations.n = l->facts.n;
-	tracer_close(l->tracer);
-	l->tracer = NULL;
 }

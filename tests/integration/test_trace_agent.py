@@ -147,6 +147,33 @@ def test_a_killed_agent_leaves_nothing_and_the_next_one_says_so(world, traces):
     assert t["status"]["probe"]["result"] == "connected" and facts(t, "n1", "Rule")
 
 
+def looks(world, node="n1"):
+    """How many collectors are open there, or about to be."""
+    text = world.node(node, "python3", "-c", "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9099/metrics').read().decode())").stdout
+    return int(next(line for line in text.splitlines() if line.startswith("fairlead_traces_active")).split()[1])
+
+
+def test_deleted_while_it_opens(world, traces):
+    """In a thread, which cannot be interrupted: what it opened goes all the same, and is not counted for ever."""
+    for _ in range(6):
+        world.store("delete", "packettrace", traces.create(spec({"address": "192.0.2.1"}, ip(world, "server"), 8080, nodes=["n1"])))
+    wait_for(lambda: looks(world) == 0, 20, "no look")
+    assert not tables(world)
+    name = armed(world, traces)
+    assert looks(world) == 1  # the control
+    world.store("delete", "packettrace", name)
+
+
+def test_killed_while_it_opens(world, traces):
+    """Nobody knows that it did: the next agent begins anew."""
+    name = traces.create(spec(from_client(world), ip(world, "server"), 8080, nodes=["n1", "n2"]))
+    kill_agent(world, "n1")
+    t = wait_for(lambda: traces.ended(name), 15, "the end")
+    assert node_of(t, "n2")["phase"] == "Done"
+    assert node_of(t, "n1")["phase"] == "Done" or node_of(t, "n1")["note"] == "the agent was started anew while it looked"
+    wait_for(lambda: not tables(world), 10, "no table")
+
+
 def test_two_traces_at_once(world, traces):
     """Three, two of them alike: each tells all of its own packets and none of the others'."""
     ends, ports = (ip(world, "client"), ip(world, "server")), (8080, 8080, 8081)

@@ -425,6 +425,25 @@ def there_now(what):
     return {x["id"] for x in json.loads(shown.stdout)}
 
 
+def test_killed_while_it_opens(netns):
+    """At each stage, counted by what it holds already: its programs, maps and links, and the node's table."""
+    ns, cut_short = netns("n"), 0
+    for stage in range(0, 20, 2):
+        t = subprocess.Popen([built(HELPER), str(TCP), str(signature()), f"+{ns.path}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        RUNNING.append(t)
+        held = {}
+
+        def reached(pid=t.pid, held=held, stage=stage):
+            held.update(held_by(pid))
+            return sum(map(len, held.values())) >= stage
+        wait_for(reached, 20, f"{stage} objects", every=0)
+        t.kill()
+        cut_short += not t.communicate()[0]
+        wait_for(lambda held=held: not any(ids & there_now(what) for what, ids in held.items()), 10, "nothing")
+        assert ns.ruleset() == ""
+    assert cut_short >= 5
+
+
 @pytest.mark.parametrize("end", ("close", "kill"))
 def test_nothing_stays(netns, trace, end):
     w = World(netns)
