@@ -49,6 +49,9 @@ def test_demo_shows_policies(told):
     assert re.search(r"→ allowed by shop/db ingress\[0\]\.from\[0\]$", text, re.M)
     assert re.search(r"→ why: default deny by shop/deny-all, shop/web$", text, re.M)
     assert re.search(r"→ and shop/db ingress\S+ does not match: ", text)
+    assert re.search(r"policy: egress denied: tcp shop/web-\S+ 10\.\S+ > shop/db-0 10\.\S+:5432: default deny by shop/deny-all, shop/web$", text, re.M)
+    assert re.search(r"^    POLICY .* PACKETS +BYTES\n    shop/db +ingress .* [1-9]\d* +\d+\n"
+                     r"    - +egress +default deny by shop/deny-all, shop/web +[1-9]\d* +\d+$", text, re.M)
     assert re.search(r": (\d+) of \1 as the policies say$", text, re.M)
 
 
