@@ -237,18 +237,14 @@ static int wait_for(const struct ctnl_dump *d, uint64_t until_ns, struct err *e)
 	return 0;
 }
 
-/* All entries of the address, whoever left them; the kernel finds them. */
+/* All entries of the address, whoever left them. */
 static int clear_address(struct agent_conntrack *k, const struct ipaddr *addr, uint64_t until_ns,
 			 struct err *e)
 {
-	struct ctnl_which which[CTNL_ENDS];
-	struct ctnl_dump *d;
-	int rc, more = 1;
+	const struct ctnl_which which = { addr->family, 0, *addr };
+	struct ctnl_dump *d = ctnl_dump_start(&which, 1, e);
+	int rc = d ? 0 : e->code, more = 1;
 
-	for (uint8_t end = 0; end < CTNL_ENDS; end++)
-		which[end] = (struct ctnl_which){ addr->family, 0, end, *addr };
-	d = ctnl_dump_start(which, CTNL_ENDS, e);
-	rc = d ? 0 : e->code;
 	while (!rc && more > 0) {
 		rc = wait_for(d, until_ns, e);
 		if (rc)

@@ -14,15 +14,12 @@
 #include "model/conntrack.h"
 #include "sys/nl.h"
 
-/* An end of an entry's tuples. */
-enum ctnl_end { CTNL_ORIG_SRC, CTNL_ORIG_DST, CTNL_REPLY_SRC, CTNL_REPLY_DST, CTNL_ENDS };
-
 /* What to look for. The kernel filters (Linux 5.8; what it does not, is skipped here). */
 struct ctnl_which {
-	uint8_t family;     /* AF_INET, AF_INET6 */
-	uint8_t proto;      /* IPPROTO_*; 0: all that ctnl_knows() */
-	uint8_t end;        /* enum ctnl_end: which one is */
-	struct ipaddr addr; /* this, of `family`; all zero: any is */
+	uint8_t family; /* AF_INET, AF_INET6 */
+	uint8_t proto;  /* IPPROTO_*; 0: all that ctnl_knows() */
+	struct ipaddr
+		addr; /* of `family`: which one of the four ends of the tuples is; all zero: any */
 };
 
 #define CTNL_WHICH_MAX 4

@@ -43,6 +43,26 @@ def test_list_says_what_is_there(netns):
     assert listed(ns, "tcp") and ct(netns(), "count").stdout == "0\n"  # a namespace has its own
 
 
+def test_of_an_address(netns):
+    """Whichever end it is, and nobody else's. Of IPv6 the kernel is asked once, so that none comes twice."""
+    ns = netns()
+    other, other6 = ("10.244.9.9", 9), ("fd00:244::99", 9)
+    make(ns, [entry("udp", CLIENT, FRONT, POD), entry("tcp", CLIENT, FRONT, POD), entry("udp", CLIENT, other), entry("udp", other, FRONT),
+              entry("udp", CLIENT6, FRONT6, POD6), entry("tcp", CLIENT6, FRONT6, POD6), entry("udp", CLIENT6, other6), entry("udp", other6, FRONT6)])
+
+    def found(*a):
+        return sorted(line.partition(" id ")[0] for line in ct(ns, "with", *a).stdout.splitlines())
+    via6 = " [fd00:244::5]:4711 > [fd00:96::a]:53 > [fd00:244::7]:5353"
+    assert found("all", POD6[0]) == ["tcp" + via6, "udp" + via6]
+    assert found("udp", POD6[0]) == ["udp" + via6]
+    assert found("all", other6[0]) == ["udp [fd00:244::5]:4711 > [fd00:244::99]:9", "udp [fd00:244::99]:9 > [fd00:96::a]:53"]
+    assert len(found("all", CLIENT6[0])) == 3 and len(found("all", FRONT6[0])) == 3
+    via = " 10.244.1.5:4711 > 10.96.0.10:53 > 10.244.2.7:5353"
+    assert set(found("all", POD[0])) == {"tcp" + via, "udp" + via}
+    assert set(found("all", other[0])) == {"udp 10.244.1.5:4711 > 10.244.9.9:9", "udp 10.244.9.9:9 > 10.96.0.10:53"}
+    assert len(set(found("all", CLIENT[0]))) == 3 and found("all", "10.244.1.6") == found("all", "fd00::1") == []
+
+
 def test_delete_takes_just_those(netns):
     """Another destination, port, protocol, family or zone stays."""
     ns = netns()

@@ -4,6 +4,7 @@
  *
  *   ct count
  *   ct list PROTO...            one line per entry: text, id, status, SCTP's state, zones
+ *   ct with PROTO ADDR          the same of those that have this address at some end
  *   ct steps PROTO              how many entries came in how many reads, the loop's turns meanwhile,
  *                               and µs of the processor that the start or the longest read took
  *   ct bytes                    the kernel's messages (the fuzz corpus is made of them)
@@ -83,11 +84,10 @@ static void note_time(struct found *f, uint64_t since)
 }
 
 /* As a loop would: it waits a millisecond at most, and turns. */
-static int find(const char *proto, struct found *f, struct err *e)
+static int find_which(const struct ctnl_which *which, size_t n, struct found *f, struct err *e)
 {
-	struct ctnl_which which[] = { { AF_INET, proto_of(proto) }, { AF_INET6, proto_of(proto) } };
 	uint64_t since = cpu_ns();
-	struct ctnl_dump *d = ctnl_dump_start(which, 2, e);
+	struct ctnl_dump *d = ctnl_dump_start(which, n, e);
 	int rc = d ? 1 : -1;
 
 	note_time(f, since);
@@ -104,6 +104,14 @@ static int find(const char *proto, struct found *f, struct err *e)
 	}
 	ctnl_dump_end(d);
 	return rc;
+}
+
+static int find(const char *proto, struct found *f, struct err *e)
+{
+	const struct ctnl_which which[] = { { AF_INET, proto_of(proto) },
+					    { AF_INET6, proto_of(proto) } };
+
+	return find_which(which, 2, f, e);
 }
 
 static void print(const struct found *f)
@@ -123,6 +131,22 @@ static int run_list(char **protos, struct err *e)
 
 	for (; *protos && !rc; protos++)
 		rc = find(*protos, &f, e);
+	if (!rc)
+		print(&f);
+	free(f.v);
+	return rc;
+}
+
+static int run_with(const char *proto, const char *addr, struct err *e)
+{
+	struct ctnl_which which = { .proto = proto_of(proto) };
+	struct found f = { 0 };
+	int rc =
+		addr && !addr_parse(addr, &which.addr) ? 0 : err_set(e, -EINVAL, "with PROTO ADDR");
+
+	which.family = which.addr.family;
+	if (!rc)
+		rc = find_which(&which, 1, &f, e);
 	if (!rc)
 		print(&f);
 	free(f.v);
@@ -227,6 +251,8 @@ int main(int argc, char **argv)
 		rc = err_set(&e, -EINVAL, "see the first lines of ct.c");
 	else if (!strcmp(verb, "list"))
 		rc = run_list(argv + 2, &e);
+	else if (!strcmp(verb, "with"))
+		rc = run_with(argv[2], argv[3], &e);
 	else if (!strcmp(verb, "steps"))
 		rc = run_steps(argv[2], &e);
 	else if (!strcmp(verb, "delete") || !strcmp(verb, "late") || !strcmp(verb, "other"))
