@@ -55,6 +55,18 @@ static size_t build_udp(const struct probe *p, uint8_t *out, size_t max)
 	return size;
 }
 
+bool probe_sent(const struct probe *p, const uint8_t *head, size_t n)
+{
+	const uint16_t ports[] = { htons(nonce_port(p)), htons(p->port) };
+	const uint16_t echo[] = { htons((uint16_t)(p->nonce >> 16)), htons((uint16_t)p->nonce) };
+
+	if (p->proto == PROBE_SCTP)
+		return n >= 4 && !memcmp(head, ports, 4);
+	if (p->proto == PROBE_ICMP)
+		return n >= 8 && !memcmp(head + 4, echo, 4);
+	return true;
+}
+
 void probe_datagram_send(struct probe *p, uint64_t now)
 {
 	static uint8_t packet[65536];

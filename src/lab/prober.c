@@ -137,31 +137,49 @@ static bool is_refusal(struct probe *p, const struct sock_extended_err *ee)
 	return p->refused != REFUSED_NOT;
 }
 
-static bool read_error_queue(struct probe *p)
+enum told { TOLD_NOTHING, TOLD_OF_OTHERS, TOLD_REFUSED };
+
+/* `head`: what the message quotes, but for the IP header. */
+static enum told judge_error(struct probe *p, const struct sock_extended_err *ee,
+			     const uint8_t *head, size_t n)
 {
-	char control[512], data[1] = "";
-	bool refused = false;
+	bool icmp = ee->ee_origin == SO_EE_ORIGIN_ICMP || ee->ee_origin == SO_EE_ORIGIN_ICMP6;
+
+	if (icmp && !probe_sent(p, head, n))
+		return TOLD_OF_OTHERS;
+	return is_refusal(p, ee) ? TOLD_REFUSED : TOLD_NOTHING;
+}
+
+static enum told read_error_queue(struct probe *p)
+{
+	char control[512];
+	uint8_t head[8];
+	enum told told = TOLD_NOTHING;
 
 	for (;;) {
-		struct iovec iov = { data, sizeof(data) };
+		struct iovec iov = { head, sizeof(head) };
 		struct msghdr m = { .msg_iov = &iov,
 				    .msg_iovlen = 1,
 				    .msg_control = control,
 				    .msg_controllen = sizeof(control) };
+		ssize_t n = p->fd < 0 ? -1 : recvmsg(p->fd, &m, MSG_ERRQUEUE);
 
-		if (p->fd < 0 || recvmsg(p->fd, &m, MSG_ERRQUEUE) < 0)
-			return refused;
+		if (n < 0)
+			return told;
 		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
+			enum told now = TOLD_NOTHING;
+
 			if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
 			    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-				refused = is_refusal(p, (const void *)CMSG_DATA(c)) || refused;
+				now = judge_error(p, (const void *)CMSG_DATA(c), head, (size_t)n);
+			told = now > told ? now : told;
 		}
 	}
 }
 
 bool probe_refused(struct probe *p, uint64_t now)
 {
-	if (!read_error_queue(p))
+	if (read_error_queue(p) != TOLD_REFUSED)
 		return false;
 	probe_end(p, PROBE_REFUSED, now);
 	return true;
@@ -169,8 +187,14 @@ bool probe_refused(struct probe *p, uint64_t now)
 
 void probe_fail(struct probe *p, int err, uint64_t now)
 {
-	if (probe_refused(p, now))
+	enum told told = read_error_queue(p);
+
+	if (told == TOLD_OF_OTHERS)
 		return;
+	if (told == TOLD_REFUSED) {
+		probe_end(p, PROBE_REFUSED, now);
+		return;
+	}
 	/* The path is narrower than thought: the kernel knows now, the next packet fits. */
 	if (err == EMSGSIZE && p->proto != PROBE_TCP && p->fd >= 0 && p->sent < 3) {
 		probe_datagram_send(p, now);

@@ -78,6 +78,9 @@ void probe_step(struct probe *p, uint32_t events, uint64_t now);
 void probe_report(struct probe *p, enum probe_result result, uint64_t now);
 /* The socket is over, and with it every request that was still to come. */
 void probe_end(struct probe *p, enum probe_result result, uint64_t now);
+/* Did this probe send the packet that begins so behind its IP header? A raw socket hears of errors of all that its
+ * namespace sends to the address, answers to somebody else's probe too. */
+bool probe_sent(const struct probe *p, const uint8_t *head, size_t n);
 /* Takes ICMP messages that came without an errno. True: somebody refused; the probe ended. */
 bool probe_refused(struct probe *p, uint64_t now);
 /* An errno of the socket, judged together with its error queue. */

@@ -2,12 +2,18 @@
 """lab probe and lab matrix as measuring instruments: every verdict has a cause that the test made with
 nft or by leaving a port closed, and what the tools say is compared with that."""
 import json
+import socket
 import subprocess
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 import harness
+from conntrack import inside
+from harness import built
+from sctp import sctp_init
 
 
 def pod(name, node, ports, labels=None, hosts=None):
@@ -57,6 +63,30 @@ def test_verdicts(world, proto, port, result, by, family):
         seen, = got["server_sees"]
         assert seen.rsplit(":", 1)[0].strip("[]") == ips(world, "a")[family == 6]
         assert 0 < got["ms"]["min"] <= got["ms"]["p50"] <= got["ms"]["max"] < 400
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_errors_of_others(world, family):
+    """A raw socket hears of what its pod sends to the same address otherwise: that refuses nobody's probe."""
+    pid = next(p["pid"] for p in world.status()["pods"] if p["name"] == "a")
+    ip = ips(world, "c")[family == 6]
+    with inside(SimpleNamespace(path=f"/proc/{pid}/ns/net")):
+        s = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_SCTP)
+    probes = {port: subprocess.Popen([built("bin/fairlead"), "lab", "probe", "--name", world.name, "--from", "x/a", "--to", f"x/c:{port}",
+                                      "--proto", "sctp", "--family", str(family), "--timeout", "1500", "-o", "json"],
+                                     stdout=subprocess.PIPE, text=True) for port in (93, 82)}
+    with s:
+        s.setsockopt(socket.IPPROTO_IPV6 if family == 6 else socket.IPPROTO_IP, 25 if family == 6 else 11, 1)  # RECVERR
+        heard = False
+        while probes[93].poll() is None:
+            s.sendto(sctp_init(7, 92), (ip, 0))  # 92 refuses
+            with suppress(subprocess.TimeoutExpired):
+                probes[93].wait(0.02)
+            with suppress(BlockingIOError):
+                heard = bool(s.recv(64, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)) or heard
+    got = {port: json.loads(p.communicate(timeout=20)[0]) for port, p in probes.items()}
+    assert heard and got[93]["results"] == {"connected": 0, "refused": 0, "timeout": 1}
+    assert got[82]["results"] == {"connected": 1, "refused": 0, "timeout": 0}
 
 
 def test_ways_to_name_a_target(world):

@@ -5,7 +5,6 @@ import json
 import random
 import re
 import socket
-import struct
 import subprocess
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ import yaml
 from agent_world import pod_object, world  # noqa: F401: a fixture
 from conntrack import inside
 from harness import built, wait_for
+from sctp import sctp_init
 
 GROUP = 26220
 LINE = re.compile(r"policy: (?P<way>egress|ingress) denied: (?P<proto>\S+(?: type \d+ code \d+)?) (?P<src>.+?) > (?P<dst>.+?): (?P<by>.*)$", re.M)
@@ -403,18 +403,6 @@ class Hundred:
                 s.setblocking(False)
                 if s.connect_ex((to, f.port)) == 0:
                     s.send(b"x")
-
-
-def sctp_init(sport, dport):
-    """RFC 9260: a whole INIT, as conntrack believes nothing less; CRC32c of it all, least significant byte first."""
-    packet = bytearray(struct.pack(">HHIIBBHIIHHI", sport, dport, 0, 0, 1, 0, 20, 1, 1 << 16, 1, 1, 1))
-    crc = 0xffffffff
-    for byte in packet:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
-    packet[8:12] = struct.pack("<I", crc ^ 0xffffffff)
-    return bytes(packet)
 
 
 @pytest.fixture(scope="module")
