@@ -103,6 +103,9 @@ class PolicyWorld:
         nodes = self.place(cluster)
         self.have = objects(cluster, [], nodes)
         given = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": n}} for n in sorted({*NODES, *nodes.values()})]
+        # A pod with an address of one family gets any of the other, but not one that a pod will ask for.
+        asked = sorted({str(around(a, 32, 128)) for p in cluster["pods"] if not p.get("hostNetwork") for a in addresses(p)})
+        given.append({"apiVersion": "fairlead.io/v1", "kind": "IPReservation", "metadata": {"name": "asked-for"}, "spec": {"reservedCIDRs": asked}})
         self.lab = lab("--racks", racks, "--mode", "direct", "--attachment", attachment, *ranges(cluster),
                        manifests=[self.write([*given, *self.have.values()])])
 
