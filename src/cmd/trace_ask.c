@@ -250,10 +250,11 @@ static bool is_armed(const struct packet_trace *t)
 	return nodes_at(t, TRACE_ARMED) >= t->spec.nodes.n;
 }
 
+/* Who had not begun to look when the probe was sent has nothing to say of it. */
 static bool is_answered(const struct packet_trace *t)
 {
 	return t->status.probe.result != TRACE_NO_RESULT &&
-	       nodes_at(t, TRACE_DONE) >= t->spec.nodes.n;
+	       nodes_at(t, TRACE_DONE) >= t->status.nodes.n;
 }
 
 /* Ever more rarely: at first an answer is a matter of milliseconds. */

@@ -241,7 +241,7 @@ def test_what_the_probe_never_comes_of(world, traces):
 
 
 @pytest.mark.parametrize("node, says", [("n1", "fairlead: the agent of node n1, which was to send the probe, does not answer"),
-                                        ("n2", "not seen: node n2 did not look: no answer from its agent")])
+                                        ("n2", "not seen: node n2 did not look: its agent did not answer")])
 def test_who_asks_is_told_which_agent_is_missing(world, node, says):
     pid = next(n for n in world.status()["nodes"] if n["name"] == node)["roles"]["agent"]
     os.kill(pid, signal.SIGSTOP)

@@ -2,8 +2,12 @@
 """fairlead trace: expected stories of one lab. What must be there is written by hand, from Kubernetes' rules and from the
 lab's addresses: which places a packet passes in which order, what changes where, who decides, and how it ends. Whether it is
 true is told by who answers the probe, and by the rules, routes and faults that the tests put there themselves."""
+import contextlib
 import json
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -29,18 +33,24 @@ def service(name, app, target=8080, **spec):
             "spec": {"selector": {"app": app}, "ports": [port], **spec}}
 
 
+def tags():
+    s = service("tags", "far")
+    s["spec"]["ports"] = [{"name": "sctp", "port": 132, "targetPort": 8132, "protocol": "SCTP"}]
+    return s
+
+
 def policy(name, app, direction, rules):
     return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name, "namespace": NS},
             "spec": {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": [direction], direction.lower(): rules}}
 
 
 OBJECTS = [
-    pod("client", "n1"), pod("near", "n1"), pod("rack", "n2"), pod("far", "n3", (8080, "TCP"), (8053, "UDP")),
-    pod("guarded", "n3"), pod("mute", "n1"), pod("gone", "n3"),
+    pod("client", "n1"), pod("near", "n1", (8080, "TCP"), (8132, "SCTP")), pod("rack", "n2", (8080, "TCP"), (8132, "SCTP")),
+    pod("far", "n3", (8080, "TCP"), (8053, "UDP"), (8132, "SCTP")), pod("guarded", "n3"), pod("mute", "n1"), pod("gone", "n3"),
     service("front", "far"), service("self", "client"), service("nobody", "nobody"), service("wrong", "far", target=8081),
     service("everywhere", "far", type="NodePort", nodePort=30080),
     service("here", "far", type="NodePort", nodePort=30081, externalTrafficPolicy="Local"),
-    policy("lock", "guarded", "Ingress", [
+    tags(), policy("lock", "guarded", "Ingress", [
         {"from": [{"ipBlock": {"cidr": "192.0.2.0/24"}}, {"podSelector": {"matchLabels": {"app": "near"}}}]}]),
     policy("hush", "mute", "Egress", [{"to": [{"podSelector": {"matchLabels": {"app": "near"}}}]}]),
 ]
@@ -58,19 +68,19 @@ def lab(module_lab, tmp_path_factory):
 def bridged(module_lab, tmp_path_factory):
     """The same with pods on bridges, and the racks' routers know pods' addresses."""
     path = tmp_path_factory.mktemp("m") / "m.yaml"
-    path.write_text(yaml.safe_dump_all(OBJECTS[:7] + [service("self", "client"), service("beside", "near")]))
+    path.write_text(yaml.safe_dump_all(OBJECTS + [service("beside", "near")]))
     return module_lab("--nodes", 3, "--racks", 2, "--mode", "direct", "--attachment", "bridge", manifests=[path])
 
 
 class Story:
     """What trace -o json says. at("route", "n1"): the hop of this step there, of the request."""
 
-    def __init__(self, lab, source, target, *args, code=0):
+    def __init__(self, lab, source, target, *args, code=0, unseen=()):
         r = lab.store("trace", source, target, "-o", "json", *args, check=False)
-        assert r.returncode == code, r.stdout + r.stderr
+        assert code is None or r.returncode == code, r.stdout + r.stderr
         self.all = json.loads(r.stdout)
         self.text = json.dumps(self.all, indent=1)
-        assert self.all["unseen"] == [], self.text
+        assert unseen is None or self.all["unseen"] == list(unseen), self.text
         self.hops = self.all["hops"]
         order = [h["direction"] for h in self.hops]
         assert order == sorted(order, reverse=True), self.text  # all of the request first
@@ -92,15 +102,26 @@ class Story:
         return self.all["verdict"], who(self.all["by"])
 
 
-class Router:
-    """A command in the namespace of the lab's router."""
+class Wire:
+    """A command in the namespace of the lab's router, or of a rack's switch, whose ports are named as the nodes."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, name="router"):
         state = Path(f"/run/fairlead-lab/{lab.name}/state").read_text().splitlines()
-        self.pid = next(line.split()[2] for line in state if line.startswith("router "))
+        self.pid = next(line.split()[2] for line in state if line.split()[1] == name)
 
     def __call__(self, *argv):
         subprocess.run(["nsenter", "-t", self.pid, "-n", *argv], check=True, capture_output=True)
+
+
+@contextlib.contextmanager
+def cut(lab, rack, port):
+    """As if its cable were pulled at the switch: what hangs on it keeps its routes."""
+    switch = Wire(lab, rack)
+    switch("ip", "link", "set", port, "down")
+    try:
+        yield
+    finally:
+        switch("ip", "link", "set", port, "up")
 
 
 def who(by):
@@ -188,6 +209,7 @@ def test_other_node_vxlan(lab, family):
     assert s.way() == out_of("x/client", "n1") + ["route n1"] + TUNNEL + into("x/far", "n3")
     assert s.way("reply") == back("x/far", "n3") + ["route n3"] + TUNNEL_BACK + into("x/client", "n1")
     check_tunnel(lab, s, far)
+    assert s.at("enter-node", "n3")["why"] == "through a router, where no agent looks"
     name, cidr = block(lab, far)
     route = s.at("route", "n1")
     assert route["by"]["name"] == cidr and route["by"]["rule"].endswith("dev vxlan0") and who(route["behind"]) == f"IPBlock {name}"
@@ -303,6 +325,10 @@ def test_pod_gone(lab):
 @pytest.fixture
 def fault(lab):
     """fault(node, do, undo): a command on a node, and its opposite afterwards."""
+    yield from _faults(lab)
+
+
+def _faults(lab):
     undone = []
 
     def make(node, do, undo):
@@ -325,9 +351,9 @@ def test_foreign_nft(lab, fault):
     assert far in by["rule"] and "drop" in by["rule"] and "inet other" in s.all["advice"]
 
 
-def test_reverse_path(lab, fault):
-    """n2 is told that the client is behind its tunnel, and gets the packet by its uplink."""
-    route = f"{ip(lab, 'client')}/32 dev vxlan0"
+def check_reverse_path(lab, fault, wrong):
+    """n2 is told that the client is behind a device of its own, and gets the packet by its uplink."""
+    route = f"{ip(lab, 'client')}/32 dev {wrong}"
     assert lab.node("n2", "sysctl", "-n", "net.ipv4.conf.eth0.rp_filter").stdout.strip() == "1"
     fault("n2", f"ip route add {route}", f"ip route del {route}")
     s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=1)
@@ -335,6 +361,11 @@ def test_reverse_path(lab, fault):
     assert s.all["by"]["kind"] == "Kernel" and "RPFILTER" in s.all["by"]["name"] and "rp_filter" in s.all["advice"]
 
 
+def test_reverse_path(lab, fault):
+    check_reverse_path(lab, fault, "vxlan0")
+
+
+# What `ethtool -K DEVICE tx off` does: the kernel computes checksums itself.
 def test_wrong_mtu(lab, fault):
     """Less than any datagram with a UDP header has. A TCP would try again, smaller; a datagram's sender is told."""
     route = f"{ip(lab, 'rack')}/32 via {node_ip(lab, 'n2')}"
@@ -348,11 +379,97 @@ def test_node_down(lab, fault):
     """n2 is cut off: nobody answers for its address."""
     retrans = lab.node("n1", "sysctl", "-n", "net.ipv4.neigh.eth0.retrans_time_ms").stdout.strip()
     fault("n1", "sysctl -w net.ipv4.neigh.eth0.retrans_time_ms=50", f"sysctl -w net.ipv4.neigh.eth0.retrans_time_ms={retrans}")
-    fault("n2", "ip link set eth0 down", "ip link set eth0 up")
-    lab.node("n1", "ip", "neigh", "flush", "dev", "eth0")
-    s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=1)
+    with cut(lab, "rack1", "n2"):
+        lab.node("n1", "ip", "neigh", "flush", "dev", "eth0")
+        s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=1)
     assert s.way()[-2:] == ["route n1", "drop n1"]
     assert (s.all["by"]["kind"], s.all["by"]["name"]) == ("Neighbour", node_ip(lab, "n2"))
+
+
+# ---- nodes that are down, agents that say nothing
+
+@pytest.fixture
+def mute(lab):
+    """mute(node): its agent does not run on, and is alive again afterwards."""
+    stopped = []
+
+    def stop(node):
+        stopped.append(next(n for n in lab.status()["nodes"] if n["name"] == node)["roles"]["agent"])
+        os.kill(stopped[-1], signal.SIGSTOP)
+    yield stop
+    for pid in stopped:
+        os.kill(pid, signal.SIGCONT)
+
+
+def gap(node):
+    return f"node {node} did not look: its agent did not answer"
+
+
+def test_silent_agent(lab, mute):
+    """The story says who was not seen, and tells what the others saw."""
+    mute("n2")
+    begun = time.monotonic()
+    s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=3, unseen=[gap("n2")])
+    assert time.monotonic() - begun < 9  # 3 s are waited for it, and no more when the probe is answered
+    assert s.all["verdict"] == "answered"
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "leave-node n1", "deliver None"]
+    assert s.by("deliver", None) == "Pod x/rack"
+    assert s.way("reply") == ["answer None", "enter-node n1"] + into("x/client", "n1")
+
+
+def test_node_down_in_another_rack(lab, mute):
+    """n3 is cut off. It looks, and nothing comes; then it is as a machine without power: nobody tells, but the router
+    does not find it."""
+    with cut(lab, "rack2", "n3"):
+        check_node_down(lab, mute)
+    wait_for(lambda: Story(lab, "x/client", "x/far:8080", code=None, unseen=None).all["verdict"] == "answered", 15, "n3 is back")
+
+
+def test_router_down(lab):
+    """n1's own router. What is in the tunnel is told of nobody; its route is the outer packet's, which is not seen."""
+    before = lab.node("n1", "sysctl", "-n", "net.ipv4.neigh.eth0.retrans_time_ms").stdout.strip()
+    lab.node("n1", "sysctl", "-w", "net.ipv4.neigh.eth0.retrans_time_ms=50")
+    try:
+        with cut(lab, "rack1", "router"):
+            lab.node("n1", "ip", "neigh", "flush", "dev", "eth0")
+            s = Story(lab, "x/client", "x/far:8080", "--timeout", 1, code=1)
+    finally:
+        lab.node("n1", "sysctl", "-w", f"net.ipv4.neigh.eth0.retrans_time_ms={before}")
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "tunnel-in n1", "drop n1"]
+    assert (s.all["by"]["kind"], s.all["by"]["name"]) == ("Neighbour", node_ip(lab, "n3")) and "router" in s.all["advice"]
+    assert s.at("tunnel-in", "n1")["after"]["outer"]["dst"] == node_ip(lab, "n3")
+    wait_for(lambda: Story(lab, "x/client", "x/far:8080", code=None).all["verdict"] == "answered", 15, "the router is back")
+
+
+def check_node_down(lab, mute):
+    s = Story(lab, "x/client", "x/far:8080", "--timeout", 1, code=1)
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "tunnel-in n1", "leave-node n1"]
+    assert s.all["verdict"] == "lost" and "nothing of it came to node n3" in s.all["sentence"] and "4789" in s.all["advice"]
+    mute("n3")
+    router = Wire(lab)
+    router("sysctl", "-qw", "net.ipv4.neigh.rack2.retrans_time_ms=50")
+    router("ip", "neigh", "flush", "dev", "rack2")
+    try:
+        s = Story(lab, "x/client", "x/front:80", "--timeout", 2, code=3, unseen=[gap("n3")])
+    finally:
+        router("sysctl", "-qw", "net.ipv4.neigh.rack2.retrans_time_ms=1000")
+    assert s.way() == out_of("x/client", "n1") + ["service n1", "route n1", "tunnel-in n1", "leave-node n1", "drop None"]
+    assert s.end() == ("dropped", "Address 172.18.1.1") and "host unreachable" in s.all["sentence"]
+    assert node_ip(lab, "n3") in s.all["advice"]
+
+
+def test_node_down_behind_a_tunnel(module_lab, tmp_path_factory):
+    """In the same rack: nobody answers for the tunnel's other end."""
+    path = tmp_path_factory.mktemp("m") / "m.yaml"
+    path.write_text(yaml.safe_dump_all([pod("client", "n1"), pod("rack", "n2")]))
+    lab = module_lab("--nodes", 2, "--racks", 1, "--mode", "vxlan", manifests=[path])
+    lab.node("n1", "sysctl", "-w", "net.ipv4.neigh.eth0.retrans_time_ms=50")
+    with cut(lab, "rack1", "n2"):
+        lab.node("n1", "ip", "neigh", "flush", "dev", "eth0")
+        s = Story(lab, "x/client", "x/rack:8080", "--timeout", 1, code=1)
+    assert s.way() == out_of("x/client", "n1") + ["route n1", "tunnel-in n1", "drop n1"]
+    assert s.end() == ("dropped", f"Neighbour {node_ip(lab, 'n2')} {s.all['by']['rule']}")
+    assert wait_for(lambda: Story(lab, "x/client", "x/rack:8080", code=None).all["verdict"] == "answered", 15, "n2 is back")
 
 
 # ---- small passes, large dies
@@ -395,7 +512,7 @@ def test_too_big_for_a_nodes_route(lab, fault):
 @pytest.fixture
 def narrow(bridged):
     """The router's side of the second rack takes 1400 bytes; nodes and pods know nothing of it."""
-    router = Router(bridged)
+    router = Wire(bridged)
     router("ip", "link", "set", "rack2", "mtu", "1400")
     yield router
     router("ip", "link", "set", "rack2", "mtu", "1500")
@@ -465,6 +582,10 @@ def test_through_the_router(bridged):
     assert s.at("route", "n1")["by"]["name"] == "0.0.0.0/0"
     assert s.way("reply") == back("x/far", "n3") + ["route n3", "leave-node n3", "enter-node n1"] + into("x/client", "n1")
     assert s.at("deliver", "x/far")["before"]["src"] == ip(bridged, "client")  # not translated: the pool is the cluster's
+    assert s.at("enter-node", "n3")["why"] == "through 1 router, where no agent looks; the first is 172.18.1.1"
+    assert s.at("enter-node", "n1", "reply")["why"] == "through 1 router, where no agent looks; the first is 172.18.2.1"
+    s = Story(bridged, "x/client", "x/rack:8080")  # a switch leaves no trace
+    assert s.at("enter-node", "n2")["why"] is None
 
 
 # ---- on paper

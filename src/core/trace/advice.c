@@ -163,6 +163,38 @@ static const char *of_kernel(const struct story_hop *h)
 	return NULL;
 }
 
+static const char *by_neighbour(const struct story_hop *h, struct arena *a)
+{
+	const char *name = h->by.name ? h->by.name : "-";
+
+	if (contains(h->why, "router"))
+		return arena_printf(a,
+				    "the next router on node %s's way to %s is down or cut off (ip "
+				    "route get %s there, and ip neigh)",
+				    h->node ? h->node : "-", name, name);
+	return arena_printf(a,
+			    "nobody has %s on that network: the machine is down, cut off, or has "
+			    "another address",
+			    name);
+}
+
+/* What has no agent and answers by ICMP. */
+static const char *by_router(const struct story_hop *h, struct arena *a)
+{
+	const struct ipaddr *to =
+		h->before.encap == STORY_PLAIN ? &h->before.dst : &h->before.outer_dst;
+	char text[ADDR_TEXT];
+
+	if (h->mtu)
+		return too_big;
+	if (!contains(h->why, "host unreachable"))
+		return NULL;
+	return arena_printf(a,
+			    "router %s finds nobody at %s: that machine is down or cut off "
+			    "(fairlead node status)",
+			    h->by.name, addr_str(to, text));
+}
+
 static const char *lost(const struct story *s, const struct story_hop *h, struct arena *a)
 {
 	uint32_t length = s->hops.v[0].after.length;
@@ -205,11 +237,7 @@ const char *story_advice(const struct story_view *view, const struct story *s, s
 	case STORY_BY_ROUTE:
 		return route_missing(h, a);
 	case STORY_BY_NEIGHBOUR:
-		return arena_printf(
-			a,
-			"nobody has %s on that network: the machine is down, cut off, or "
-			"has another address",
-			h->by.name ? h->by.name : "-");
+		return by_neighbour(h, a);
 	case STORY_BY_NFT:
 		return arena_printf(
 			a,
@@ -217,7 +245,7 @@ const char *story_advice(const struct story_view *view, const struct story *s, s
 			"list table %s)",
 			h->by.ns ? h->by.ns : "-", h->by.ns ? h->by.ns : "-");
 	case STORY_BY_ADDRESS:
-		return h->mtu ? too_big : NULL;
+		return by_router(h, a);
 	default:
 		return of_kernel(h);
 	}

@@ -81,7 +81,7 @@ static void walk_all(struct walk *w, const struct legs *legs)
 
 /* ---- the end */
 
-static const struct story_hop *last_hop(const struct story *s)
+static struct story_hop *last_hop(const struct story *s)
 {
 	return s->hops.n ? &s->hops.v[s->hops.n - 1] : NULL;
 }
@@ -142,12 +142,43 @@ static void delivered_unseen(struct walk *w)
 	h->by = w->story->hops.v[0].by;
 }
 
+static const struct trace_node *find_node(const struct packet_trace *t, const char *name)
+{
+	for (uint32_t i = 0; i < t->status.nodes.n; i++)
+		if (!strcmp(t->status.nodes.v[i].name, name))
+			return &t->status.nodes.v[i];
+	return NULL;
+}
+
+/* The node that should have got it next; NULL: none that is known. */
+static const char *next_node(const struct walk *w, const struct story_hop *last)
+{
+	const struct story_head *h = &last->after;
+	const struct pod *pod = story_pod(w->view, &h->dst);
+	struct story_by owner =
+		story_owner(w->view, h->encap == STORY_PLAIN ? &h->dst : &h->outer_dst);
+
+	if (h->encap == STORY_PLAIN && pod)
+		return pod->spec.nodeName;
+	return owner.kind == STORY_BY_NODE ? owner.name : NULL;
+}
+
+/* That who should have got it looks, and that nothing came, is a fact too. */
+static void nothing_came(struct walk *w, struct story_hop *last)
+{
+	const char *next = next_node(w, last);
+	const struct trace_node *n = next ? find_node(w->trace, next) : NULL;
+
+	if (last->step == STORY_LEAVE_NODE && !last->why && n && n->phase == TRACE_DONE)
+		last->why = arena_printf(w->a, "nothing of it came to node %s, which looks", next);
+}
+
 static void conclude(struct walk *w)
 {
 	struct story *s = w->story;
 	uint8_t result = w->trace->status.probe.result;
 	struct story_hop *end = find_end(s);
-	const struct story_hop *last;
+	struct story_hop *last;
 
 	if (!end && (result == TRACE_REFUSED || result == TRACE_ERROR)) {
 		refused_unseen(w);
@@ -168,6 +199,8 @@ static void conclude(struct walk *w)
 		s->verdict = STORY_DELIVERED;
 	else if (s->hops.n > 1 || (last && result == TRACE_TIMEOUT))
 		s->verdict = STORY_LOST;
+	if (s->verdict == STORY_LOST)
+		nothing_came(w, last);
 	if (s->verdict != STORY_ANSWERED && end)
 		s->by = end->by;
 }
@@ -178,19 +211,11 @@ static const char *node_gap(const struct trace_node *n, struct arena *a)
 {
 	if (n->phase != TRACE_DONE)
 		return arena_printf(a, "node %s did not look%s%s", n->name,
-				    n->note ? ": " : ": no answer from its agent",
+				    n->note ? ": " : ": its agent did not answer",
 				    n->note ? n->note : "");
 	if (n->lost)
 		return arena_printf(a, "node %s lost %lld events", n->name, (long long)n->lost);
 	return n->note && *n->note ? arena_printf(a, "node %s: %s", n->name, n->note) : NULL;
-}
-
-static const struct trace_node *find_node(const struct packet_trace *t, const char *name)
-{
-	for (uint32_t i = 0; i < t->status.nodes.n; i++)
-		if (!strcmp(t->status.nodes.v[i].name, name))
-			return &t->status.nodes.v[i];
-	return NULL;
 }
 
 static int add_gaps(const struct packet_trace *t, struct arena *a, struct story *s)

@@ -5,9 +5,7 @@
 #include "core/policy/judge.h"
 #include "core/trace/join_state.h"
 
-#include <netinet/icmp6.h>
 #include <netinet/in.h>
-#include <netinet/ip_icmp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,7 +186,16 @@ static const struct story_hop *last_route(const struct walk *w)
 	return h && h->step == STORY_ROUTE && h->node && !strcmp(h->node, w->leg->node) ? h : NULL;
 }
 
-static const char *next_hop(const struct walk *w, const struct sight *s)
+/* The outer packet's route is not seen: who is in front of another subnet is not known. */
+static bool is_behind_router(const struct walk *w)
+{
+	const struct story_hop *h = walk_last(w, w->leg->direction);
+
+	return h && h->step == STORY_TUNNEL_IN && h->after.encap != STORY_PLAIN &&
+	       join_is_no_neighbour(w, w->leg->node, &h->after.outer_dst);
+}
+
+static const char *next_hop(const struct walk *w)
 {
 	char text[ADDR_TEXT];
 
@@ -196,12 +203,11 @@ static const char *next_hop(const struct walk *w, const struct sight *s)
 		const struct story_hop *h = &w->story->hops.v[i];
 		const char *rule = h->step == STORY_ROUTE && h->by.rule ? h->by.rule : "";
 
-		if (h->step == STORY_TUNNEL_IN)
+		if (h->step == STORY_TUNNEL_IN && h->after.encap != STORY_PLAIN)
 			return arena_strdup(w->a, addr_str(&h->after.outer_dst, text));
 		if (starts(rule, "via "))
 			return arena_strndup(w->a, rule + 4, strcspn(rule + 4, " "));
 	}
-	(void)s;
 	return arena_strdup(w->a, addr_str(&w->head.dst, text));
 }
 
@@ -250,8 +256,9 @@ void join_drop(struct walk *w, const struct sight *s)
 		end_here(w, STORY_REFUSE, s, receiver(w, s), nothing_listens(w, &w->head));
 	else if (starts(reason, "NEIGH_"))
 		end_here(w, STORY_DROP, s,
-			 (struct story_by){ STORY_BY_NEIGHBOUR, NULL, next_hop(w, s), reason },
-			 "nobody answered for that address");
+			 (struct story_by){ STORY_BY_NEIGHBOUR, NULL, next_hop(w), reason },
+			 is_behind_router(w) ? "the router towards that address did not answer"
+					     : "nobody answered for that address");
 	else if (is_dead_end(route))
 		end_here(w, STORY_DROP, s, route->by, route->why);
 	else
@@ -312,35 +319,19 @@ static struct story_hop *answerer_hop(struct walk *w, enum story_step step, cons
 	return h;
 }
 
-/* Any ICMP but an echo's answer. */
-static bool is_error(const struct sight *s)
-{
-	const struct trace_icmp *i = s->o->head.icmp;
-
-	return i && (i->quoted || (i->type != ICMP_ECHOREPLY && i->type != ICMP6_ECHO_REPLY));
-}
-
-/* By an ICMP error: of whoever has the address that it comes from. */
-static void refused_elsewhere(struct walk *w, const struct sight *s, struct story_hop *h)
-{
-	char text[ADDR_TEXT];
-
-	if (h->by.kind == STORY_BY_NONE)
-		h->by = (struct story_by){ STORY_BY_ADDRESS, NULL,
-					   arena_strdup(w->a, addr_str(&s->head.src, text)), NULL };
-	join_told_too_big(w, s, h);
-}
-
 /* The answer says that the request came: what was not seen of it is told. */
 void join_answered(struct walk *w, const struct leg *reply)
 {
 	const struct sight *s = &reply->v[0];
 	const struct story_hop *last = walk_last(w, STORY_REQUEST);
-	bool rst = s->head.flags && strchr(s->head.flags, 'R'), refuses = rst || is_error(s);
+	bool rst = s->head.flags && strchr(s->head.flags, 'R'), refuses = rst || join_is_error(s);
+	enum story_step end = !refuses                  ? STORY_DELIVER
+			      : join_is_of_tunnel(w, s) ? STORY_DROP
+							: STORY_REFUSE;
 	struct story_hop *h;
 
 	if (last && last->step < STORY_DELIVER) {
-		h = answerer_hop(w, refuses ? STORY_REFUSE : STORY_DELIVER, s);
+		h = answerer_hop(w, end, s);
 		if (!h)
 			return;
 		h->direction = STORY_REQUEST;
@@ -348,7 +339,7 @@ void join_answered(struct walk *w, const struct leg *reply)
 		if (rst)
 			h->why = nothing_listens(w, &w->head);
 		else if (refuses)
-			refused_elsewhere(w, s, h);
+			join_error_elsewhere(w, s, h);
 	}
 	last = walk_last(w, STORY_REQUEST);
 	if (refuses || (last && last->step != STORY_DELIVER))

@@ -80,5 +80,17 @@ void join_told_too_big(struct walk *w, const struct sight *s, struct story_hop *
 /* At the very end: whether who sent it was told. */
 void join_whether_told(struct walk *w, struct story_hop *end);
 
+/* join_gap.c. What is known of the way from the node that sent it to this one, in words; NULL: nothing. Before the
+ * hop of its coming in is told. */
+const char *join_between(const struct walk *w, const struct sight *s);
+/* Is the address in none of the node's subnets? False also where nobody knows them. */
+bool join_is_no_neighbour(const struct walk *w, const char *node, const struct ipaddr *ip);
+/* join_icmp.c. Any ICMP but an echo's answer? */
+bool join_is_error(const struct sight *s);
+/* Is it about the tunnel's packet that the walk's is in? */
+bool join_is_of_tunnel(const struct walk *w, const struct sight *s);
+/* `h` is the end that it tells of: by whom and why. */
+void join_error_elsewhere(struct walk *w, const struct sight *s, struct story_hop *h);
+
 /* A drop that is none: freed after use, with a reason. */
 bool join_is_benign(const struct packet_trace *t, const struct sight *s);

@@ -291,11 +291,15 @@ static void came_in(struct walk *w, const struct sight *s)
 	} else if (out_of_tunnel && w->entered) {
 		walk_hop(w, STORY_TUNNEL_OUT, s);
 	} else if (!w->entered) {
+		const char *between = join_between(w, s);
+
 		h = walk_hop(w, STORY_ENTER_NODE, s);
 		if (h && h->before.src.family == 0)
 			h->before = h->after;
 		if (h)
 			h->behind = walk_linked_pod(w, s->o->device);
+		if (h)
+			h->why = between;
 	}
 	w->entered = true;
 }
@@ -309,6 +313,19 @@ static void into_tunnel(struct walk *w, const struct sight *s, const struct sigh
 	h->after = next->head;
 	h->behind = story_owner(w->view, &next->head.outer_dst);
 	w->head = next->head;
+}
+
+/* Into a tunnel and not out by any device: how the tunnel's packet looks its end may show. */
+static void got_no_further(struct walk *w, const struct sight *s)
+{
+	const struct sight *next = s + 1, *end = w->leg->v + w->leg->n;
+
+	while (next < end && next->head.encap == STORY_PLAIN)
+		next++;
+	if (next < end)
+		into_tunnel(w, s, next);
+	else
+		walk_hop(w, STORY_TUNNEL_IN, s);
 }
 
 static void went_out(struct walk *w, const struct sight *s)
@@ -327,7 +344,7 @@ static void went_out(struct walk *w, const struct sight *s)
 	if (again && next->head.encap != s->head.encap) {
 		into_tunnel(w, s, next);
 	} else if (same_text(s->o->device, ROUTE_VXLAN_DEV)) {
-		walk_hop(w, STORY_TUNNEL_IN, s); /* and got no further */
+		got_no_further(w, s);
 	} else if (walk_linked_pod(w, s->o->device).kind != STORY_BY_NONE) {
 		if (next) /* by the pod's end */
 			return;
