@@ -351,6 +351,18 @@ def test_foreign_nft(lab, fault):
     assert far in by["rule"] and "drop" in by["rule"] and "inet other" in s.all["advice"]
 
 
+@pytest.mark.parametrize("hook", ["prerouting", "postrouting"])
+def test_foreign_nft_of_the_sender(lab, fault, hook):
+    far = ip(lab, "far")
+    fault("n1", "nft add table ip mine", "nft delete table ip mine")
+    lab.node("n1", "nft", "add chain ip mine strict { type filter hook %s priority 5; }" % hook)
+    lab.node("n1", "nft", f"add rule ip mine strict ip daddr {far} tcp dport 8080 drop")
+    s = Story(lab, "x/client", "x/front:80", "--timeout", 1, code=1)
+    assert s.way()[-1] == "drop n1" and not any("n3" in hop for hop in s.way())
+    assert (s.all["by"]["kind"], s.all["by"]["ns"], s.all["by"]["name"]) == ("nftables", "ip mine", "strict")
+    assert far in s.all["by"]["rule"] and "ip mine" in s.all["advice"]
+
+
 def check_reverse_path(lab, fault, wrong):
     """n2 is told that the client is behind a device of its own, and gets the packet by its uplink."""
     route = f"{ip(lab, 'client')}/32 dev {wrong}"
@@ -366,6 +378,24 @@ def test_reverse_path(lab, fault):
 
 
 # What `ethtool -K DEVICE tx off` does: the kernel computes checksums itself.
+TX_OFF = """import ctypes, fcntl, socket, struct
+value = ctypes.create_string_buffer(struct.pack("II", 0x17, 0))
+fcntl.ioctl(socket.socket(), 0x8946, struct.pack("16sQ16x", b"eth0", ctypes.addressof(value)))"""
+
+
+@pytest.mark.parametrize("proto, port", [("tcp", 8080), ("udp", 8080)])
+def test_checksum(lab, fault, proto, port):
+    """n1 spoils it behind its connection table, and the receiver finds out."""
+    pid = next(p for p in lab.status()["pods"] if p["name"] == "mute")["pid"]
+    subprocess.run(["nsenter", "-t", str(pid), "-n", "python3", "-c", TX_OFF], check=True)
+    fault("n1", "nft add table ip spoil", "nft delete table ip spoil")
+    lab.node("n1", "nft", "add chain ip spoil late { type filter hook forward priority 9; }")
+    lab.node("n1", "nft", f"add rule ip spoil late {proto} dport {port} {proto} checksum set 0x0bad")
+    s = Story(lab, "x/mute", f"x/near:{port}", "--proto", proto, "--timeout", 1, code=1)
+    assert s.all["verdict"] == "dropped" and s.way()[-2:] == ["enter-pod x/near", "drop x/near"]
+    assert s.all["by"]["kind"] == "Kernel" and "CSUM" in s.all["by"]["name"] and "checksum" in s.all["advice"]
+
+
 def test_wrong_mtu(lab, fault):
     """Less than any datagram with a UDP header has. A TCP would try again, smaller; a datagram's sender is told."""
     route = f"{ip(lab, 'rack')}/32 via {node_ip(lab, 'n2')}"
@@ -575,6 +605,26 @@ def test_services_of_a_bridge(bridged):
     assert s.all["verdict"] == "answered"
 
 
+@pytest.fixture
+def bridged_fault(bridged):
+    yield from _faults(bridged)
+
+
+def test_faults_of_a_bridge(bridged, bridged_fault):
+    """As without one: the reverse path, and somebody else's rules on either node."""
+    dev = next(d["ifname"] for d in json.loads(bridged.node("n2", "ip", "-j", "link").stdout) if d["ifname"].startswith("br-fl"))
+    check_reverse_path(bridged, bridged_fault, dev)
+
+
+@pytest.mark.parametrize("node", ["n1", "n2"])
+def test_foreign_nft_with_a_bridge(bridged, bridged_fault, node):
+    bridged_fault(node, "nft add table inet other", "nft delete table inet other")
+    bridged.node(node, "nft", "add chain inet other strict { type filter hook forward priority 5; }")
+    bridged.node(node, "nft", f"add rule inet other strict ip daddr {ip(bridged, 'rack')} drop")
+    s = Story(bridged, "x/client", "x/rack:8080", "--timeout", 1, code=1)
+    assert s.way()[-1] == f"drop {node}" and s.all["by"]["ns"] == "inet other" and "inet other" in s.all["advice"]
+
+
 def test_through_the_router(bridged):
     """No route of n1's own: the default route leads to the router, who knows the way."""
     s = Story(bridged, "x/client", "x/far:8080")
@@ -586,6 +636,43 @@ def test_through_the_router(bridged):
     assert s.at("enter-node", "n1", "reply")["why"] == "through 1 router, where no agent looks; the first is 172.18.2.1"
     s = Story(bridged, "x/client", "x/rack:8080")  # a switch leaves no trace
     assert s.at("enter-node", "n2")["why"] is None
+
+
+# ---- predicted against observed
+
+AS_PREDICTED = [  # from, to, protocol, exit code of the trace itself
+    ("x/client", "x/near", "icmp"), ("x/client", "x/rack", "icmp"), ("x/client", "x/far", "icmp"), ("n1", "x/far", "icmp"),
+    ("x/client", "outside", "icmp"), ("outside", "n1", "icmp"), ("x/client", "x/guarded", "icmp"), ("x/mute", "x/rack", "icmp"),
+    ("x/near", "x/guarded", "icmp"), ("x/client", "n2", "icmp"),
+    ("x/client", "x/near:8132", "sctp"), ("x/client", "x/rack:8132", "sctp"), ("x/client", "x/far:8132", "sctp"),
+    ("x/client", "x/guarded:8132", "sctp"), ("x/mute", "x/rack:8132", "sctp"), ("x/client", "x/tags:132", "sctp"),
+    ("x/client", "x/far:8053", "udp"), ("x/client", "x/near:8080", "tcp"), ("x/client", "x/rack:8080", "tcp"),
+    ("x/client", "x/self:80", "tcp"), ("outside", "n1:30080", "tcp"), ("x/client", "x/nobody:80", "tcp"),
+]
+
+
+def check_as_predicted(lab, *args):
+    r = lab.store("trace", *args, "--timeout", 1, "--diff", check=False)
+    assert r.returncode == 0 and r.stdout.endswith("as predicted\n"), r.stdout + r.stderr
+
+
+@pytest.mark.parametrize("source, target, proto", AS_PREDICTED)
+def test_as_predicted(lab, source, target, proto):
+    check_as_predicted(lab, source, target, "--proto", proto)
+
+
+@pytest.mark.parametrize("source, target, proto", [t for t in AS_PREDICTED if not set(t) & {"outside"}])
+def test_as_predicted_with_bridges(bridged, source, target, proto):
+    check_as_predicted(bridged, source, target, "--proto", proto)
+
+
+def test_not_as_predicted(bridged, bridged_fault):
+    """That it would be seen: somebody else's rule is in no object."""
+    bridged_fault("n1", "nft add table inet other", "nft delete table inet other")
+    bridged.node("n1", "nft", "add chain inet other strict { type filter hook forward priority 5; policy drop; }")
+    for proto, target in (("icmp", "x/near"), ("sctp", "x/near:8132"), ("icmp", "x/far")):
+        r = bridged.store("trace", "x/client", target, "--proto", proto, "--timeout", 1, "--diff", check=False)
+        assert r.returncode == 1 and "not as predicted" in r.stdout and "inet other" in r.stdout.split("not as predicted")[1]
 
 
 # ---- on paper

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A tracer's programs on Debian 12's own kernel, whose structures and tracepoints are not those of the kernel under the other
-tests: an echo through a router and back, then one that a rule drops."""
+tests: an echo through a router and back, then one that a rule drops, then one for which the
+connection table has no room."""
 import json
 from pathlib import Path
 
@@ -39,6 +40,10 @@ follow() {{
 echo "== through"; follow 10
 nsenter --net=/run/netns/r nft 'add table ip t; add chain ip t c {{ type filter hook forward priority 0; }}; add rule ip t c icmp type echo-request drop'
 echo "== dropped"; follow 2
+nsenter --net=/run/netns/r nft 'flush chain ip t c; add rule ip t c ct state new accept'
+echo_to 10  # has an entry now
+echo 1 > /proc/sys/net/netfilter/nf_conntrack_max
+echo "== full"; follow 2
 """
 
 
@@ -69,3 +74,7 @@ def test_debian_kernel():
     assert way(dropped, 8) == [(0, "out", "eth0"), (1, "in", "toc")]
     drop, = (x for x in dropped if x["kind"] == "drop")
     assert (drop["space"], drop["reason"], drop["place"].split("+")[0]) == (1, "NETFILTER_DROP", "nft_do_chain")
+    full = events(parts["full"])
+    assert way(full, 8) == [(0, "out", "eth0"), (1, "in", "toc")]
+    drop, = (x for x in full if x["kind"] == "drop")
+    assert (drop["space"], drop["reason"], drop["place"].split("+")[0]) == (1, "NETFILTER_DROP", "nf_hook_slow")  # advice.c knows it

@@ -139,9 +139,10 @@ static const struct {
 	  "the route, "
 	  "or set net.ipv4.conf.DEVICE.rp_filter to 2 (of `all` and of the device the larger "
 	  "counts)" },
-	{ NULL, "nf_conntrack",
-	  "the connection table refuses new entries: compare net.netfilter.nf_conntrack_count with "
-	  "nf_conntrack_max, and raise the latter" },
+	{ "NETFILTER_DROP", "nf_hook_slow",
+	  "a hook that is none of nftables' let it end: the connection table is full (`fairlead "
+	  "doctor` compares net.netfilter.nf_conntrack_count with nf_conntrack_max: raise the "
+	  "latter), or iptables-legacy has rules" },
 	{ "CSUM", NULL,
 	  "a checksum is wrong: some device was to compute it and did not; turn its offload off "
 	  "(ethtool -K DEVICE tx off) on the sender" },

@@ -45,6 +45,12 @@ static bool is_by_rule(const struct story_hop *h)
 	       h->by.kind == STORY_BY_NFT;
 }
 
+/* Kernels ask for the route to their own sockets or not, as they know the socket already. */
+static bool is_to_self(const struct story_hop *h)
+{
+	return h->behind.kind == STORY_BY_NODE && text_eq(h->behind.name, h->node);
+}
+
 /* Could the hop be seen where it is? */
 static bool shows(const struct comparison *c, const struct story_hop *h)
 {
@@ -59,6 +65,7 @@ static bool shows(const struct comparison *c, const struct story_hop *h)
 	case STORY_POLICY_INGRESS:
 		return has_means(n, TRACE_BY_NFTABLES);
 	case STORY_ROUTE:
+		return ebpf && !is_to_self(h);
 	case STORY_DELIVER:
 		return ebpf;
 	case STORY_DROP:
@@ -227,10 +234,11 @@ static bool is_gone_on(uint32_t i, uint32_t last)
 	return last == NO_HOP || i > last;
 }
 
-/* A socket asks for its route before there is a packet. */
+/* A node's socket, and its kernel that answers, ask for their route before there is a packet. */
 static bool is_before_packet(const struct story *s, uint32_t i)
 {
-	return i && s->hops.v[i].step == STORY_ROUTE && s->hops.v[i - 1].step == STORY_SEND;
+	return i && s->hops.v[i].step == STORY_ROUTE &&
+	       (s->hops.v[i - 1].step == STORY_SEND || s->hops.v[i - 1].step == STORY_ANSWER);
 }
 
 /* In the order of the prediction; then what nobody predicted. */
