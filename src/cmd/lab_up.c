@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fairlead lab up, down, wait. */
+#include "cmd/interrupt.h"
 #include "cmd/lab.h"
 #include "cmd/wait.h"
 #include "lab/up.h"
@@ -8,7 +9,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -206,25 +206,6 @@ static int plan(struct cmd_ctx *ctx, const struct up_opts *o, const struct manif
 	return rc;
 }
 
-/* An interrupt is kept until the lab is whole and can be taken down as a whole. */
-static void block_interrupts(sigset_t *old)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigprocmask(SIG_BLOCK, &set, old);
-}
-
-static bool interrupted(void)
-{
-	sigset_t set;
-
-	sigpending(&set);
-	return sigismember(&set, SIGINT) || sigismember(&set, SIGTERM);
-}
-
 static int bring_up(struct cmd_ctx *ctx, const struct up_opts *o, const struct lab_spec *s,
 		    const struct manifest *m)
 {
@@ -233,9 +214,9 @@ static int bring_up(struct cmd_ctx *ctx, const struct up_opts *o, const struct l
 	sigset_t old;
 	int rc;
 
-	block_interrupts(&old);
+	cmd_block_interrupts(&old); /* until the lab is whole, and can be taken down as a whole */
 	rc = lab_up(s, m, &e);
-	if (!rc && interrupted()) {
+	if (!rc && cmd_interrupted()) {
 		lab_down(s->name, NULL);
 		rc = err_set(&e, -EINTR, "interrupted");
 	}

@@ -2,7 +2,7 @@
 /* The question and its answer, by way of the store: a PacketTrace is created; the agents of the nodes that
  * it names look, one of them sends the probe (model/trace.h); it is read again and again until all have
  * written what they saw, or until they have had the time that the probe waits and a few seconds. It is
- * deleted in any case, and expires by itself where this program ends before.
+ * deleted in any case, also after Ctrl-C, and expires by itself where this program is killed.
  *
  * `outside` of a lab has no agent: for it the probe is sent from here (trace_send.c).
  *
@@ -10,6 +10,7 @@
  * that a Service may choose there. */
 #include "cmd/trace.h"
 
+#include "cmd/interrupt.h"
 #include "cmd/out.h"
 #include "lab/world.h"
 #include "sys/clock.h"
@@ -39,6 +40,14 @@ struct asking {
 
 /* ---- who asks whom */
 
+static bool names_outside(const struct asking *q, const char *text)
+{
+	const char *host;
+	uint16_t port;
+
+	return !world_split(text, &host, &port, q->ctx->arena, NULL) && !strcmp(host, "outside");
+}
+
 /* An end that is "outside", as its address there. */
 static const char *name_outside(struct asking *q, const char *text, bool v6, int *rc)
 {
@@ -49,7 +58,7 @@ static const char *name_outside(struct asking *q, const char *text, bool v6, int
 	uint16_t port;
 
 	*rc = 0;
-	if (world_split(text, &host, &port, q->ctx->arena, NULL) || strcmp(host, "outside") != 0)
+	if (!names_outside(q, text) || world_split(text, &host, &port, q->ctx->arena, NULL))
 		return text;
 	if (!q->world.name && lab_load(q->ctx, &none, &q->world)) {
 		*rc = CMD_USAGE;
@@ -82,6 +91,9 @@ static int resolve(struct asking *q, const char *from, const char *to)
 	const struct why_opts asked = { .proto = q->o->proto };
 	bool sends = !strcmp(from, "outside");
 	int rc;
+
+	if (sends && names_outside(q, to))
+		return cmd_error(CMD_USAGE, "%s: no node is on the way from outside to there", to);
 
 	from = name_outside(q, from, names_v6(q, to), &rc);
 	if (!rc)
@@ -172,6 +184,27 @@ static int choose_nodes(struct asking *q)
 }
 
 /* ---- the question */
+
+/* Has one machine that gets it? */
+static int check_destination(const struct asking *q, const char *to)
+{
+	static const struct prefix shared[] = {
+		{ .addr = { .family = AF_INET, .b = { 224 } }, .len = 4 },
+		{ .addr = { .family = AF_INET, .b = { 255, 255, 255, 255 } }, .len = 32 },
+		{ .addr = { .family = AF_INET6, .b = { 0xff } }, .len = 8 },
+	};
+	const struct ipaddr *dst = &q->why.flow.dst;
+
+	for (size_t i = 0; i < sizeof(shared) / sizeof(*shared); i++)
+		if (prefix_has(&shared[i], dst))
+			return cmd_error(CMD_USAGE,
+					 "%s: is for many at once, and a trace follows "
+					 "one packet to one place",
+					 to);
+	if (addr_is_unspecified(dst))
+		return cmd_error(CMD_USAGE, "%s: is nobody's address", to);
+	return CMD_OK;
+}
 
 static int check_size(const struct asking *q)
 {
@@ -271,11 +304,12 @@ static int send_from_here(struct asking *q)
 	int64_t start = (int64_t)clock_mono_ns();
 	int rc = read_answer(q);
 
-	while (!rc && !is_armed(q->answer->body) && (int64_t)clock_mono_ns() < start + ARM_NS) {
+	while (!rc && !cmd_interrupted() && !is_armed(q->answer->body) &&
+	       (int64_t)clock_mono_ns() < start + ARM_NS) {
 		pause_since(start);
 		rc = read_answer(q);
 	}
-	return rc ? rc : trace_send(q->store, &q->question, q->outside);
+	return rc || cmd_interrupted() ? rc : trace_send(q->store, &q->question, q->outside);
 }
 
 static bool has_said(const struct packet_trace *t, const char *node)
@@ -298,7 +332,7 @@ static int wait_for_all(struct asking *q)
 		int rc = read_answer(q);
 		const struct packet_trace *t = rc ? NULL : q->answer->body;
 
-		if (rc || is_answered(t) || now >= end)
+		if (rc || cmd_interrupted() || is_answered(t) || now >= end)
 			return rc;
 		if (t->status.probe.result && !probed) {
 			probed = true;
@@ -320,8 +354,10 @@ static int ask(struct asking *q)
 	const struct kind *k = kind_by_id(KIND_PACKETTRACE);
 	const struct store_key key = { k, NULL, q->question.meta.name };
 	struct err e = { .code = 0 };
+	sigset_t old;
 	int rc = CMD_OK;
 
+	cmd_block_interrupts(&old);
 	if (store_put(q->store, STORE_OP_CREATE, k, &q->question, NULL, &e))
 		return cmd_fail(&e);
 	if (q->outside)
@@ -330,6 +366,7 @@ static int ask(struct asking *q)
 		rc = wait_for_all(q);
 	if (!q->o->keep && store_delete(q->store, &key, NULL, &e) && e.code != -ENOENT && !rc)
 		rc = cmd_fail(&e);
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 
@@ -340,6 +377,8 @@ int trace_ask(struct cmd_ctx *ctx, const struct trace_opts *o, const char *from,
 	int rc = resolve(&q, from, to);
 
 	out->objects = q.why.objects;
+	if (!rc)
+		rc = check_destination(&q, to);
 	if (!rc)
 		rc = check_size(&q);
 	if (!rc)

@@ -3,6 +3,7 @@
  * what agents write there, so by compare-and-swap. */
 #include "cmd/trace.h"
 
+#include "cmd/interrupt.h"
 #include "sys/netns.h"
 #include "sys/trace_probe.h"
 
@@ -11,7 +12,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define TRIES 50
+#define TRIES   50
+#define LOOK_MS 100 /* whether somebody pressed Ctrl-C */
 
 static int put_result(struct store *s, const struct packet_trace *question,
 		      const struct trace_probe_result *r, struct err *e)
@@ -52,10 +54,12 @@ static int probe(const struct packet_trace *t, int netns, struct store *s, struc
 
 	if (rc)
 		return rc;
-	while (!trace_probe_ended(p)) {
+	while (!trace_probe_ended(p) && !cmd_interrupted()) {
 		struct pollfd fd = { .fd = trace_probe_fd(p), .events = trace_probe_events(p) };
 
-		poll(&fd, 1, trace_probe_wait_ms(p));
+		int ms = trace_probe_wait_ms(p);
+
+		poll(&fd, 1, ms < LOOK_MS ? ms : LOOK_MS);
 		trace_probe_step(p);
 	}
 	rc = put_result(s, t, trace_probe_result(p), e);

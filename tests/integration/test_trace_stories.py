@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from harness import needs, wait_for
+from harness import built, needs, wait_for
 
 pytestmark = needs("nft")
 
@@ -692,12 +692,52 @@ def test_usage(lab):
     assert lab.store("trace", "x/client", check=False).returncode == 2
     assert lab.store("trace", "203.0.113.77", "x/far:8080", check=False).returncode == 2
     assert lab.store("trace", "x/client", "x/nothing:1", check=False).returncode == 1
+    for target, said in (("0.0.0.0:80", "nobody's"), ("224.0.0.5:80", "many"), ("[ff02::1]:80", "many"), ("255.255.255.255:80", "many")):
+        r = lab.store("trace", "x/client", target, "--proto", "udp", check=False)
+        assert r.returncode == 2 and said in r.stderr, r.stderr
+    r = lab.store("trace", "outside", "outside:80", check=False)
+    assert r.returncode == 2 and "no node is on the way" in r.stderr
     far = f"[{ip(lab, 'far', 6)}]"
     for args, said in ((("x/far:8080", "--size", 1400), "udp or icmp"), (("x/far:8053", "--size", 35, "--proto", "udp"), "36"),
                        ((f"{far}:8053", "--size", 55, "--proto", "udp"), "56"),
                        (("x/far", "--size", 65536, "--proto", "icmp"), "65535")):
         r = lab.store("trace", "x/client", *args, check=False)
         assert r.returncode == 2 and said in r.stderr, r.stderr
+
+
+def test_within_a_pod(lab):
+    """By its loopback: it never leaves."""
+    for target in ("x/client:8080", "127.0.0.1:8080"):
+        s = Story(lab, "x/client", target)
+        assert s.way() == ["send x/client", "deliver x/client"] and s.way("reply") == ["answer x/client", "deliver x/client"]
+    s = Story(lab, "x/client", "x/client:81", code=1)
+    assert s.way() == ["send x/client", "refuse x/client"] and s.end() == ("refused", "Pod x/client")
+    check_as_predicted(lab, "x/client", "x/client:8080")
+
+
+def test_from_outside_to_a_pod(lab):
+    """Routers of this lab know no pods."""
+    s = Story(lab, "outside", f"{ip(lab, 'near')}:8080", "--timeout", 1, code=1)
+    assert s.all["verdict"] == "lost" and s.way() == ["send outside"] and "NodePort" in s.all["advice"]
+
+
+@pytest.mark.parametrize("source", ["x/client", "outside"])
+def test_interrupted(lab, start, source):
+    """Ctrl-C takes the question back."""
+    target = "203.0.113.99:80" if source != "outside" else "n1:30080"
+    if source == "outside":
+        lab.node("n1", "nft", "add table ip quiet; add chain ip quiet in { type filter hook prerouting priority -400; }; "
+                 "add rule ip quiet in tcp dport 30080 drop")
+    try:
+        p = start([built("bin/fairlead"), "--lab", lab.name, "trace", source, target, "--timeout", "30"])
+        traces = lambda: json.loads(lab.store("get", "packettraces", "-o", "json").stdout)["items"]  # noqa: E731
+        mine = wait_for(lambda: [t["metadata"]["name"] for t in traces() if t["spec"]["timeoutSeconds"] == 30], 10, "the question")
+        os.kill(p.pid, signal.SIGINT)
+        assert p.proc.wait(timeout=5) == -signal.SIGINT
+        assert not set(mine) & {t["metadata"]["name"] for t in traces()}
+    finally:
+        if source == "outside":
+            lab.node("n1", "nft", "delete table ip quiet")
 
 
 def test_kept(lab, tmp_path):

@@ -216,6 +216,10 @@ static const char *lost(const struct story *s, const struct story_hop *h, struct
 			"other one up (fairlead node status), and does the network let "
 			"%s through?",
 			h->after.encap == STORY_VXLAN ? "UDP port 4789" : "pods' addresses");
+	if (h->step == STORY_SEND)
+		return "no node that looks saw it come: is there a way from there? Routers know "
+		       "pods' addresses only where they were told them; from outside, a Service of "
+		       "type NodePort or LoadBalancer leads in";
 	return NULL;
 }
 

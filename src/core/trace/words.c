@@ -87,7 +87,8 @@ static const char *device_text(const struct story_hop *h, struct arena *a)
 
 static const char *service_text(const struct story_hop *h, struct arena *a)
 {
-	return with_why(arena_printf(a, "%s: %s -> %s", by_words(h, a),
+	return with_why(arena_printf(a, "%s: %s -> %s",
+				     h->by.kind ? by_words(h, a) : "somebody unknown",
 				     or_dash(end_text(&h->before.dst, h->before.dport, a)),
 				     or_dash(end_text(&h->after.dst, h->after.dport, a))),
 			h, a);
@@ -362,7 +363,8 @@ static const char *done_text(const struct story *s, const char *verb, struct are
 	}
 	return arena_printf(a, "%s%s %s%s%s", s->observed ? "" : "will be ", verb, or_dash(to),
 			    service && service->by.kind ? ", chosen by " : "",
-			    service ? or_dash(story_by_text(&service->by, a)) : "");
+			    service && service->by.kind ? or_dash(story_by_text(&service->by, a))
+							: "");
 }
 
 static const char *ended_text(const struct story *s, const char *verb, struct arena *a)
