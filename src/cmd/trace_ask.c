@@ -24,6 +24,7 @@
 #define SECOND       1000000000ll
 #define ARM_NS       (4 * SECOND) /* a second more than the sender waits */
 #define COLLECT_NS   (3 * SECOND) /* after the probe's result, or when its time is up */
+#define LATE_NS      SECOND       /* and for nodes that had said nothing before */
 #define POLL_NS      10000000ll
 #define POLL_MOST_NS 100000000ll
 
@@ -94,7 +95,6 @@ static int resolve(struct asking *q, const char *from, const char *to)
 
 	if (sends && names_outside(q, to))
 		return cmd_error(CMD_USAGE, "%s: no node is on the way from outside to there", to);
-
 	from = name_outside(q, from, names_v6(q, to), &rc);
 	if (!rc)
 		to = name_outside(q, to, names_v6(q, from), &rc);
@@ -283,11 +283,11 @@ static bool is_armed(const struct packet_trace *t)
 	return nodes_at(t, TRACE_ARMED) >= t->spec.nodes.n;
 }
 
-/* Who had not begun to look when the probe was sent has nothing to say of it. */
-static bool is_answered(const struct packet_trace *t)
+/* `late`: who has said nothing yet had not begun to look when the probe was sent, and has nothing to say of it. */
+static bool is_answered(const struct packet_trace *t, bool late)
 {
 	return t->status.probe.result != TRACE_NO_RESULT &&
-	       nodes_at(t, TRACE_DONE) >= t->status.nodes.n;
+	       nodes_at(t, TRACE_DONE) >= (late ? t->status.nodes.n : t->spec.nodes.n);
 }
 
 /* Ever more rarely: at first an answer is a matter of milliseconds. */
@@ -326,16 +326,17 @@ static int wait_for_all(struct asking *q)
 	int64_t start = (int64_t)clock_mono_ns(), now = start;
 	int64_t end = start + ARM_NS + q->question.spec.timeoutSeconds * SECOND + COLLECT_NS;
 	const char *sender = q->question.spec.sender;
-	bool probed = false;
+	int64_t probed = INT64_MAX;
 
 	for (;;) {
 		int rc = read_answer(q);
 		const struct packet_trace *t = rc ? NULL : q->answer->body;
 
-		if (rc || cmd_interrupted() || is_answered(t) || now >= end)
+		if (rc || cmd_interrupted() || is_answered(t, now - LATE_NS >= probed) ||
+		    now >= end)
 			return rc;
-		if (t->status.probe.result && !probed) {
-			probed = true;
+		if (t->status.probe.result && probed == INT64_MAX) {
+			probed = now;
 			end = now + COLLECT_NS < end ? now + COLLECT_NS : end;
 		}
 		if (sender && now >= start + ARM_NS && !has_said(t, sender))
@@ -359,8 +360,8 @@ static int ask(struct asking *q)
 
 	cmd_block_interrupts(&old);
 	if (store_put(q->store, STORE_OP_CREATE, k, &q->question, NULL, &e))
-		return cmd_fail(&e);
-	if (q->outside)
+		rc = cmd_fail(&e);
+	else if (q->outside)
 		rc = send_from_here(q);
 	if (!rc)
 		rc = wait_for_all(q);

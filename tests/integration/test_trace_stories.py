@@ -484,7 +484,7 @@ def check_node_down(lab, mute):
     finally:
         router("sysctl", "-qw", "net.ipv4.neigh.rack2.retrans_time_ms=1000")
     assert s.way() == out_of("x/client", "n1") + ["service n1", "route n1", "tunnel-in n1", "leave-node n1", "drop None"]
-    assert s.end() == ("dropped", "Address 172.18.1.1") and "host unreachable" in s.all["sentence"]
+    assert s.end() == ("dropped", "Address 172.18.1.1") and s.all["sentence"] == "dropped elsewhere by 172.18.1.1: host unreachable"
     assert node_ip(lab, "n3") in s.all["advice"]
 
 

@@ -191,8 +191,8 @@ static const char *by_router(const struct story_hop *h, struct arena *a)
 	if (!contains(h->why, "host unreachable"))
 		return NULL;
 	return arena_printf(a,
-			    "router %s finds nobody at %s: that machine is down or cut off "
-			    "(fairlead node status)",
+			    "router %s finds nobody at %s: that machine is down or cut off, or "
+			    "nobody has the address",
 			    h->by.name, addr_str(to, text));
 }
 

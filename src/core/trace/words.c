@@ -372,10 +372,11 @@ static const char *ended_text(const struct story *s, const char *verb, struct ar
 	const struct story_hop *end = ending(s);
 	const char *by = story_by_text(&s->by, a);
 	const char *where = end ? or_dash(story_place_text(end, a)) : NULL;
+	const char *at = end && end->node ? " at " : " "; /* nobody is at elsewhere */
 
 	return arena_printf(a, "%s%s%s%s%s by %s%s%s",
 			    end && end->direction == STORY_REPLY ? "the answer is " : "",
-			    s->observed ? "" : "will be ", verb, where ? " at " : "",
+			    s->observed ? "" : "will be ", verb, where ? at : "",
 			    where ? where : "", by ? by : "somebody unknown",
 			    end && end->why ? ": " : "", end && end->why ? end->why : "");
 }
