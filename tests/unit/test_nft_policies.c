@@ -30,7 +30,7 @@ struct packet {
 	struct ipaddr src, dst;
 	uint8_t proto; /* enum protocol; PROTO_NONE: ICMP */
 	uint16_t dport;
-	uint8_t tcp_flags;
+	uint8_t tcp_flags, sctp_chunk;
 	uint32_t state;
 };
 
@@ -76,6 +76,11 @@ static uint32_t load(const struct packet *p, const struct nft_sel *s, uint8_t *t
 	case NFK_TCP_FLAGS:
 		to[0] = p->tcp_flags;
 		return p->proto == PROTO_TCP;
+	case NFK_PAYLOAD:
+		assert_int_equal(s->base, NFT_PAYLOAD_TRANSPORT_HEADER);
+		assert_int_equal(s->offset, 12);
+		to[0] = p->sctp_chunk;
+		return p->proto == PROTO_SCTP;
 	case NFK_CT_STATE:
 		memcpy(to, &p->state, 4);
 		return 4;
@@ -304,12 +309,14 @@ static void judge_all(const struct random_cluster *r, const struct nft_table *t,
 				    .proto = ports[k].proto,
 				    .dport = ports[k].port,
 				    .tcp_flags = 2,
+				    .sctp_chunk = 1,
 				    .state = 8 };
 
 		if (!r->wired[end / 2] || p.src.family != p.dst.family)
 			continue;
 		out->v[POLICY_EGRESS][end][other][k] = judge(r, t, POLICY_EGRESS, &p, &a, what);
-		p = (struct packet){ p.dst, p.src, p.proto, p.dport, p.tcp_flags, p.state };
+		p = (struct packet){ p.dst,       p.src,        p.proto, p.dport,
+				     p.tcp_flags, p.sctp_chunk, p.state };
 		out->v[POLICY_INGRESS][end][other][k] = judge(r, t, POLICY_INGRESS, &p, &a, what);
 		arena_reset(&a);
 	}

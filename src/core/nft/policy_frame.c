@@ -4,7 +4,7 @@
  *   policy-egress, policy-ingress   forward, one behind the other, so that accept in one means that
  *                                   this direction allows and the other is asked too
  *     established, related          pass: only the first packet is judged
- *     policy-midway-egress, …       TCP that begins a connection without a SYN: log, counter, drop
+ *     policy-midway-egress, …       TCP and SCTP that begin in their middle: log, counter, drop
  *       policy_isolated_out4, …     addresses of isolated pods: see below
  *     policy_egress4                source (policy_ingress4: destination) ──► its profile
  *   egress4-HASH                    a profile: a list of policies that isolate some pods here
@@ -20,7 +20,9 @@
  * whichever way the next packet goes. Of a connection that was cut as a policy forbids it now, that may be
  * an answer of the isolated end, which nothing forbids to send; and the other's packets would be
  * replies. So such a packet from a pod isolated for ingress, or to one isolated for egress, is
- * dropped: only the side that opened the connection can take it up again, and is judged. */
+ * dropped: only the side that opened the connection can take it up again, and is judged. The same with
+ * SCTP, whose idle associations send HEARTBEATs, for which conntrack makes an entry; INIT is always the
+ * only chunk of its packet (RFC 9260, section 3). */
 #include "core/nft/policies_state.h"
 
 #include <string.h>
@@ -33,6 +35,8 @@
 
 #define TCP_SYN             0x02
 #define TCP_FIN_SYN_RST_ACK 0x17
+#define SCTP_CHUNK          NFT_RAW(NFT_PAYLOAD_TRANSPORT_HEADER, 12, 1) /* the first one's type */
+#define SCTP_INIT           1
 
 static const struct direction {
 	uint8_t type;
@@ -126,6 +130,12 @@ static void make_base(struct nft_table *t, const struct direction *d)
 	nft_accept(r);
 	r = nft_rule_add(c, NULL);
 	nft_match_mask(r, S(TCP_FLAGS), nft_u8(TCP_FIN_SYN_RST_ACK), NFC_NE, nft_u8(TCP_SYN));
+	nft_match(r, S(CT_STATE), NFC_ANY, nft_u32(CT_NEW));
+	nft_jump(r, d->midway);
+	r = nft_rule_add(c, NULL);
+	/* In this order, as nft reads raw bytes of a header that it knows as the fields there. */
+	nft_match(r, SCTP_CHUNK, NFC_NE, nft_u8(SCTP_INIT));
+	nft_match(r, S(META_L4PROTO), NFC_EQ, nft_u8(IPPROTO_SCTP));
 	nft_match(r, S(CT_STATE), NFC_ANY, nft_u32(CT_NEW));
 	nft_jump(r, d->midway);
 	for (unsigned i = 0; i < 2; i++) {

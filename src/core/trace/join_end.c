@@ -107,10 +107,12 @@ static void dropping_rule(struct walk *w, const struct sight *s)
 	struct story_by by;
 
 	if (is_ours(s->o) && s->o->comment && !strcmp(s->o->comment, POLICY_MIDWAY)) {
-		end_here(w, step, s, by_midway(w, egress ? POLICY_EGRESS : POLICY_INGRESS),
-			 egress ? "no TCP begins without a SYN at a pod that is isolated for egress"
-				: "no TCP begins without a SYN at a pod that is isolated for "
-				  "ingress");
+		end_here(
+			w, step, s, by_midway(w, egress ? POLICY_EGRESS : POLICY_INGRESS),
+			egress ? "nothing begins without SYN or INIT at a pod that is isolated for "
+				 "egress"
+			       : "nothing begins without SYN or INIT at a pod that is isolated for "
+				 "ingress");
 		return;
 	}
 	if (is_ours(s->o) && parse_policy(s->o->comment, w->a, &by)) {
