@@ -459,7 +459,7 @@ void agent_kernel_find_uplink(struct agent *a)
 	others_find_uplink(&a->kernel->others, a);
 }
 
-struct ipaddr agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip)
+struct route_hop agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip)
 {
 	return others_gateway(&a->kernel->others, ip);
 }

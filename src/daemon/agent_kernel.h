@@ -46,7 +46,7 @@ const struct uplink *agent_kernel_uplink(const struct agent *a);
 /* Looks for the uplink again, e.g. because the Node's addresses are known now. */
 void agent_kernel_find_uplink(struct agent *a);
 /* See uplink_gateway(). */
-struct ipaddr agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip);
+struct route_hop agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip);
 /* See uplink_leads_to(). */
 bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p);
 const struct desired *agent_kernel_desired(const struct agent *a);

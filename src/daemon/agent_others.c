@@ -139,7 +139,7 @@ void others_look(struct others *o, struct agent *a, struct klist *have)
 	remember(o, a, have);
 }
 
-struct ipaddr others_gateway(const struct others *o, const struct ipaddr *ip)
+struct route_hop others_gateway(const struct others *o, const struct ipaddr *ip)
 {
 	return uplink_gateway(o->seen.v, o->seen.n, o->uplink.name, ip);
 }

@@ -22,7 +22,7 @@ void others_find_uplink(struct others *o, struct agent *a);
 /* See uplink_gateway(). */
 /* See uplink_leads_to(). */
 bool others_lead_to(const struct others *o, const struct prefix *p);
-struct ipaddr others_gateway(const struct others *o, const struct ipaddr *ip);
+struct route_hop others_gateway(const struct others *o, const struct ipaddr *ip);
 /* Leaves out what would go to a tunnel that is not ours; returns how many operations stay. */
 size_t others_spare_tunnel(const struct others *o, struct kop *ops, size_t n);
 void others_fini(struct others *o);

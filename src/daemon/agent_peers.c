@@ -176,11 +176,12 @@ static bool ask_gateways(struct peer *x, peers_gateway_fn *gateway, void *arg)
 	bool changed = false;
 
 	for (int f = 0; f < ROUTE_FAMILIES; f++) {
-		struct ipaddr gw = { 0 };
+		struct route_hop gw = { 0 };
 
 		if (x->rp.ip[f].family)
 			gw = gateway(arg, &x->rp.ip[f]);
-		changed |= !addr_eq(&gw, &x->rp.gateway[f]);
+		changed |= !addr_eq(&gw.ip, &x->rp.gateway[f].ip) ||
+			   gw.by_default != x->rp.gateway[f].by_default;
 		x->rp.gateway[f] = gw;
 	}
 	return changed;

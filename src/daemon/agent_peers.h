@@ -18,7 +18,7 @@ void peers_drop_block(struct peers *p, const struct ipblock *b);
 /* Reads the tunnel addresses of `name` out of its blocks; true when they changed. */
 bool peers_find_tunnels(struct peers *p, const char *name, const struct cluster *c);
 
-typedef struct ipaddr peers_gateway_fn(void *arg, const struct ipaddr *ip);
+typedef struct route_hop peers_gateway_fn(void *arg, const struct ipaddr *ip);
 /* Asks for the gateways of one peer (NULL: of all) anew; `moved` is told whose changed. */
 void peers_find_gateways(struct peers *p, const char *name, peers_gateway_fn *gateway,
 			 void *gateway_arg, void (*moved)(void *arg, const char *node), void *arg);

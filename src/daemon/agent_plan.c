@@ -150,7 +150,7 @@ static bool is_self(const struct agent_plan *p, const char *node)
 	return node && !strcmp(node, p->agent->role->cfg.node);
 }
 
-static struct ipaddr gateway_of(void *arg, const struct ipaddr *ip)
+static struct route_hop gateway_of(void *arg, const struct ipaddr *ip)
 {
 	return agent_kernel_gateway(arg, ip);
 }

@@ -61,9 +61,8 @@ def fits_bridges(cluster):
     return all(ip != str(around(ip, 26, 122)[1]) for p in cluster["pods"] for ip in addresses(p))
 
 
-# By attachment: where pods are, and how many racks. Nodes behind a default route find no way to an address
-# that a node of another rack borrowed from a block of their own rack.
-PLACE = {"routed": (own_nodes, 1), "bridge": (nodes_by_block, 2)}
+# By attachment: where pods are. Of three nodes in two racks some have addresses of others' blocks, in either rack.
+PLACE = {"routed": own_nodes, "bridge": nodes_by_block}
 
 
 def objects(cluster, policies, nodes):
@@ -99,14 +98,14 @@ def cells(cluster, order, table):
 class PolicyWorld:
     def __init__(self, lab, scratch, cluster, attachment):
         self.path = scratch / "objects.json"
-        self.place, racks = PLACE[attachment]
+        self.place = PLACE[attachment]
         nodes = self.place(cluster)
         self.have = objects(cluster, [], nodes)
         given = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": n}} for n in sorted({*NODES, *nodes.values()})]
         # A pod with an address of one family gets any of the other, but not one that a pod will ask for.
         asked = sorted({str(around(a, 32, 128)) for p in cluster["pods"] if not p.get("hostNetwork") for a in addresses(p)})
         given.append({"apiVersion": "fairlead.io/v1", "kind": "IPReservation", "metadata": {"name": "asked-for"}, "spec": {"reservedCIDRs": asked}})
-        self.lab = lab("--racks", racks, "--mode", "direct", "--attachment", attachment, *ranges(cluster),
+        self.lab = lab("--racks", 2, "--mode", "direct", "--attachment", attachment, *ranges(cluster),
                        manifests=[self.write([*given, *self.have.values()])])
 
     def write(self, items):

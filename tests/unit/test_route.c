@@ -177,7 +177,7 @@ static void test_direct_gateway(void **state)
 	struct route_peer c = node_c();
 
 	assert_int_equal(route_way(&self, &c, &p), ROUTE_BY_FABRIC);
-	c.gateway[ROUTE_V4] = ip("192.168.10.1");
+	c.gateway[ROUTE_V4].ip = ip("192.168.10.1");
 	assert_int_equal(route_way(&self, &c, &p), ROUTE_BY_GATEWAY);
 
 	struct ipblock block = { .spec = { .cidr = net("10.244.3.0/26"), .node = "c" } };
@@ -252,6 +252,39 @@ static void test_own_block_and_borrowed(void **state)
 	route_plan_block(&self, &b, &out);
 	WANT(&out, "route 10.244.1.0/26 via 192.168.10.12 dev eth0 src - metric 0",
 	     "route blackhole 10.244.1.7/32 via - dev - src - metric 4096");
+}
+
+/* Behind a router that the default route leads to: the block's own route is in the way, and where there is
+ * none the default route does it. */
+static void test_borrowed_beyond_a_router(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_DIRECT, false);
+	struct route_self self = node_a();
+	struct route_peer peers[2] = { node_b(), node_c() };
+	struct block_borrow loan = { .address = ip("10.244.1.7"),
+				     .node = "c",
+				     .handle = "x/eth0",
+				     .state = BORROW_GRANTED };
+	struct ipblock block = {
+		.spec = { .cidr = net("10.244.1.0/26"), .node = "a", .borrowed = { &loan, 1 } }
+	};
+	struct route_block b = { .block = &block, .pool = &p, .peer = find, .arg = peers };
+	struct route_out out = { 0 };
+
+	peers[1].gateway[ROUTE_V4] = (struct route_hop){ ip("192.168.10.1"), true };
+	route_plan_block(&self, &b, &out);
+	WANT(&out, "route blackhole 10.244.1.0/26 via - dev - src - metric 4096",
+	     "route 10.244.1.7/32 via 192.168.10.1 dev eth0 src - metric 0");
+	block.spec.node = "b";
+	b.owner = &peers[0];
+	route_plan_block(&self, &b, &out);
+	WANT(&out, "route 10.244.1.0/26 via 192.168.10.12 dev eth0 src - metric 0",
+	     "route 10.244.1.7/32 via 192.168.10.1 dev eth0 src - metric 0");
+	block.spec.node = "c";
+	loan.node = "b";
+	b.owner = &peers[1];
+	route_plan_block(&self, &b, &out);
+	WANT(&out, "route 10.244.1.7/32 via 192.168.10.12 dev eth0 src - metric 0");
 }
 
 static void test_no_way_is_said(void **state)
@@ -516,13 +549,16 @@ static void test_uplink(void **state)
 	assert_false(uplink_find(have, 1, NULL, NULL, 0, &u));
 
 	struct ipaddr far = ip("192.168.20.13"), near = ip("192.168.10.12"), out = ip("9.9.9.9");
-	struct ipaddr via = uplink_gateway(have, n, "eth1", &far);
+	struct route_hop via = uplink_gateway(have, n, "eth1", &far);
 	struct ipaddr want = ip("192.168.10.254");
 
-	assert_true(addr_eq(&via, &want));
-	assert_int_equal(uplink_gateway(have, n, "eth1", &near).family, 0);
-	assert_int_equal(uplink_gateway(have, n, "eth1", &out).family, 0);
-	assert_int_equal(uplink_gateway(have, n, "eth0", &far).family, 0);
+	assert_true(addr_eq(&via.ip, &want) && !via.by_default);
+	assert_int_equal(uplink_gateway(have, n, "eth1", &near).ip.family, 0);
+	assert_int_equal(uplink_gateway(have, n, "eth1", &out).ip.family, 0);
+	assert_int_equal(uplink_gateway(have, n, "eth0", &far).ip.family, 0);
+	via = uplink_gateway(have, n, "eth0", &out);
+	want = ip("10.0.2.2");
+	assert_true(addr_eq(&via.ip, &want) && via.by_default);
 }
 
 /* The node's own connections to Services need a route, any route. */
@@ -566,6 +602,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_direct_gateway),
+		cmocka_unit_test(test_borrowed_beyond_a_router),
 		cmocka_unit_test(test_front),
 		cmocka_unit_test(test_vxlan),
 		cmocka_unit_test(test_cross_subnet),

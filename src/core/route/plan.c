@@ -185,7 +185,8 @@ enum route_way route_way(const struct route_self *self, const struct route_peer 
 	}
 	if (!ip->family)
 		return ROUTE_NO_WAY;
-	return peer->gateway[f].family ? ROUTE_BY_GATEWAY : ROUTE_BY_FABRIC;
+	return peer->gateway[f].ip.family && !peer->gateway[f].by_default ? ROUTE_BY_GATEWAY
+									  : ROUTE_BY_FABRIC;
 }
 
 static void plan_vxlan(const struct route_self *self, struct route_out *out)
@@ -275,15 +276,19 @@ void route_plan_peer(const struct route_self *self, const struct route_peer *pee
 	}
 }
 
-/* `dst` is a block of the peer's, or an address that it borrowed. */
+/* `dst` is a block of the peer's, or an address that it borrowed. `hidden`: a route of ours to its
+ * block keeps it from the default one. */
 static void plan_remote(const struct route_self *self, const struct route_peer *peer,
-			const struct ippool *pool, const struct prefix *dst, struct route_out *out)
+			const struct ippool *pool, const struct prefix *dst, bool hidden,
+			struct route_out *out)
 {
 	enum route_family f = route_family(&pool->spec.cidr.addr);
 	enum route_way way = route_way(self, peer, pool);
 	char text[PREFIX_TEXT];
 	struct kroute *r;
 
+	if (way == ROUTE_BY_FABRIC && hidden && peer->gateway[f].ip.family)
+		way = ROUTE_BY_GATEWAY;
 	switch (way) {
 	case ROUTE_NO_WAY:
 		snprintf(out->problem, sizeof(out->problem),
@@ -296,7 +301,7 @@ static void plan_remote(const struct route_self *self, const struct route_peer *
 	case ROUTE_BY_GATEWAY:
 		r = want_route(out, dst, KROUTE_UNICAST);
 		set_name(r->oif, self->uplink);
-		r->via = way == ROUTE_ON_LINK ? peer->ip[f] : peer->gateway[f];
+		r->via = way == ROUTE_ON_LINK ? peer->ip[f] : peer->gateway[f].ip;
 		return;
 	case ROUTE_TUNNEL:
 		r = want_route(out, dst, KROUTE_UNICAST);
@@ -313,11 +318,12 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 {
 	const struct ipblock *block = b->block;
 	bool own = block->spec.node && !strcmp(block->spec.node, self->node.name);
+	bool hides = own || (b->owner && route_way(self, b->owner, b->pool) != ROUTE_BY_FABRIC);
 
 	if (own)
 		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE)->metric = METRIC_FALLBACK;
 	else if (b->owner)
-		plan_remote(self, b->owner, b->pool, &block->spec.cidr, out);
+		plan_remote(self, b->owner, b->pool, &block->spec.cidr, false, out);
 
 	for (uint32_t i = 0; i < block->spec.borrowed.n; i++) {
 		const struct block_borrow *borrow = &block->spec.borrowed.v[i];
@@ -335,7 +341,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 		const struct route_peer *peer = b->peer(b->arg, borrow->node);
 
 		if (peer)
-			plan_remote(self, peer, b->pool, &host, out);
+			plan_remote(self, peer, b->pool, &host, hides, out);
 	}
 }
 

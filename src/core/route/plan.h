@@ -10,7 +10,9 @@
  *   Direct            same subnet: the peer's address is the next hop. Another subnet: the
  *                     routers between carry pod addresses; no route here, the default route
  *                     does it, unless the node reaches the peer through a more specific
- *                     route, whose gateway the block then shares.
+ *                     route, whose gateway the block then shares. An address that such a
+ *                     node borrowed goes by the default route's gateway, where its block's
+ *                     own route here is longer and leads elsewhere.
  *   VXLAN             vxlan0, RFC 7348, VNI 4096, UDP 4789, without learning: for each peer
  *                     one forwarding entry (its MAC → its address) and one permanent
  *                     neighbour per family (its tunnel address, IPv6: the link-local
@@ -51,11 +53,17 @@ static inline enum route_family route_family(const struct ipaddr *a)
 	return a->family == 10 /* AF_INET6 */ ? ROUTE_V6 : ROUTE_V4;
 }
 
+/* Where the longest route of others leads; ip of family 0: to no router. */
+struct route_hop {
+	struct ipaddr ip;
+	bool by_default; /* that is the default route */
+};
+
 struct route_peer {
 	const char *name;
-	struct ipaddr ip[ROUTE_FAMILIES];      /* InternalIP; family 0: none */
-	struct ipaddr tunnel[ROUTE_FAMILIES];  /* out of its first block of the family */
-	struct ipaddr gateway[ROUTE_FAMILIES]; /* next hop of a non-default route to ip; or none */
+	struct ipaddr ip[ROUTE_FAMILIES];         /* InternalIP; family 0: none */
+	struct ipaddr tunnel[ROUTE_FAMILIES];     /* out of its first block of the family */
+	struct route_hop gateway[ROUTE_FAMILIES]; /* to ip, by the uplink */
 };
 
 /* This node: what the store says of it and what was seen in its kernel. */

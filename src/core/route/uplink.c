@@ -91,8 +91,8 @@ bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 	return true;
 }
 
-struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
-			     const struct ipaddr *ip)
+struct route_hop uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
+				const struct ipaddr *ip)
 {
 	const struct kroute *best = NULL;
 
@@ -106,9 +106,9 @@ struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *upli
 		    (r->dst.len == best->dst.len && r->metric < best->metric))
 			best = r;
 	}
-	if (!best || !best->dst.len || best->type != KROUTE_UNICAST || strcmp(best->oif, uplink))
-		return (struct ipaddr){ 0 };
-	return best->via;
+	if (!best || best->type != KROUTE_UNICAST || strcmp(best->oif, uplink))
+		return (struct route_hop){ 0 };
+	return (struct route_hop){ best->via, !best->dst.len };
 }
 
 bool uplink_leads_to(const struct kobj *have, size_t n, const struct prefix *p)

@@ -20,10 +20,9 @@ struct uplink {
 bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 		 const struct ipaddr *node_ips, size_t n_ips, struct uplink *out);
 
-/* Next hop by which `ip` is reached through `uplink`, where the longest matching route is not
- * the default one and names one; family 0 otherwise. */
-struct ipaddr uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
-			     const struct ipaddr *ip);
+/* Next hop by which `ip` is reached through `uplink`, where the longest matching route names one. */
+struct route_hop uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
+				const struct ipaddr *ip);
 
 /* Does a route of others lead to all of `p`, through whatever device? */
 bool uplink_leads_to(const struct kobj *have, size_t n, const struct prefix *p);
