@@ -14,8 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TRIES    64 /* addresses of a block that are asked for in turn */
-#define GATEWAYS 64 /* blocks of one bridge */
+#define TRIES 64 /* addresses of a block that are asked for in turn */
 
 /* The first free address of the block, from its second on, as people expect a gateway. */
 static int take_gateway(struct agent *a, const char *network, const char *bridge,
@@ -85,17 +84,17 @@ static bool is_planned(struct agent *a, const char *bridge)
 	return desired_get(agent_kernel_desired(a), &key) != NULL;
 }
 
-static size_t gateways_of(struct agent *a, const char *network, const char *bridge,
-			  struct ipaddr out[GATEWAYS])
+size_t agent_bridge_addresses(struct agent *a, const char *network, const char *bridge,
+			      struct ipaddr out[AGENT_GATEWAYS])
 {
 	const struct ipam_attachment *const *v;
 	size_t n, found = 0;
 
 	v = ipam_all(agent_ipam_book(a), &n);
-	for (size_t i = 0; i < n && found < GATEWAYS; i++)
+	for (size_t i = 0; i < n && found < AGENT_GATEWAYS; i++)
 		if (agent_ipam_is_gateway(v[i]) && v[i]->state == IPAM_LIVE && v[i]->hostif &&
 		    !strcmp(v[i]->hostif, bridge) && !strcmp(v[i]->network, network))
-			for (uint32_t k = 0; k < v[i]->addrs.n && found < GATEWAYS; k++)
+			for (uint32_t k = 0; k < v[i]->addrs.n && found < AGENT_GATEWAYS; k++)
 				out[found++] = v[i]->addrs.v[k];
 	return found;
 }
@@ -103,7 +102,7 @@ static size_t gateways_of(struct agent *a, const char *network, const char *brid
 int agent_bridge_make(struct agent *a, const char *network, const char *bridge, struct err *e)
 {
 	bool ours = is_planned(a, bridge) || !strncmp(bridge, "br-fl", 5);
-	struct ipaddr gateways[GATEWAYS];
+	struct ipaddr gateways[AGENT_GATEWAYS];
 	struct route_bridge br = { .name = bridge,
 				   .mac = agent_bridge_mac(bridge),
 				   .mtu = agent_plan_mtu(a),
@@ -112,7 +111,7 @@ int agent_bridge_make(struct agent *a, const char *network, const char *bridge, 
 
 	if (!ours && rtnl_ifindex(agent_kernel_nl(a), bridge, &none) >= 0)
 		return err_set(e, -EEXIST, "link %s is there already and not fairlead's", bridge);
-	br.n_gateways = gateways_of(a, network, bridge, gateways);
+	br.n_gateways = agent_bridge_addresses(a, network, bridge, gateways);
 	return agent_plan_bridge(a, &br, e);
 }
 
@@ -164,14 +163,14 @@ void agent_bridge_mtu(struct agent *a, uint32_t mtu)
 
 	v = ipam_all(agent_ipam_book(a), &n);
 	for (size_t i = 0; i < n; i++) {
-		struct ipaddr gateways[GATEWAYS];
+		struct ipaddr gateways[AGENT_GATEWAYS];
 		struct route_bridge br = { .gateways = gateways, .mtu = mtu };
 
 		if (!agent_ipam_is_gateway(v[i]) || !v[i]->hostif)
 			continue;
 		br.name = v[i]->hostif;
 		br.mac = agent_bridge_mac(br.name);
-		br.n_gateways = gateways_of(a, v[i]->network, br.name, gateways);
+		br.n_gateways = agent_bridge_addresses(a, v[i]->network, br.name, gateways);
 		if (agent_plan_bridge(a, &br, &e))
 			log_error("bridge %s: %s", br.name, e.text);
 	}

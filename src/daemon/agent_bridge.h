@@ -12,6 +12,10 @@ int agent_bridge_gateways(struct agent *a, const char *network, const char *brid
 			  const struct ipam_answer *grants, struct err *e);
 /* The bridge itself, with all gateways of its network. */
 int agent_bridge_make(struct agent *a, const char *network, const char *bridge, struct err *e);
+#define AGENT_GATEWAYS 64 /* of one bridge */
+/* The gateways of a network's bridge; how many. */
+size_t agent_bridge_addresses(struct agent *a, const char *network, const char *bridge,
+			      struct ipaddr out[AGENT_GATEWAYS]);
 /* Gives up the gateways and bridges of networks that have no attachment any more. */
 void agent_bridge_prune(struct agent *a);
 /* At start: plans the bridges that the book knows. Their MTU stays what it is. */

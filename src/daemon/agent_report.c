@@ -2,6 +2,7 @@
 /* agent_report: see agent_report.h. */
 #include "daemon/agent_report.h"
 #include "base/text.h"
+#include "daemon/agent_bridge.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_gc.h"
 #include "daemon/agent_health.h"
@@ -206,8 +207,9 @@ static void endpoint_written(struct agent *a, void *arg, int code, uint64_t rev,
 static void write_endpoint(struct agent *a, const struct ipam_attachment *at, struct endpoint *ep,
 			   uint8_t op, uint8_t state)
 {
-	char name[NAME_MAX_LEN + IFNAME_LEN + 2];
+	char name[NAME_MAX_LEN + IFNAME_LEN + 2], bridge[IFNAME_LEN];
 	struct prefix ips[IPAM_MAX_WANTED];
+	struct ipaddr gateways[AGENT_GATEWAYS];
 	struct workload_endpoint w = {
 		.meta = { .name = name, .namespace = endpoint_namespace(at) },
 		.spec = { .node = a->role->cfg.node,
@@ -218,7 +220,8 @@ static void write_endpoint(struct agent *a, const struct ipam_attachment *at, st
 			  .hostInterface = at->hostif,
 			  .mac = at->mac,
 			  .ips = { ips, 0 },
-			  .ports = { at->ports.v, at->ports.n } },
+			  .ports = { at->ports.v, at->ports.n },
+			  .gateways = { gateways, 0 } },
 	};
 	struct rec_write ask = {
 		.op = op, .kind = KIND_WORKLOADENDPOINT, .ns = w.meta.namespace, .name = name
@@ -229,6 +232,9 @@ static void write_endpoint(struct agent *a, const struct ipam_attachment *at, st
 	endpoint_name(at, name, sizeof(name));
 	for (uint32_t i = 0; i < at->addrs.n && i < IPAM_MAX_WANTED; i++)
 		ips[w.spec.ips.n++] = prefix_host(&at->addrs.v[i]);
+	if (at->attach == CNI_BRIDGE && agent_ipam_bridge(a, at->network, bridge))
+		w.spec.gateways.n =
+			(uint32_t)agent_bridge_addresses(a, at->network, bridge, gateways);
 	ep->state = state;
 	if (id)
 		*id = at->id;

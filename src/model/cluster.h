@@ -425,6 +425,7 @@ struct workload_endpoint {
 		struct macaddr mac;
 		LIST(struct prefix) ips;
 		LIST(struct port_mapping) ports;
+		LIST(struct ipaddr) gateways; /* of the bridge that it is a port of; none: routed */
 	} spec;
 };
 

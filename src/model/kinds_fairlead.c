@@ -157,6 +157,9 @@ static const struct field endpoint_spec_fields[] = {
 	      .doc = "Addresses in the pod with their prefix lengths."),
 	FIELD(endpoint_spec, ports, 9, F_OBJ, .flags = FF_LIST, .sub = &port_mapping_schema,
 	      .doc = "Ports of the node that lead to it (hostPort), where fairlead serves them."),
+	FIELD(endpoint_spec, gateways, 10, F_ADDR, .flags = FF_LIST,
+	      .doc = "Addresses of the bridge that its other end is a port of; absent: it is "
+		     "routed."),
 };
 static const SCHEMA(endpoint_spec_schema, "WorkloadEndpointSpec", endpoint_spec,
 		    endpoint_spec_fields);

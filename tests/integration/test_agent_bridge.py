@@ -38,6 +38,10 @@ def test_pods_on_a_bridge(bridged):
             for f in (4, 6):
                 wait_ping(n.ns, y.ip(f))
     assert p.check() == (0, None) and s.check() == (0, None)
+    endpoints = wait_for(lambda: [e for e in [world.store.get("workloadendpoints")] if len(e) == 4], 5, "all are published")[0]
+    gateways = {e["metadata"]["name"]: set(e["spec"].get("gateways", [])) for e in endpoints}
+    on_bridge = {x["local"] for x in a.ns.ip("addr", "show", "dev", "cnibr0")[0]["addr_info"] if not x["local"].startswith("fe80:")}
+    assert gateways["p-eth0"] == gateways["q-eth0"] == on_bridge and gateways["s-eth0"] == set(), (gateways, on_bridge)
 
 
 def test_packets_between_ports_are_routed(bridged):

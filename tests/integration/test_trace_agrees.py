@@ -144,7 +144,7 @@ def lab_of(module_lab, tmp_path_factory, mode, attachment, seed):
     return a, r, [o for o in objs if o["kind"] == "NetworkPolicy"]
 
 
-@pytest.mark.parametrize("mode, attachment, seed", [("vxlan", "routed", 1)])
+@pytest.mark.parametrize("mode, attachment, seed", [("vxlan", "routed", 1), ("direct", "bridge", 3)])
 def test_some_flows_agree(module_lab, tmp_path_factory, suites, oracle, mode, attachment, seed):
     a, r, policies = lab_of(module_lab, tmp_path_factory, mode, attachment, seed)
     agree(a, mode, suites, oracle, r, policies, 20)

@@ -46,10 +46,11 @@
 	", containers: [{name: c}]}, status: {podIPs: [{ip: " ip "}]}}\n---\n"
 #define TUN(name, digit, last)                                                                     \
 	POD(name, digit, "10.244." digit "." last "}, {ip: 'fd00:244:" digit "::" last "'")
-#define LINK(name, digit)                                                                          \
+#define PORT(name, digit, more)                                                                    \
 	"{apiVersion: fairlead.io/v1, kind: WorkloadEndpoint, metadata: {namespace: shop, "        \
 	"name: " name "-eth0}, spec: {node: n" digit ", pod: " name                                \
-	", interface: eth0, hostInterface: fl" name "}}\n---\n"
+	", interface: eth0, hostInterface: fl" name more "}}\n---\n"
+#define LINK(name, digit) PORT(name, digit, "")
 #define SERVICE(name, ip, nodeport, more)                                                          \
 	"{apiVersion: v1, kind: Service, metadata: {namespace: shop, name: " name                  \
 	"}, spec: {clusterIP: 10.96.0." ip ", clusterIPs: [10.96.0." ip ", 'fd00:96::" ip          \
@@ -565,6 +566,28 @@ static void hairpin6(void **state)
 	close_world(&w);
 }
 
+/* A bridge's own address is nearer still, of several the one of the pod's block; IPv4 has none there that
+ * reaches beyond the link. */
+static void hairpin_on_bridge(void **state)
+{
+	static const char bridged[] =
+		PORT("b", "2", ", gateways: [10.244.2.1, 'fd00:244:3::1', 'fd00:244:2::1']");
+	struct world w;
+	struct stories s;
+
+	open_world(&w, states);
+	add_objects(&w, bridged);
+	s = ask(&w, NULL, "n2", "2001:db8::2", 30080);
+	assert_int_equal(s.list.n, 1);
+	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
+			       "> n2 snat fd00:244:2::1 > [fd00:244:2::5]:8080 | Service "
+			       "shop/web:http\n"));
+	s = ask(&w, NULL, "n2", "192.0.2.2", 30080);
+	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
+			       "> n2 snat 192.0.2.2 > 10.244.2.5:8080 | Service shop/web:http\n"));
+	close_world(&w);
+}
+
 static void to_itself(void **state)
 {
 	expect_one(states, "a", NULL, "10.244.1.5", 80,
@@ -785,14 +808,23 @@ static void difference(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same_node),        cmocka_unit_test(by_tunnel),
-		cmocka_unit_test(direct),           cmocka_unit_test(cross_subnet),
-		cmocka_unit_test(cluster_ip6),      cmocka_unit_test(hairpin),
-		cmocka_unit_test(hairpin6),         cmocka_unit_test(to_itself),
-		cmocka_unit_test(node_port),        cmocka_unit_test(node_port_of_another),
-		cmocka_unit_test(refused),          cmocka_unit_test(from_node),
-		cmocka_unit_test(to_outside),       cmocka_unit_test(nobody),
-		cmocka_unit_test(denied_at_source), cmocka_unit_test(denied_at_destination),
+		cmocka_unit_test(hairpin_on_bridge),
+		cmocka_unit_test(same_node),
+		cmocka_unit_test(by_tunnel),
+		cmocka_unit_test(direct),
+		cmocka_unit_test(cross_subnet),
+		cmocka_unit_test(cluster_ip6),
+		cmocka_unit_test(hairpin),
+		cmocka_unit_test(hairpin6),
+		cmocka_unit_test(to_itself),
+		cmocka_unit_test(node_port),
+		cmocka_unit_test(node_port_of_another),
+		cmocka_unit_test(refused),
+		cmocka_unit_test(from_node),
+		cmocka_unit_test(to_outside),
+		cmocka_unit_test(nobody),
+		cmocka_unit_test(denied_at_source),
+		cmocka_unit_test(denied_at_destination),
 		cmocka_unit_test(difference),
 	};
 

@@ -244,13 +244,45 @@ static void by_subnet(const struct place *p, const struct ipaddr *dst, struct wa
 	}
 }
 
-/* The host's end of a pod's link has no address that reaches beyond it. IPv4 takes the first one of the
- * node, the uplink's; IPv6 the one that has most in common with the destination (RFC 6724, rule 8), which is
- * the tunnel's where there is one. */
-static struct ipaddr source_towards_pod(const struct place *p, const struct ipaddr *dst)
+static uint32_t bits_in_common(const struct ipaddr *a, const struct ipaddr *b)
 {
-	return dst->family == AF_INET6 ? p->self.node.tunnel[ROUTE_V6]
-				       : (struct ipaddr){ .family = 0 };
+	struct prefix p = prefix_host(a);
+
+	while (p.len && !prefix_has(&p, b))
+		p.len--;
+	return p.len;
+}
+
+/* Of the bridge that the pod is a port of; family 0: it is routed. */
+static struct ipaddr nearest_gateway(const struct story_view *view, const struct pod *pod,
+				     const struct ipaddr *dst)
+{
+	const struct workload_endpoint *link = place_link(view, pod);
+	struct ipaddr best = { .family = 0 };
+
+	for (uint32_t i = 0; link && i < link->spec.gateways.n; i++) {
+		const struct ipaddr *gw = &link->spec.gateways.v[i];
+
+		if (gw->family == dst->family &&
+		    (!best.family || bits_in_common(gw, dst) > bits_in_common(&best, dst)))
+			best = *gw;
+	}
+	return best;
+}
+
+/* The host's end of a pod's link has no address that reaches beyond it, of IPv4 nor has a bridge, and the
+ * first one of the node is taken, the uplink's. IPv6 takes one of the device's (RFC 6724, rule 5), a bridge's,
+ * else the one that has most in common with the destination (rule 8), which is the tunnel's where there
+ * is one. */
+static struct ipaddr source_towards_pod(const struct story_view *view, const struct place *p,
+					const struct pod *pod, const struct ipaddr *dst)
+{
+	struct ipaddr gateway;
+
+	if (dst->family != AF_INET6)
+		return (struct ipaddr){ .family = 0 };
+	gateway = nearest_gateway(view, pod, dst);
+	return gateway.family ? gateway : p->self.node.tunnel[ROUTE_V6];
 }
 
 static uint32_t mtu_of(const struct place *p, uint8_t kind)
@@ -309,7 +341,7 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 	}
 	w.mtu = mtu_of(p, w.kind);
 	if (!w.src.family && w.kind == WAY_POD)
-		w.src = source_towards_pod(p, dst);
+		w.src = source_towards_pod(view, p, w.pod, dst);
 	if (!w.src.family && w.kind != WAY_HERE)
 		w.src = p->self.node.ip[route_family(dst)];
 	*out = w;
