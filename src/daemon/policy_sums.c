@@ -33,7 +33,7 @@ static struct policy_sum *make_sum(struct policy_sums *s, const struct nft_polic
 	if (!v)
 		return NULL;
 	memcpy(v->key, s->key.v, s->key.n);
-	policy = strcpy(v->key + s->key.n + 1, s->key.v + 2);
+	policy = memcpy(v->key + s->key.n + 1, s->key.v + 2, s->key.n - 1);
 	rule = policy + (c->policy ? strlen(c->policy) : 0) + 1;
 	rule[-1] = 0;
 	v->c = (struct nft_policy_count){ .type = c->type,

@@ -830,6 +830,11 @@ static void test_chains_that_count(void **state)
 	hand_close(&h);
 }
 
+static void prefix(struct nft_logged *p, const char *text)
+{
+	snprintf(p->prefix, sizeof(p->prefix), "%s", text);
+}
+
 static void assert_drop(const struct hand *h, const struct nft_logged *p, enum policy_type type,
 			bool midway, const char *policies)
 {
@@ -858,15 +863,15 @@ static void test_drops(void **state)
 	tell(&h, KIND_NETWORKPOLICY, NULL, &in);
 	tell(&h, KIND_NETWORKPOLICY, NULL, &out);
 	hand_put(&h);
-	strcpy(p.prefix, "policy-midway-ingress");
+	prefix(&p, "policy-midway-ingress");
 	assert_drop(&h, &p, POLICY_INGRESS, true, "shop/in, shop/out");
-	strcpy(p.prefix, "policy-midway-egress");
+	prefix(&p, "policy-midway-egress");
 	assert_drop(&h, &p, POLICY_EGRESS, true, NULL); /* the other end is no pod of ours */
 	p.flow.dst = p.flow.src;
 	assert_drop(&h, &p, POLICY_EGRESS, true, "shop/out");
-	strcpy(p.prefix, "egress4-0123456789abcdef"); /* a list that is gone */
+	prefix(&p, "egress4-0123456789abcdef"); /* a list that is gone */
 	assert_drop(&h, &p, POLICY_EGRESS, false, NULL);
-	strcpy(p.prefix, "ingress4-shop/in"); /* no list, but a policy's rules */
+	prefix(&p, "ingress4-shop/in"); /* no list, but a policy's rules */
 	assert_drop(&h, &p, POLICY_INGRESS, false, NULL);
 	hand_close(&h);
 }
