@@ -162,6 +162,29 @@ static void test_wired_outlives_its_object(void **state)
 	wired(NULL);
 }
 
+/* As an agent ends: the mirror with its objects first. Under AddressSanitizer a look at them is fatal. */
+static void test_objects_may_end_first(void **state)
+{
+	static struct container container;
+	static struct container_port port = { .name = "http", .containerPort = 80 };
+	struct policy_set *http = policy_set_use_port(x, PROTO_TCP, "http");
+	struct object *o = pod_with("10.0.0.1");
+	struct pod *p = o->body;
+
+	assert_non_null(http);
+	port.protocol = PROTO_TCP;
+	container.ports.v = &port;
+	container.ports.n = 1;
+	p->spec.containers.v = &container;
+	p->spec.containers.n = 1;
+	told(o);
+	wired("10.0.0.3");
+	expect("10.0.0.3", true);
+	object_free(pod);
+	pod = NULL;
+	policy_set_release(x, http);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -171,6 +194,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_wired_here_decides, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wired_outlives_its_object, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_objects_may_end_first, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

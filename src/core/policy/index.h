@@ -19,7 +19,7 @@
 struct policy_index;
 
 struct policy_index *policy_index_new(void);    /* NULL: no memory */
-void policy_index_free(struct policy_index *x); /* NULL is fine */
+void policy_index_free(struct policy_index *x); /* NULL is fine; the objects may be gone */
 
 /* A Namespace, Pod or NetworkPolicy as the mirror tells it: `old` is replaced by `now`, either
  * may be NULL; other kinds are passed over. -ENOMEM: it allows less than it should until the object

@@ -138,6 +138,11 @@ int policy_edge_add(struct policy_index *x, struct policy_pod *p, struct policy_
 void policy_edge_drop(struct policy_index *x, struct policy_edge *edge)
 {
 	each_member(x, edge, false);
+	policy_edge_free(edge);
+}
+
+void policy_edge_free(struct policy_edge *edge)
+{
 	DL_DELETE(edge->pod->edges, edge);
 	DL_DELETE2(edge->sel->edges, edge, prev_of_sel, next_of_sel);
 	free(edge);

@@ -198,6 +198,7 @@ static const char *peer_text(const char *ns, const struct policy_peer *peer, str
 		     : arena_printf(a, "all pods of %s", where);
 }
 
+/* Reads no Pod: a mirror may have freed them before the index. */
 static void sel_free(struct policy_index *x, struct policy_sel *s)
 {
 	struct policy_edge *edge, *next;
@@ -205,7 +206,7 @@ static void sel_free(struct policy_index *x, struct policy_sel *s)
 
 	DL_FOREACH_SAFE2(s->edges, edge, next, next_of_sel)
 	{
-		policy_edge_drop(x, edge);
+		policy_edge_free(edge);
 	}
 	policy_members_fini(x, s);
 	if (ns)

@@ -122,6 +122,7 @@ void policy_sets_fini(struct policy_index *x);
 /* Everything that an edge's pod brings into its set, once more or once less. */
 int policy_edge_add(struct policy_index *x, struct policy_pod *p, struct policy_sel *s);
 void policy_edge_drop(struct policy_index *x, struct policy_edge *edge);
+void policy_edge_free(struct policy_edge *edge); /* of a set that goes too */
 /* Those of which the reader does not know what is. */
 void policy_members_again(struct policy_index *x);
 void policy_members_fini(struct policy_index *x, struct policy_sel *s);
