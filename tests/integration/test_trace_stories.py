@@ -729,7 +729,7 @@ def test_interrupted(lab, start, source):
         lab.node("n1", "nft", "add table ip quiet; add chain ip quiet in { type filter hook prerouting priority -400; }; "
                  "add rule ip quiet in tcp dport 30080 drop")
     try:
-        p = start([built("bin/fairlead"), "--lab", lab.name, "trace", source, target, "--timeout", "30"])
+        p = start(["env", "--default-signal=INT", built("bin/fairlead"), "--lab", lab.name, "trace", source, target, "--timeout", "30"])
         traces = lambda: json.loads(lab.store("get", "packettraces", "-o", "json").stdout)["items"]  # noqa: E731
         mine = wait_for(lambda: [t["metadata"]["name"] for t in traces() if t["spec"]["timeoutSeconds"] == 30], 10, "the question")
         os.kill(p.pid, signal.SIGINT)
@@ -738,6 +738,16 @@ def test_interrupted(lab, start, source):
     finally:
         if source == "outside":
             lab.node("n1", "nft", "delete table ip quiet")
+
+
+def test_interrupt_ignored(lab, start):
+    """As in a script's background: Ctrl-C is for others."""
+    p = start(["env", "--ignore-signal=INT", built("bin/fairlead"), "--lab", lab.name, "trace", "x/client", "203.0.113.99:80", "--timeout", "6"])
+    traces = lambda: json.loads(lab.store("get", "packettraces", "-o", "json").stdout)["items"]  # noqa: E731
+    wait_for(lambda: any(t["spec"]["timeoutSeconds"] == 6 for t in traces()), 10, "the question")
+    os.kill(p.pid, signal.SIGINT)
+    assert p.proc.wait(timeout=20) == 1, p.log()  # a story; 3 where it gave up
+    assert "host unreachable" in p.log()
 
 
 def test_kept(lab, tmp_path):
