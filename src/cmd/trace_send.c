@@ -41,14 +41,7 @@ static int put_result(struct store *s, const struct packet_trace *question,
 
 static int probe(const struct packet_trace *t, int netns, struct store *s, struct err *e)
 {
-	const struct trace_probe_ask ask = { .netns = netns,
-					     .source = t->spec.source.address,
-					     .dst = t->spec.destination.address,
-					     .protocol = t->spec.protocol,
-					     .port = (uint16_t)t->spec.destination.port,
-					     .signature = (uint64_t)t->spec.signature,
-					     .size = (uint16_t)t->spec.size,
-					     .timeout_ms = (int)t->spec.timeoutSeconds * 1000 };
+	const struct trace_probe_ask ask = trace_probe_asked(t, netns);
 	struct trace_probe *p;
 	int rc = trace_probe_send(&ask, &p, e);
 

@@ -71,17 +71,7 @@ void trace_send_now(struct trace_job *j)
 	if (!t || j->sent)
 		return;
 	j->sent = true;
-	ask = (struct trace_probe_ask){
-		.netns = trace_look_source(j->agent, t, &e),
-		.source = t->spec.source.address,
-		.dst = t->spec.destination.address,
-		.protocol = t->spec.protocol,
-		.port = (uint16_t)t->spec.destination.port,
-		.signature = (uint64_t)t->spec.signature,
-		.size = (uint16_t)t->spec.size,
-		.timeout_ms = 1000 * (int)(t->spec.timeoutSeconds ? t->spec.timeoutSeconds
-								  : TRACE_SECONDS),
-	};
+	ask = trace_probe_asked(t, trace_look_source(j->agent, t, &e));
 	rc = ask.netns < 0 ? ask.netns : trace_probe_send(&ask, &j->probe, &e);
 	if (ask.netns >= 0)
 		close(ask.netns);

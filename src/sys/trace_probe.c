@@ -519,6 +519,20 @@ void trace_probe_close(struct trace_probe *p)
 	free(p);
 }
 
+struct trace_probe_ask trace_probe_asked(const struct packet_trace *t, int netns)
+{
+	int64_t seconds = t->spec.timeoutSeconds ? t->spec.timeoutSeconds : TRACE_SECONDS;
+
+	return (struct trace_probe_ask){ .netns = netns,
+					 .source = t->spec.source.address,
+					 .dst = t->spec.destination.address,
+					 .protocol = t->spec.protocol,
+					 .port = (uint16_t)t->spec.destination.port,
+					 .signature = (uint64_t)t->spec.signature,
+					 .size = (uint16_t)t->spec.size,
+					 .timeout_ms = 1000 * (int)seconds };
+}
+
 void trace_probe_note(const struct trace_probe_result *r, struct packet_trace *t)
 {
 	t->status.probe.result = r->result;

@@ -43,6 +43,9 @@ struct trace_probe_result {
 	uint32_t mtu;          /* too big: what would have passed; 0: nobody said */
 };
 
+/* What a trace asks for. `netns` stays the caller's. */
+struct trace_probe_ask trace_probe_asked(const struct packet_trace *t, int netns);
+
 /* It was sent, or the kernel refused, which is a result too. Negative: not even that could be tried. */
 int trace_probe_send(const struct trace_probe_ask *ask, struct trace_probe **out, struct err *e);
 void trace_probe_close(struct trace_probe *p); /* NULL is fine */
