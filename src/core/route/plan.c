@@ -402,7 +402,7 @@ void route_plan_bridges(struct route_out *out)
 	/* What is routed back into a bridge would be answered by redirects, which ports refuse, and
 	 * which count as ICMP errors: the kernel says no refusal to a host that was just told one.
 	 * It heeds the link's key or this one, whichever is set. */
-	want_sysctl(out, "0", ROUTE_SEND_REDIRECTS "%s", "");
+	want_sysctl(out, "0", "%s", ROUTE_SEND_REDIRECTS);
 }
 
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out)
