@@ -97,20 +97,14 @@ static void show_policies(struct ctl_call *c, const struct asked *q)
 
 /* ---- what was counted */
 
-/* Of "shop/a". */
-static const char *namespace_of(const char *policy, char out[NS_MAX_LEN + 1])
-{
-	snprintf(out, NS_MAX_LEN + 1, "%.*s", (int)strcspn(policy, "/"), policy);
-	return out;
-}
-
 static void show_count(struct ctl_call *c, const struct nft_policy_count *n)
 {
 	char ns[NS_MAX_LEN + 1];
+	const char *name = n->policy ? agent_policy_split(n->policy, ns) : NULL;
 
 	start_row(c, n->policy ? "rule" : "denial", n->type);
-	if (n->policy)
-		put_policy(c, namespace_of(n->policy, ns), strchr(n->policy, '/') + 1);
+	if (name)
+		put_policy(c, ns, name);
 	ctl_col(c, n->policy ? "rule" : "policies", n->rule);
 	ctl_num(c, "packets", n->packets);
 	ctl_num(c, "bytes", n->bytes);

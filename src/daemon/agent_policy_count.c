@@ -71,19 +71,24 @@ void agent_policy_count_before(struct agent *a, const struct nft_ops *ops)
 	}
 }
 
-/* "shop/a" */
-static bool is_there(void *arg, const char *policy)
+const char *agent_policy_split(const char *policy, char ns[NS_MAX_LEN + 1])
 {
-	const struct agent *a = arg;
-	char ns[NS_MAX_LEN + 1];
 	const char *slash = strchr(policy, '/');
-	size_t n = slash ? (size_t)(slash - policy) : sizeof(ns);
+	size_t n = slash ? (size_t)(slash - policy) : NS_MAX_LEN + 1;
 
-	if (n >= sizeof(ns))
-		return false;
+	if (n > NS_MAX_LEN)
+		return NULL;
 	memcpy(ns, policy, n);
 	ns[n] = 0;
-	return policy_index_policy(agent_policy_index(a), ns, slash + 1);
+	return slash + 1;
+}
+
+static bool is_there(void *arg, const char *policy)
+{
+	char ns[NS_MAX_LEN + 1];
+	const char *name = agent_policy_split(policy, ns);
+
+	return name && policy_index_policy(agent_policy_index(arg), ns, name);
 }
 
 /* ---- a pass */

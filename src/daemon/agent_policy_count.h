@@ -27,6 +27,9 @@ void agent_policy_count_unread(struct agent *a, struct agent_policy_ask *q);
 int agent_policy_counts(struct agent *a, struct arena *ar, struct nft_policy_count **v, size_t *n,
 			struct err *e);
 
+/* Of "shop/a" the name, and the namespace into `ns`; NULL: it is no such text. */
+const char *agent_policy_split(const char *policy, char ns[NS_MAX_LEN + 1]);
+
 /* These are about to be sent: what the chains had that they empty is read, of the first so many. */
 void agent_policy_count_before(struct agent *a, const struct nft_ops *ops);
 
