@@ -25,6 +25,7 @@
 #define MS          1000000ull
 #define FIN_WAIT_NS (200 * MS)
 #define NONCE       8
+#define ECHO_NUMBER 1
 
 struct trace_probe {
 	struct trace_probe_ask ask;
@@ -137,49 +138,72 @@ static void note_icmp(struct trace_probe *p, const struct sock_extended_err *ee)
 		snprintf(p->r.error, sizeof(p->r.error), "told by %s", addr_str(&a, text));
 }
 
-static bool is_icmp(const struct sock_extended_err *ee)
+/* Is this what the probe has behind its IP header, of which an ICMP error quotes 8 bytes at least? A raw socket hears
+ * of errors of all that its namespace sends to the address, answers to somebody else's requests too; others
+ * of what they sent themselves. */
+static bool is_ours(const struct trace_probe *p, const uint8_t *quoted, size_t n)
 {
-	return ee->ee_origin == SO_EE_ORIGIN_ICMP || ee->ee_origin == SO_EE_ORIGIN_ICMP6;
+	const uint16_t ports[] = { htons(p->r.port), htons(p->ask.port) };
+	const uint16_t echo[] = { htons(p->r.port), htons(ECHO_NUMBER) };
+
+	if (p->ask.protocol == TRACE_SCTP)
+		return n >= 4 && !memcmp(quoted, ports, 4);
+	if (p->ask.protocol == TRACE_ICMP)
+		return n >= 8 && !memcmp(quoted + 4, echo, 4);
+	return true;
 }
 
-/* True: an ICMP error of ours came, and is the result. What the own kernel says, who called it is told as well;
- * but for the MTU. */
-static bool read_errors(struct trace_probe *p)
+enum told { TOLD_NOTHING, TOLD_OF_OTHERS, TOLD_REFUSED };
+
+/* What the own kernel says, who called it is told as well; but for the MTU. */
+static enum told judge_error(struct trace_probe *p, const struct sock_extended_err *ee,
+			     const uint8_t *quoted, size_t n)
 {
-	bool found = false;
+	if (ee->ee_origin == SO_EE_ORIGIN_LOCAL && ee->ee_errno == EMSGSIZE)
+		p->r.mtu = ee->ee_info;
+	if (ee->ee_origin != SO_EE_ORIGIN_ICMP && ee->ee_origin != SO_EE_ORIGIN_ICMP6)
+		return TOLD_NOTHING;
+	if (!is_ours(p, quoted, n))
+		return TOLD_OF_OTHERS;
+	note_icmp(p, ee);
+	return TOLD_REFUSED;
+}
+
+/* Empties the error queue. An ICMP error of ours is the result. */
+static enum told read_errors(struct trace_probe *p)
+{
+	enum told told = TOLD_NOTHING;
 
 	for (;;) {
-		char control[512] __attribute__((aligned(8))), data[1] = "";
-		struct iovec iov = { data, sizeof(data) };
+		char control[512] __attribute__((aligned(8)));
+		uint8_t quoted[8];
+		struct iovec iov = { quoted, sizeof(quoted) };
 		struct msghdr m = { .msg_iov = &iov,
 				    .msg_iovlen = 1,
 				    .msg_control = control,
 				    .msg_controllen = sizeof(control) };
+		ssize_t n = recvmsg(p->fd, &m, MSG_ERRQUEUE);
 
-		if (recvmsg(p->fd, &m, MSG_ERRQUEUE) < 0)
+		if (n < 0)
 			break;
 		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-			const struct sock_extended_err *ee = (const void *)CMSG_DATA(c);
+			enum told now;
 
 			if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
 			    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
 				continue;
-			if (ee->ee_origin == SO_EE_ORIGIN_LOCAL && ee->ee_errno == EMSGSIZE)
-				p->r.mtu = ee->ee_info;
-			if (!is_icmp(ee))
-				continue;
-			note_icmp(p, ee);
-			found = true;
+			now = judge_error(p, (const void *)CMSG_DATA(c), quoted, (size_t)n);
+			told = now > told ? now : told;
 		}
 	}
-	if (found)
+	if (told == TOLD_REFUSED)
 		end(p, TRACE_REFUSED);
-	return found;
+	return told;
 }
 
 static void on_error(struct trace_probe *p, int err)
 {
-	if (read_errors(p))
+	if (read_errors(p) == TOLD_REFUSED)
 		return;
 	if (p->ask.protocol == TRACE_TCP && (err == ECONNREFUSED || err == ECONNRESET))
 		refused(p, "rst");
@@ -294,7 +318,7 @@ static size_t build_echo(const struct trace_probe *p, uint8_t *out)
 	size_t n = sizeof(h) + NONCE; /* zeros behind it change no sum */
 
 	h.un.echo.id = htons(p->r.port);
-	h.un.echo.sequence = htons(1);
+	h.un.echo.sequence = htons(ECHO_NUMBER);
 	memcpy(out, &h, sizeof(h));
 	put_nonce(p, out + sizeof(h));
 	h.checksum = htons(checksum(out, n)); /* of ICMPv6 the kernel makes its own */
@@ -318,7 +342,14 @@ static int send_datagram(struct trace_probe *p)
 	else
 		n = sctp_build(&init, packet);
 	n += padding(p);
-	return send(p->fd, packet, n, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	/* A socket says first what it was told of, others' packets too, and sends nothing. */
+	while (send(p->fd, packet, n, MSG_NOSIGNAL) < 0) {
+		int err = errno;
+
+		if (read_errors(p) != TOLD_OF_OTHERS)
+			return -err;
+	}
+	return 0;
 }
 
 /* Where the ask left the address to the kernel, connect(2) chose it by the route. */
@@ -414,12 +445,11 @@ static void receive(struct trace_probe *p)
 	while (!p->r.result) {
 		ssize_t n = recv(p->fd, packet, sizeof(packet), 0);
 
-		if (n < 0 && errno == EAGAIN) {
-			read_errors(p);
-			return;
-		}
 		if (n < 0) {
-			on_error(p, errno);
+			int err = errno;
+
+			if (read_errors(p) == TOLD_NOTHING && err != EAGAIN)
+				on_error(p, err);
 			return;
 		}
 		on_datagram(p, packet, (size_t)n);

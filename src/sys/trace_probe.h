@@ -12,7 +12,7 @@
  * With a size, UDP and ICMP are as long as it says and may not be split, and what the kernel learned before
  * of the path's MTU does not matter (IP_PMTUDISC_PROBE): only the device's.
  *
- * Refused: RST, ABORT, or any ICMP error that the kernel took for ours. Nothing blocks; who waits polls
+ * Refused: RST, ABORT, or any ICMP error about what was sent. Nothing blocks; who waits polls
  * the descriptor until the deadline. */
 #pragma once
 #include "base/addr.h"

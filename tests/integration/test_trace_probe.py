@@ -5,10 +5,13 @@ import secrets
 import socket
 import struct
 import subprocess
+from contextlib import suppress
 
 import pytest
 from agent_world import capture  # noqa: F401
+from conntrack import inside
 from harness import built, needs, veth, wait_for
+from sctp import sctp_init
 
 pytestmark = needs("tcpdump", "nft")
 
@@ -31,11 +34,18 @@ class Ends:
         start = self.start([built("libexec/fairlead/lab-responder"), "server", *ports], ns=self.server, stdin=subprocess.PIPE)
         start.wait_log("ready")
 
-    def probe(self, proto, port=0, v6=False, ms=1500, source=None, size=0):
+    def begin(self, proto, port=0, v6=False, ms=1500, source=None, size=0):
         self.signature = secrets.randbits(64) | 1
-        out = self.client.run(built("../tests/integration/helpers/probe"), proto, source or NEAR[v6], FAR[v6], port,
-                              f"{self.signature:x}", ms, size).stdout.rstrip("\n").split("\t")
-        return dict(zip(("result", "by", "address", "port", "us", "error", "mtu"), out, strict=True))
+        return subprocess.Popen(self.client.argv(built("../tests/integration/helpers/probe"), proto, source or NEAR[v6], FAR[v6], port,
+                                                 f"{self.signature:x}", ms, size), stdout=subprocess.PIPE, text=True)
+
+    def end(self, p):
+        out, _ = p.communicate(timeout=20)
+        assert p.returncode == 0
+        return dict(zip(("result", "by", "address", "port", "us", "error", "mtu"), out.rstrip("\n").split("\t"), strict=True))
+
+    def probe(self, *args, **kw):
+        return self.end(self.begin(*args, **kw))
 
     def seen(self, cap, number, v6, mine=True):
         """Packets of this protocol from the client (else from the server), behind their IP header."""
@@ -113,6 +123,32 @@ def test_sctp(ends, v6):
     assert [struct.unpack(">I", p[4:8])[0] for p in ends.seen(cap, 132, v6, mine=False)] == [ends.signature & 0xffffffff]
     got = ends.probe("SCTP", 8133, v6)
     assert (got["result"], got["by"]) == ("refused", "abort")
+
+
+@FAMILIES
+@pytest.mark.parametrize("proto", ["SCTP", "ICMP"])
+def test_errors_of_others(ends, proto, v6):
+    """A raw socket hears of what its namespace sends to the same address otherwise: that is no answer to the probe."""
+    ends.server.nft(rules("input", "sctp dport 9 reject with icmpx admin-prohibited", "sctp dport 8133 drop",
+                          "icmp type echo-request icmp id 7 reject with icmpx admin-prohibited", "icmp type echo-request drop",
+                          "icmpv6 type echo-request icmpv6 id 7 reject with icmpx admin-prohibited", "icmpv6 type echo-request drop"))
+    ends.server.sysctl("net.ipv6.icmp.ratelimit" if v6 else "net.ipv4.icmp_ratelimit", 0)
+    number = {"SCTP": socket.IPPROTO_SCTP, "ICMP": socket.IPPROTO_ICMPV6 if v6 else socket.IPPROTO_ICMP}[proto]
+    # of ICMPv6 the kernel makes the sum
+    other = sctp_init(7, 9) if proto == "SCTP" else struct.pack(">BBHHH", 128 if v6 else 8, 0, 0xf7f7, 7, 1)
+    with inside(ends.client):
+        s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_RAW, number)
+    with s:
+        s.setsockopt(*((socket.IPPROTO_IPV6, 25) if v6 else (socket.IPPROTO_IP, 11)), 1)  # RECVERR
+        heard, p = 0, ends.begin(proto, 8133, v6, ms=500)
+        while p.poll() is None:
+            with suppress(OSError):  # says what it heard, and sends nothing
+                s.sendto(other, (FAR[v6], 0))
+            with suppress(BlockingIOError):
+                heard += bool(s.recv(64, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT))
+            with suppress(subprocess.TimeoutExpired):
+                p.wait(0.005)
+    assert ends.end(p)["result"] == "timeout" and heard > 10
 
 
 @FAMILIES
