@@ -5,6 +5,7 @@
 #include "cmd/ctl.h"
 #include "cmd/out.h"
 #include "cmd/policy.h"
+#include "core/policy/match.h"
 
 #include <string.h>
 
@@ -195,7 +196,7 @@ static void print_counts(struct table *t, const json_t *row)
 static void print_rules(const struct shown *s)
 {
 	json_t *p, *r;
-	const char *key, *rule;
+	const char *key, *rule, *list;
 	struct table t;
 
 	table_init(&t, "POLICY", "DIRECTION", "RULE", "PACKETS", "BYTES", NULL);
@@ -213,7 +214,8 @@ static void print_rules(const struct shown *s)
 	{
 		table_cell(&t, NULL);
 		table_cell(&t, "%s", text_of(p, "direction"));
-		table_cell(&t, "default deny by %s", text_of(p, "policies"));
+		list = text_of(p, "policies");
+		table_cell(&t, "%s%s", policy_denial_head(list), list);
 		print_counts(&t, p);
 	}
 	table_print(&t, stdout);

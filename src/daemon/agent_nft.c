@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* agent_nft: see agent_nft.h; the audit is in agent_nft_audit.c. What is wanted is never kept: it is
+/* agent_nft: see agent_nft.h; the start is in agent_nft_start.c, the audit in agent_nft_audit.c. What is wanted is never kept: it is
  * built from the book and the store when somebody needs it, and only as much of it. Kept is which pods have their elements in the kernel, as the book
  * may hold an attachment that is not wired yet, and the pools as they were sent. */
 #include "core/cni/message.h"

@@ -46,14 +46,15 @@ void agent_nft_doubt(struct agent *a, const struct nft_ops *ops)
 
 /* ---- one look */
 
-static int observe(struct agent_nft *k, const struct nft_doubts *doubts, struct arena *ar,
-		   struct nft_ruleset *rs, struct err *e)
+int agent_nft_observe(struct agent_nft *k, const struct nft_doubts *doubts, struct arena *ar,
+		      struct nft_ruleset *rs, struct err *e)
 {
 	int rc = 0;
 
 	nft_ruleset_init(rs, ar);
 	for (size_t i = 0; i < sizeof(families) && !rc; i++)
-		rc = nfnl_look(k->nl, families[i], NFT_TABLE, doubts, rs, e);
+		rc = doubts ? nfnl_look(k->nl, families[i], NFT_TABLE, doubts, rs, e)
+			    : nfnl_dump(k->nl, families[i], NFT_TABLE, true, rs, e);
 	return rc;
 }
 
@@ -64,7 +65,7 @@ static int compare(struct agent *a, const struct nft_doubts *doubts, struct nft_
 	struct nft_ruleset want, have;
 	struct nft_wish w = { doubts, &have, .later = later, .large = LARGE };
 	struct nft_filter filter;
-	int rc = observe(a->nft, doubts, ar, &have, e);
+	int rc = agent_nft_observe(a->nft, doubts, ar, &have, e);
 
 	nft_wish_filter(&w, &filter);
 	if (!rc)
@@ -246,15 +247,46 @@ static void on_ended(struct ev_loop *loop, ev_io *w, int events)
 		on_rest(loop, &k->rest, 0);
 }
 
+/* What is there is left as it is; what is gone comes back. As look(). */
+static int look_for_tables(struct agent *a)
+{
+	const struct nft_doubts none = { 0 };
+	struct agent_nft *k = a->nft;
+	struct nft_ruleset have;
+	struct arena ar;
+	struct err e;
+	int rc;
+
+	arena_init(&ar, 0);
+	rc = agent_nft_observe(k, &none, &ar, &have, &e);
+	if (!rc)
+		rc = agent_nft_restore(a, &have, &e);
+	arena_fini(&ar);
+	if (rc > 0)
+		log_warn("audit: nftables: missing: %d tables", rc);
+	if (rc >= 0) {
+		k->stats.missing += (unsigned)rc;
+		return rc;
+	}
+	k->stats.failures++;
+	log_error("audit: nftables: %s", e.text);
+	pace_within(&k->pace, AGAIN);
+	return rc;
+}
+
 void agent_nft_audit(struct agent *a)
 {
 	struct agent_nft *k = a->nft;
 	int found;
 
-	if (!k->adopted)
-		return;
 	pace_begin(&k->pace);
 	k->stats.audits++;
+	if (!k->adopted) {
+		found = look_for_tables(a);
+		if (found >= 0)
+			pace_note(&k->pace, found);
+		return;
+	}
 	found = look(a, false);
 	if (found < 0)
 		return;
@@ -316,29 +348,6 @@ static void on_readable(struct ev_loop *loop, ev_io *w, int events)
 }
 
 /* ---- life */
-
-int agent_nft_start(struct agent *a, struct err *e)
-{
-	const struct nft_doubts none = { 0 };
-	struct nft_ruleset have;
-	const struct nft_table *inet;
-	struct arena ar;
-	int rc = 0;
-
-	arena_init(&ar, 0);
-	nft_ruleset_init(&have, &ar);
-	for (size_t i = 0; i < sizeof(families) && !rc; i++)
-		rc = nfnl_dump(a->nft->nl, families[i], NFT_TABLE, true, &have, e);
-	inet = nft_table_get(&have, NFPROTO_INET, NFT_TABLE);
-	if (!rc && inet)
-		agent_service_found(a, inet);
-	if (!rc && have.n < sizeof(families)) {
-		rc = repair(a, &none, true, e);
-		a->nft->adopted = rc >= 0; /* nobody's flows hang on what was not there */
-	}
-	arena_fini(&ar);
-	return rc < 0 ? rc : 0;
-}
 
 void agent_nft_audit_open(struct agent *a)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Within agent_nft: what is sent (agent_nft.c), and the audit of it (agent_nft_audit.c). */
+/* Within agent_nft: what is sent (agent_nft.c), what comes back before the store was heard
+ * (agent_nft_start.c), and the audit (agent_nft_audit.c). */
 #pragma once
 #include "core/nft/summary.h"
 #include "daemon/agent_nft.h"
@@ -42,7 +43,16 @@ int agent_nft_build(struct agent *a, const struct nft_filter *filter, struct are
 /* The kernel has the store's pools. */
 int agent_nft_keep_pools(struct agent *a, struct arena *ar);
 
+/* ---- agent_nft_start.c */
+
+/* Of `have` only declarations and rules count. How many tables were gone and are there again, or -errno. */
+int agent_nft_restore(struct agent *a, const struct nft_ruleset *have, struct err *e);
+
 /* ---- agent_nft_audit.c */
+
+/* Our tables with the elements in doubt (sorted), or with all (NULL). */
+int agent_nft_observe(struct agent_nft *k, const struct nft_doubts *doubts, struct arena *ar,
+		      struct nft_ruleset *rs, struct err *e);
 
 void agent_nft_audit_open(struct agent *a);
 void agent_nft_audit_close(struct agent *a);

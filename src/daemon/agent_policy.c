@@ -117,6 +117,8 @@ void agent_policy_synced(struct agent *a)
 	struct agent_policy *p = a->policy;
 	struct err e;
 
+	if (agent_store_known(a))
+		policy_index_unknown(p->index, false);
 	while (p->told) {
 		if (tell_elsewhere(a, p->told, &e))
 			log_error("%s", e.text);
@@ -226,6 +228,26 @@ void agent_policy_pod_del(struct agent *a, const struct ipam_attachment *at)
 
 	if (is_policed(at) && (tell_wired(a, at, false, &e) || send_changes(a, &e)))
 		log_error("Pod %s/%s: its policies: %s", at->pod_namespace, at->pod_name, e.text);
+}
+
+int agent_policy_close_pods(struct agent *a, struct err *e)
+{
+	bool unknown = !agent_store_known(a);
+	struct policy_index_stats n;
+	struct nft_ops ops;
+	struct arena ar;
+	int rc;
+
+	policy_index_unknown(a->policy->index, unknown);
+	arena_init(&ar, 0);
+	nft_ops_init(&ops, &ar);
+	rc = nft_policies_put(a->policy->rules, &ops, e); /* not sent: everything is */
+	arena_fini(&ar);
+	policy_index_count(a->policy->index, &n);
+	if (!rc && unknown && n.wired)
+		log_warn("policy: the rules were gone: nothing new passes from or to %u pods: %s",
+			 n.wired, POLICY_UNKNOWN);
+	return rc;
 }
 
 /* ---- looking */

@@ -8,6 +8,9 @@
  * addresses are those of the book, so that nobody waits for its status; a pod is who ADD said it
  * is, and containers without a Pod, or wired by others (fairlead-ipam), are none to policies.
  *
+ * A kernel whose rules are gone as this process starts gets them back before anybody says which policies there are: until
+ * then what lives goes on, and nothing begins at its pods, in either direction ("policies not known yet").
+ *
  * A kernel that had policies before this process keeps them as they are until the store was heard
  * (agent_nft_adopt()): a pod that policies isolate is not started before that, and of one that
  * they do not the others' rules learn then. */
@@ -19,6 +22,10 @@ struct ipam_attachment;
 
 int agent_policy_open(struct agent *a, struct err *e);
 void agent_policy_close(struct agent *a);
+
+/* The kernel's rules are gone, and everything is about to be loaded: as long as nobody said which policies there are, with each pod
+ * that is wired closed. */
+int agent_policy_close_pods(struct agent *a, struct err *e);
 
 /* A Namespace, a Pod, a NetworkPolicy or a WorkloadEndpoint. */
 void agent_policy_changed(struct agent *a, const struct object *old, const struct object *now);

@@ -81,7 +81,7 @@ void denial_line(const struct denial *d, struct buf *out)
 	}
 	buf_printf(out, ": %s",
 		   d->midway     ? POLICY_MIDWAY ", by "
-		   : d->policies ? POLICY_DENIAL
+		   : d->policies ? policy_denial_head(d->policies)
 				 : "by ");
 	if (d->policies)
 		put_policies(d->policies, out);

@@ -14,8 +14,9 @@ struct denial {
 	const struct nft_logged *packet;
 	enum policy_type type; /* the direction that denied */
 	struct denial_end from, to;
-	bool midway;          /* as no connection lives that it belongs to */
-	const char *policies; /* "shop/a, shop/b"; NULL: not known any more */
+	bool midway; /* as no connection lives that it belongs to */
+	/* "shop/a, shop/b", or why the pod is closed; NULL: not known any more. */
+	const char *policies;
 };
 
 /* "egress denied: tcp shop/web 10.244.1.5:43210 > shop/db 10.244.2.7:5432: default deny by shop/a", in

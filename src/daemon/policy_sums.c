@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* policy_sums: see policy_sums.h. */
 #include "daemon/policy_sums.h"
+#include "core/policy/match.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -130,7 +131,8 @@ int policy_sums_forget(struct policy_sums *s, bool (*is_there)(void *arg, const 
 		if (v->c.policy)
 			gone = !is_there(arg, v->c.policy);
 		else
-			gone = left_of(&q, v->c.rule, &left) && !(rc = hand_over(s, v, &left));
+			gone = policy_names_some(v->c.rule) && left_of(&q, v->c.rule, &left) &&
+			       !(rc = hand_over(s, v, &left));
 		if (gone)
 			drop(s, v);
 		buf_fini(&left);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* tally: see tally.h. */
 #include "daemon/tally.h"
+#include "core/policy/match.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,6 +21,8 @@ static void add_denied(struct tallies *t, const struct nft_policy_count *c)
 	const char *s = c->rule;
 
 	t->dropped[c->type] += c->packets;
+	if (!policy_names_some(c->rule))
+		return;
 	while (*s) {
 		size_t n = strcspn(s, ",");
 		const char *policy = arena_strndup(&t->mem, s, n);

@@ -363,8 +363,9 @@ while True:
         self.flood.wait_log("up")
 
     def got(self):
+        """Since the last time: at most a thousand, which is more than the socket holds, as a storm that passes has no end."""
         n = 0
-        while select.select([self.eye], [], [], 0)[0]:
+        while n < 1000 and select.select([self.eye], [], [], 0)[0]:
             self.eye.recv(9)
             n += 1
         return n

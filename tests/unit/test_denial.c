@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "core/policy/match.h"
 #include "daemon/denial.h"
 
 #include <netinet/in.h>
@@ -94,6 +95,8 @@ static void test_protocols(void **state)
 	assert_line(&d, "ingress denied: udp fragment 10.0.0.1 > 10.0.0.2: default deny by a/b");
 	p = (struct nft_logged){ .prefix = "ingress4-1" };
 	assert_line(&d, "ingress denied: a packet that cannot be read: default deny by a/b");
+	d.policies = POLICY_UNKNOWN;
+	assert_line(&d, "ingress denied: a packet that cannot be read: policies not known yet");
 }
 
 static void test_many_policies(void **state)
@@ -113,6 +116,7 @@ static void test_many_policies(void **state)
 	assert_true(b.n < 1000);
 	buf_clear(&b);
 	memset(long_name, 'x', sizeof(long_name) - 1);
+	long_name[2] = '/';
 	long_name[sizeof(long_name) - 1] = 0;
 	d.policies = long_name;
 	denial_line(&d, &b);

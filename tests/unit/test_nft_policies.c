@@ -12,6 +12,7 @@
 
 #include "core/nft/policies.h"
 #include "core/policy/judge.h"
+#include "core/policy/match.h"
 #include "nft_cases.h"
 #include "nft_kernel.h"
 #include "policy_random.h"
@@ -636,8 +637,8 @@ static void test_address_changes_hands(void **state)
 struct grown {
 	char text[8][400]; /* "shop/a ingress[0]=" */
 	uint64_t packets[8];
-	unsigned n;
-	bool full; /* takes nothing */
+	unsigned n, types; /* types: bits by enum policy_type */
+	bool full;         /* takes nothing */
 };
 
 static unsigned place_of(struct grown *g, const char *policy, const char *rule)
@@ -658,7 +659,7 @@ static int on_grown(void *arg, const struct nft_policy_count *c)
 	struct grown *g = arg;
 	unsigned i;
 
-	assert_int_equal(c->type, POLICY_INGRESS);
+	g->types |= 1u << c->type;
 	assert_int_equal(c->bytes, 100 * c->packets);
 	if (g->full)
 		return -ENOMEM;
@@ -791,6 +792,7 @@ static void test_counters(void **state)
 	g.full = false;
 	read_all(&h, t, &g);
 	assert_grown(&g, NULL, "shop/a, shop/b", 5);
+	assert_int_equal(g.types, 1u << POLICY_INGRESS);
 	hand_close(&h);
 }
 
@@ -876,6 +878,60 @@ static void test_drops(void **state)
 	hand_close(&h);
 }
 
+static void must_end(struct hand *h, enum policy_type type, const struct packet *p,
+		     const char *comment)
+{
+	struct nft_ruleset rs;
+	struct outcome got = pass(render(h->s, &rs, &h->a), type, *p);
+
+	assert_int_equal(got.code, comment ? NF_DROP : NF_ACCEPT);
+	if (comment)
+		assert_string_equal(got.comment, comment);
+}
+
+/* Nobody told of any policy yet: closed in both directions, but to itself and for what lives; counted by
+ * the words that say why. What the policies then leave is to be looked at. */
+static void test_closed(void **state)
+{
+	const struct network_policy deny = policy("deny", NULL, 0);
+	const struct ipaddr here = random_pod_addr(0, 0), there = random_pod_addr(1, 0);
+	struct packet in = { there, here, PROTO_TCP, 80, 2, 8 },
+		      out = { here, there, PROTO_TCP, 80, 2, 8 },
+		      self = { here, here, PROTO_TCP, 80, 2, 8 }, lives = in;
+	struct nft_policies_stats left;
+	struct grown g = { .n = 0 };
+	struct nft_ruleset rs;
+	struct nft_table *t;
+	struct hand h;
+
+	lives.state = 2;
+	hand_open(&h);
+	policy_index_unknown(h.x, true);
+	hand_put(&h);
+	must_end(&h, POLICY_INGRESS, &in, POLICY_UNKNOWN);
+	must_end(&h, POLICY_EGRESS, &out, POLICY_UNKNOWN);
+	for (enum policy_type way = POLICY_INGRESS; way <= POLICY_EGRESS; way++) {
+		must_end(&h, way, &self, NULL);
+		must_end(&h, way, &lives, NULL);
+	}
+	t = render(h.s, &rs, &h.a);
+	count(t, 10, 5);
+	read_all(&h, t, &g);
+	assert_int_equal(g.n, 1);
+	assert_int_equal(g.types, 1u << POLICY_INGRESS | 1u << POLICY_EGRESS);
+	assert_grown(&g, NULL, POLICY_UNKNOWN, 10);
+	tell(&h, KIND_NETWORKPOLICY, NULL, &deny);
+	policy_index_unknown(h.x, false);
+	assert_int_equal(hand_put(&h), 1);
+	must_end(&h, POLICY_INGRESS, &in, "default deny by shop/deny");
+	must_end(&h, POLICY_EGRESS, &out, NULL);
+	tell(&h, KIND_NETWORKPOLICY, &deny, NULL);
+	hand_put(&h);
+	nft_policies_count(h.s, &left);
+	assert_int_equal(left.chains, 0);
+	hand_close(&h);
+}
+
 /* Whatever was missing, the next put says what is left, and the two agree again after an audit. */
 static void test_no_memory(void **state)
 {
@@ -922,6 +978,7 @@ int main(void)
 		cmocka_unit_test(test_drops),
 		cmocka_unit_test(test_counters),
 		cmocka_unit_test(test_chains_that_count),
+		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_no_memory),
 	};
 

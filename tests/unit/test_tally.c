@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "core/policy/match.h"
 #include "daemon/policy_sums.h"
 #include "daemon/tally.h"
 
@@ -40,17 +41,18 @@ static void test_sums(void **state)
 		{ POLICY_INGRESS, NULL, "shop/a, shop/b", 10, 1000 },
 		{ POLICY_INGRESS, NULL, "shop/b", 20, 2000 },
 		{ POLICY_EGRESS, NULL, "shop/b, shop/c", 40, 4000 },
+		{ POLICY_EGRESS, NULL, POLICY_UNKNOWN, 7, 700 }, /* no policy's */
 	};
 	struct tallies t;
 
-	make(&t, v, 6);
+	make(&t, v, 7);
 	assert_int_equal(t.n, 4);
 	assert_tally(&t.v[0], "shop/a", POLICY_INGRESS, 3, 10);
 	assert_tally(&t.v[1], "shop/b", POLICY_INGRESS, 0, 30);
 	assert_tally(&t.v[2], "shop/b", POLICY_EGRESS, 5, 40);
 	assert_tally(&t.v[3], "shop/c", POLICY_EGRESS, 0, 40);
 	assert_int_equal(t.dropped[POLICY_INGRESS], 30);
-	assert_int_equal(t.dropped[POLICY_EGRESS], 40);
+	assert_int_equal(t.dropped[POLICY_EGRESS], 47);
 	arena_fini(&t.mem);
 }
 
@@ -195,8 +197,9 @@ static void test_a_policy_goes(void **state)
 	assert_int_equal(t.dropped[POLICY_INGRESS], 116);
 	arena_fini(&t.mem);
 	add(&s, NULL, "shop/a, shop/b", 2); /* its kernel rules were still there */
-	forget(&s, " shop/b  shop/c ");
-	assert_sums(&s, "()=100 (shop/a)=18 shop/a(ingress[0])=3");
+	add(&s, NULL, POLICY_UNKNOWN, 9);   /* no policy's, and so it goes with none */
+	forget(&s, " shop/b  shop/c  " POLICY_UNKNOWN " ");
+	assert_sums(&s, "()=100 (" POLICY_UNKNOWN ")=9 (shop/a)=18 shop/a(ingress[0])=3");
 	policy_sums_fini(&s);
 }
 

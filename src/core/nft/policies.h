@@ -11,6 +11,9 @@
  *                      also the prefix of the log of what is dropped there
  *   pods4-HASH, blocks4-HASH, named4-HASH, ports-HASH     what rules look up
  *
+ * A pod that is closed (policy_subject) leads to a list of its own, without policies, whose text and whose
+ * drop's comment is why.
+ *
  * (egress or ingress, 4 or 6; two texts of one hash are told apart by "-2" behind.) Each is there only
  * while a pod of this node needs it. A rule's comment is "NS/NAME ingress[0].from[1]", that of
  * a drop "default deny by NS/A, NS/B". A pod that comes, goes or changes its labels changes
@@ -49,8 +52,9 @@ void nft_policies_looked(struct nft_policies *s);
 struct nft_policy_drop {
 	uint8_t type; /* enum policy_type: the direction that denied */
 	bool midway;  /* it is none that may begin a connection; else by default */
-	const char *
-		policies; /* who isolate the pod, "shop/a, shop/b"; NULL: they are gone. Until the next put */
+	/* Who isolate the pod, "shop/a, shop/b", or why it is closed (policy_denial_head()); NULL: they are
+	 * gone. Until the next put. */
+	const char *policies;
 };
 struct nft_policy_drop nft_policies_drop(const struct nft_policies *s, const struct nft_logged *p);
 
@@ -58,7 +62,7 @@ struct nft_policy_drop nft_policies_drop(const struct nft_policies *s, const str
 struct nft_policy_count {
 	uint8_t type;       /* enum policy_type */
 	const char *policy; /* "shop/a"; of drops: NULL */
-	const char *rule;   /* "ingress[0].from[1]"; of drops: "shop/a, shop/b" */
+	const char *rule;   /* "ingress[0].from[1]"; of drops: "shop/a, shop/b", or why closed */
 	uint64_t packets, bytes;
 };
 

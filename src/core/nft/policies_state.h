@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Within this room: what is kept of NetworkPolicy.
  *
- *   nft_policy_pod      a pod of this node that is isolated: its profiles, its addresses
+ *   nft_policy_pod      a pod of this node that is isolated or closed: its profiles, its addresses
  *   nft_policy_address  to which profiles it leads, and to which it does in the kernel
  *   nft_policy_chain    a profile, whose users are pods; or the rules of a policy, whose users are
- *                       profiles. Of one direction and one family.
+ *                       profiles. Of one direction and one family. A profile of closed pods has no policy.
  *   nft_policy_set      what rules look up; its users are rules
  *
  * Each of these says what it is and whether the kernel has it. What changed stands in a queue
@@ -82,8 +82,8 @@ struct nft_policy_chain {
 	struct nft_chain chain;
 	uint8_t type, family;
 	uint32_t users;
-	char *text;                      /* "shop/a"; of a profile "shop/a, shop/b" */
-	bool of_policy;                  /* else a profile */
+	char *text;     /* "shop/a"; of a profile "shop/a, shop/b", or why it is closed */
+	bool of_policy; /* else a profile */
 	struct nft_policy_rules rules;   /* of a policy */
 	struct nft_policy_chain **jumps; /* of a profile */
 	uint32_t n_jumps;

@@ -198,6 +198,8 @@ static char *list_text(const struct policy_subject *v, enum policy_type type)
 {
 	struct buf b = { 0 };
 
+	if (v->closed)
+		return strdup(v->closed);
 	for (uint32_t i = 0; i < v->isolating[type].n; i++) {
 		const struct meta *m = &v->isolating[type].v[i]->meta;
 
@@ -214,7 +216,7 @@ static int fill_profile(struct nft_policies *s, struct nft_policy_chain *c,
 {
 	uint32_t n = v->isolating[c->type].n;
 
-	c->jumps = calloc(n, sizeof(struct nft_policy_chain *));
+	c->jumps = calloc(n + 1, sizeof(struct nft_policy_chain *));
 	if (!c->jumps)
 		return -ENOMEM;
 	for (; c->n_jumps < n; c->n_jumps++) {

@@ -114,11 +114,13 @@ static bool jumps_to(const struct nft_policy_chain *profile, const struct nft_po
 	return false;
 }
 
-/* Does the new profile lack a policy that the old one had? */
+/* Does the new profile lack a policy that the old one had? What came before a pod was closed, nobody judged. */
 static bool narrows(const struct nft_policy_chain *old, const struct nft_policy_chain *now)
 {
 	if (!now || old == now)
 		return false;
+	if (old && !old->n_jumps)
+		return true;
 	for (uint32_t i = 0; old && i < old->n_jumps; i++)
 		if (!jumps_to(now, old->jumps[i]))
 			return true;
@@ -130,7 +132,7 @@ static int new_profile(struct nft_policies *s, struct nft_policy_pod *p,
 {
 	struct nft_policy_chain *old = p->profiles[type][family], *now = NULL;
 
-	if (v->isolating[type].n && has_family(v, family)) {
+	if ((v->closed || v->isolating[type].n) && has_family(v, family)) {
 		now = nft_policy_profile(s, v, type, family);
 		if (!now)
 			return -ENOMEM;
@@ -159,8 +161,8 @@ static int new_addresses(struct nft_policies *s, struct nft_policy_pod *p,
 
 int nft_policy_subject(struct nft_policies *s, struct policy_subject *v)
 {
-	bool isolated =
-		v->n_addrs && (v->isolating[POLICY_INGRESS].n || v->isolating[POLICY_EGRESS].n);
+	bool isolated = v->n_addrs && (v->closed || v->isolating[POLICY_INGRESS].n ||
+				       v->isolating[POLICY_EGRESS].n);
 	struct nft_policy_pod *p = v->reader;
 	int rc = 0;
 

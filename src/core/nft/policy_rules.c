@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Chains of policies as rules of the kernel. What a rule allows is counted, and its comment says
  * which rule of which policy it is; what a profile drops is logged and counted, by the list of
- * its policies. */
+ * its policies, or by why its pods are closed. */
 #include "core/nft/policies_state.h"
 
 #include <stdio.h>
@@ -100,10 +100,11 @@ static void profile_rules_of(const struct nft_policies *s, const struct nft_poli
 			     struct nft_chain *to)
 {
 	const struct nft_service_family *f = &nft_service_families[c->family];
-	static const char head[] = POLICY_DENIAL;
-	char comment[NFT_COMMENT_MAX + 1] = POLICY_DENIAL;
+	const char *head = policy_denial_head(c->text);
+	char comment[NFT_COMMENT_MAX + 1];
 	struct nft_rule *r;
 
+	memcpy(comment, head, strlen(head));
 	for (uint32_t i = 0; i < c->n_jumps; i++)
 		nft_jump(nft_rule_add(to, NULL), c->jumps[i]->chain.name);
 	r = nft_rule_add(to, NULL);

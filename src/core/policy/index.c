@@ -326,13 +326,22 @@ int policy_index_changed(struct policy_index *x, const struct object *old, const
 		  : 0;
 }
 
+void policy_index_unknown(struct policy_index *x, bool unknown)
+{
+	if (x->unknown == unknown)
+		return;
+	x->unknown = unknown;
+	policy_index_again(x);
+}
+
 /* ---- for the reader */
 
-static int isolate(struct policy_pod *p)
+static int isolate(const struct policy_index *x, struct policy_pod *p)
 {
 	struct policy_subject *s = &p->subject;
 	uint32_t n = 0;
 
+	s->closed = s->n_addrs && x->unknown ? POLICY_UNKNOWN : NULL;
 	for (const struct policy_entry *q = p->ns->policies; q; q = q->next)
 		n++;
 	for (unsigned t = POLICY_INGRESS; t <= POLICY_EGRESS; t++) {
@@ -343,7 +352,8 @@ static int isolate(struct policy_pod *p)
 			return -ENOMEM;
 		s->isolating[t].v = v;
 		s->isolating[t].n = 0;
-		for (const struct policy_entry *q = p->ns->policies; q && s->n_addrs; q = q->next)
+		for (const struct policy_entry *q = p->ns->policies; q && s->n_addrs && !s->closed;
+		     q = q->next)
 			if (policy_isolates(q->policy, t, p->pod))
 				v[s->isolating[t].n++] = q->policy;
 	}
@@ -358,7 +368,7 @@ int policy_index_take_subject(struct policy_index *x, struct policy_subject **ou
 	if (p)
 		pod_sweep(x, p);
 	p = x->pods_due;
-	if (p && isolate(p))
+	if (p && isolate(x, p))
 		return err_set(e, -ENOMEM, "no memory for the policies of pod %s", p->by.key);
 	if (p) {
 		p->due = false;

@@ -42,6 +42,9 @@ const struct pod *policy_index_pod_at(const struct policy_index *x, const struct
 const struct network_policy *policy_index_policy(const struct policy_index *x, const char *ns,
 						 const char *name);
 
+/* While nobody told of any policy yet: every pod wired here is closed, POLICY_UNKNOWN. A new index is not. */
+void policy_index_unknown(struct policy_index *x, bool unknown);
+
 /* ---- for the reader */
 
 /* A pod wired here, its addresses, and by enum policy_type the policies that isolate it, by name. No
@@ -50,6 +53,7 @@ struct policy_subject {
 	const char *ns, *name;
 	const struct ipaddr *addrs;
 	uint32_t n_addrs;
+	const char *closed; /* why nothing may begin at it, whatever policies say; or NULL */
 	LIST(const struct network_policy *) isolating[POLICY_EGRESS + 1];
 	void *reader; /* the reader's own */
 };

@@ -100,6 +100,7 @@ struct policy_index {
 	struct policy_pod *pods_due, *pod_taken;
 	struct policy_entry *policies_due, *policy_taken;
 	struct policy_held *members_due, *member_taken;
+	bool unknown; /* what policies there are */
 	struct policy_index_stats stats;
 };
 

@@ -15,6 +15,8 @@
 #pragma once
 #include "model/cluster.h"
 
+#include <string.h>
+
 /* Why a packet is denied, everywhere in the same words: POLICY_DENIAL "shop/a, shop/b", who isolate the pod
  * and have no rule for it; or POLICY_MIDWAY ", by " and who isolate the one that it says it is
  * connected with. */
@@ -34,6 +36,20 @@ struct policy_rules policy_rules(const struct network_policy *p, enum policy_typ
 /* "ingress[0].from[1]", "egress[2].to[0]"; `peer` below 0: "ingress[0]". Returns `buf`. */
 const char *policy_rule_text(enum policy_type type, uint32_t rule, int64_t peer,
 			     char buf[POLICY_RULE_TEXT]);
+
+/* Why a pod is closed in both directions, whatever policies say. Unlike a list of policies, "shop/a, shop/b", it
+ * names none, so that one text can be either: what is said of the drop is policy_denial_head() and that text. */
+#define POLICY_UNKNOWN "policies not known yet"
+
+static inline bool policy_names_some(const char *text)
+{
+	return strchr(text, '/') != NULL;
+}
+
+static inline const char *policy_denial_head(const char *text)
+{
+	return policy_names_some(text) ? POLICY_DENIAL : "";
+}
 
 /* May a policy select it? NULL: no. */
 bool policy_knows_pod(const struct pod *p);
