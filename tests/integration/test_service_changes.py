@@ -138,6 +138,38 @@ def test_affinity_comes_and_goes(world, apply, family, policy):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_affinity_ends_with_the_fronts_way(world, apply, family):
+    """A client that keeps an endpoint on another node: externalTrafficPolicy Local takes it from him, though
+    pods go on to it; and an address that another Service gets leads to that one's, though the first lives on."""
+    name, port, address = f"left{family}", 30160 + family, NODES["n1"][family == 6]
+    lb = {4: "198.51.100.42", 6: "2001:db8:52::42"}[family]
+
+    def say(policy="Cluster", affinity="ClientIP", lb=(lb,), name=name, app="web", port=port):
+        apply({"status": {"loadBalancer": {}}, **service(name, app, lb=lb, type="LoadBalancer", ports=node_port(port),
+                                                         externalTrafficPolicy=policy, sessionAffinity=affinity)})
+
+    def keeps_remote(source, ip, port):
+        """Who got the other one is asked to forget him: the first packet after that is lost."""
+        kept = wait_for(lambda: answered(ask(world, source, ip, port)))
+        if kept == {"x/w2"}:
+            return sticks(world, source, ip, port)
+        say(affinity="None")
+        served(world, source, ip, port)
+        say()
+        return False
+    say()
+    wait_for(lambda: keeps_remote("outside", address, port), 60, "a client outside keeps the endpoint on n2")
+    say(policy="Local")
+    served(world, "outside", address, port, {"x/w1"})
+    say()
+    wait_for(lambda: keeps_remote("x/client", lb, 80), 60, "a pod keeps the endpoint on n2")
+    say(lb=())
+    say(name=f"next{family}", app="client", port=port + 10)
+    wait_for(lambda: answered(ask(world, "x/client", lb, 80)), 10, "the address serves again")
+    assert answered(ask(world, "x/client", lb, 80, 10)) <= {"x/client", "x/other"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("proto, target", [("tcp", "http"), ("udp", "dns")])
 def test_large_requests(world, apply, family, proto, target):
     """More than a packet holds: what comes in fragments is translated as a whole, both ways."""

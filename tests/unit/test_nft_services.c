@@ -644,6 +644,68 @@ static void test_limits_and_words(void **state)
 	free(eps);
 }
 
+/* Does any endpoint that clients keep have one of the ids that `old` holds? Then those are all. */
+static bool keeps(const struct nft_services *s, uint32_t old[3])
+{
+	const struct nft_set *kept;
+	struct nft_ruleset rs;
+	uint32_t same = 0;
+	struct arena a;
+
+	arena_init(&a, 0);
+	kept = nft_set_get(render(s, &rs, &a), "tcp4_kept");
+	assert_int_equal(kept->n, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		for (uint32_t k = 0; k < 3; k++)
+			same += !memcmp(kept->elems[i].key, &old[k], sizeof(old[k]));
+	for (uint32_t i = 0; i < 3; i++)
+		memcpy(&old[i], kept->elems[i].key, sizeof(old[i]));
+	arena_fini(&a);
+	assert_true(!same || same == 3);
+	return same;
+}
+
+/* What a client keeps says not which group it is of: it must not outlive the front's way there. */
+static void test_affinity_of_a_front_that_leaves(void **state)
+{
+	static const struct {
+		bool second;
+		uint8_t way, moved, keeps;
+	} steps[] = {
+		{ true, SVC_TO_ALL, 0, false },  { true, SVC_TO_ALL, 0, true },
+		{ false, SVC_TO_ALL, 0, false }, { true, SVC_TO_ALL, 0, true },
+		{ true, SVC_TO_ALL, 1, false },  { true, SVC_TO_LOCAL_FROM_OUTSIDE, 1, false },
+		{ true, SVC_TO_ALL, 1, false }
+	};
+	struct nft_services *s = nft_services_new(nft_sample_services());
+	uint32_t old[3] = { 0 };
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct svc_endpoint eps[3];
+		struct svc_front f[2];
+		struct nft_ops ops;
+		struct svc_plan p;
+		struct svc_port q;
+		struct arena a;
+		struct err e;
+
+		arena_init(&a, 0);
+		nft_ops_init(&ops, &a);
+		plan_of(&p, &q, f, eps, 3);
+		p.affinity = 60;
+		f[1] = f[0];
+		f[1].address = ip_of(AF_INET, 50, steps[i].moved);
+		f[1].way = steps[i].way;
+		if (f[1].way == SVC_TO_LOCAL_FROM_OUTSIDE)
+			f[1].refuse = SVC_DROPPED_FROM_OUTSIDE;
+		p.fronts.n = 1 + steps[i].second;
+		assert_int_equal(nft_services_put(s, "ns", "s", &p, 1, &ops, &e), 0);
+		assert_int_equal(keeps(s, old), steps[i].keeps);
+		arena_fini(&a);
+	}
+	nft_services_free(s);
+}
+
 static void test_no_memory(void **state)
 {
 	for (size_t limit = 1; limit < 20000; limit += 397) {
@@ -688,10 +750,15 @@ static void test_choice_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random),           cmocka_unit_test(test_adopt),
-		cmocka_unit_test(test_adopt_nonsense),   cmocka_unit_test(test_cost_of_a_change),
-		cmocka_unit_test(test_limits_and_words), cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_choice_names),     cmocka_unit_test(test_chains_ahead),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_adopt),
+		cmocka_unit_test(test_adopt_nonsense),
+		cmocka_unit_test(test_cost_of_a_change),
+		cmocka_unit_test(test_limits_and_words),
+		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_choice_names),
+		cmocka_unit_test(test_chains_ahead),
+		cmocka_unit_test(test_affinity_of_a_front_that_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,10 +59,7 @@ static int claim_front(struct nft_putting *p, const struct svc_plan *plan,
 	if (!port)
 		return 0;
 	v.port = port->name;
-	if (f->way == SVC_TO_LOCAL_FROM_OUTSIDE)
-		v.id = port->chooser;
-	else
-		v.id = port->groups[f->way == SVC_TO_LOCAL ? SVC_LOCAL : SVC_ALL].id;
+	v.id = nft_port_id(port, f->way);
 	if (f->kind == SVC_LOAD_BALANCER)
 		v.sources = p->sources[plan->family == AF_INET6];
 	return nft_fact_hold(p, &key, &v);

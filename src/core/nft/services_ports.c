@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A Service's ports: their groups, and the choosers of externalTrafficPolicy Local. A port is
- * the same one as long as its name, family, protocol and affinity are. */
+ * the same one as long as its name, family, protocol and affinity are; with affinity also only as long
+ * as no front leaves one of its groups. What a client keeps is an endpoint of the front that it asked, and
+ * says not of which group: were the groups to live on, it would go on to where the front does not
+ * lead any more, be that past a policy Local or to a Service that had the address before. */
 #include "core/nft/services_state.h"
 
 #include <errno.h>
@@ -20,12 +23,52 @@ static struct nft_port *find_port(const struct nft_service *v, uint8_t family,
 	return NULL;
 }
 
+uint32_t nft_port_id(const struct nft_port *port, uint8_t way)
+{
+	if (way == SVC_TO_LOCAL_FROM_OUTSIDE)
+		return port->chooser;
+	return port->groups[way == SVC_TO_LOCAL ? SVC_LOCAL : SVC_ALL].id;
+}
+
+/* Does the front still lead to what has this id? */
+static bool still_leads(const struct svc_plan *plan, const struct svc_port *q,
+			const struct nft_port *old, const struct nft_fact_key *key, uint32_t id)
+{
+	for (uint32_t i = 0; i < plan->fronts.n; i++) {
+		const struct svc_front *f = &plan->fronts.v[i];
+		struct nft_fact_key now = nft_front_fact(plan, f);
+
+		if (f->port == q && !memcmp(&now, key, sizeof(now)))
+			return nft_port_id(old, f->way) == id;
+	}
+	return false;
+}
+
+static bool is_left(const struct nft_putting *p, const struct svc_plan *plan,
+		    const struct svc_port *q, const struct nft_port *old)
+{
+	for (uint32_t i = 0; old->affinity && i < p->service->n_facts; i++) {
+		const struct nft_fact *f = p->service->facts[i];
+		const struct nft_holder *h = nft_fact_first(f);
+		uint32_t id = h->service == p->service ? h->value.id : 0;
+
+		if (id &&
+		    (id == old->chooser || id == old->groups[SVC_ALL].id ||
+		     id == old->groups[SVC_LOCAL].id) &&
+		    !still_leads(plan, q, old, &f->key, id))
+			return true;
+	}
+	return false;
+}
+
 /* What is kept of the port, or what the kernel has of it from an earlier run. */
 static void take_old(struct nft_putting *p, const struct svc_plan *plan, const struct svc_port *q,
 		     struct nft_port *now)
 {
 	struct nft_port *old = find_port(p->service, now->family, q, now->affinity);
 
+	if (old && is_left(p, plan, q, old))
+		return;
 	if (old) {
 		memcpy(now->groups, old->groups, sizeof(now->groups));
 		now->chooser = old->chooser;

@@ -174,6 +174,8 @@ void nft_fact_release(struct nft_services *s, struct nft_ops *ops, struct nft_fa
 
 /* The ports of all plans; limits are noted in `p`, -ENOMEM is returned. */
 int nft_ports_make(struct nft_putting *p);
+/* Of what a front that goes this way (enum svc_way) leads to. */
+uint32_t nft_port_id(const struct nft_port *port, uint8_t way);
 /* `q` NULL: the port ends. */
 void nft_port_set(struct nft_putting *p, const struct svc_plan *plan, const struct svc_port *q,
 		  struct nft_port *now);
