@@ -22,7 +22,8 @@
 #include <time.h>
 
 #define SECOND       1000000000ll
-#define ARM_NS       (4 * SECOND) /* a second more than the sender waits */
+#define ARM_NS       (4 * SECOND) /* a second more than the sender waits for others */
+#define SENDER_NS    (8 * SECOND) /* until the sender says something */
 #define COLLECT_NS   (3 * SECOND) /* after the probe's result, or when its time is up */
 #define LATE_NS      SECOND       /* and for nodes that had said nothing before */
 #define POLL_NS      10000000ll
@@ -324,7 +325,7 @@ static bool has_said(const struct packet_trace *t, const char *node)
 static int wait_for_all(struct asking *q)
 {
 	int64_t start = (int64_t)clock_mono_ns(), now = start;
-	int64_t end = start + ARM_NS + q->question.spec.timeoutSeconds * SECOND + COLLECT_NS;
+	int64_t end = start + SENDER_NS + q->question.spec.timeoutSeconds * SECOND + COLLECT_NS;
 	const char *sender = q->question.spec.sender;
 	int64_t probed = INT64_MAX;
 
@@ -339,7 +340,7 @@ static int wait_for_all(struct asking *q)
 			probed = now;
 			end = now + COLLECT_NS < end ? now + COLLECT_NS : end;
 		}
-		if (sender && now >= start + ARM_NS && !has_said(t, sender))
+		if (sender && now >= start + SENDER_NS && !has_said(t, sender))
 			return cmd_error(CMD_PARTLY,
 					 "the agent of node %s, which was to send the probe, does "
 					 "not answer: is it up, and does it see the store? "

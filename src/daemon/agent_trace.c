@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWERS_S  3.  /* that the sender waits for the other nodes */
+#define ANSWERS_S  3.  /* that the sender waits for the other nodes, */
+#define OPENING_S  .05 /* and, again and again, for itself */
 #define SETTLE_S   0.1 /* from the probe's result on: what is still under way */
 #define SLACK_S    15  /* beyond the probe's own time */
 #define JOB_MEMORY (8UL << 20)
@@ -119,6 +120,8 @@ static void on_patience(struct ev_loop *loop, ev_timer *w, int events)
 		j->step = TRACE_ENDING;
 		ev_io_stop(loop, &j->events);
 		trace_look_end(j->look, on_ended, j);
+	} else if (j->step == TRACE_OPENING) {
+		trace_job_timer(j, &j->patience, OPENING_S); /* who else sees it begin? */
 	} else {
 		send_now(j);
 	}
@@ -143,10 +146,13 @@ static void on_events(struct ev_loop *loop, ev_io *w, int events)
 static void on_opened(void *arg, int rc, const struct err *e)
 {
 	struct trace_job *j = arg;
+	const struct packet_trace *t = trace_job_body(j);
 
-	if (rc) {
+	/* Who looks at what is over would say that nothing came. */
+	if (rc || (t && t->status.probe.result)) {
 		ev_timer_stop(loop_of(j), &j->limit);
-		fail(j, &j->agent->trace->stats.failed, e->text);
+		fail(j, &j->agent->trace->stats.failed,
+		     rc ? e->text : "it was ready only after the probe was sent");
 		return;
 	}
 	j->step = TRACE_LOOKING;

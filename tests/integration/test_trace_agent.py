@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import time
 
 import pytest
 import yaml
@@ -155,9 +157,15 @@ def looks(world, node="n1"):
 
 def test_deleted_while_it_opens(world, traces):
     """In a thread, which cannot be interrupted: what it opened goes all the same, and is not counted for ever."""
+    def begun():
+        return traces.create(spec({"address": "192.0.2.1"}, ip(world, "server"), 8080, nodes=["n1"]))
+
+    def armed_now():
+        name = begun()
+        return wait_for(lambda: traces.phases(name).get("n1"), 10, "n1's word") == "Armed" and name
     for _ in range(6):
-        world.store("delete", "packettrace", traces.create(spec({"address": "192.0.2.1"}, ip(world, "server"), 8080, nodes=["n1"])))
-    name = armed(world, traces)
+        world.store("delete", "packettrace", begun())
+    name = wait_for(armed_now, 20, "room beside those that go")
     wait_for(lambda: looks(world) == 1, 20, "that one alone")  # health hears of it every two seconds
     world.store("delete", "packettrace", name)
     wait_for(lambda: looks(world) == 0, 20, "no look")
@@ -217,7 +225,26 @@ def test_a_node_without_agent(world, traces):
     finally:
         os.kill(pid, signal.SIGCONT)
     t = wait_for(lambda: traces.ended(name), 15, "n2's answer")
-    assert not facts(t, "n2", "Rule")
+    assert (node_of(t, "n2")["phase"], node_of(t, "n2")["note"]) == ("Failed", "it was ready only after the probe was sent")
+
+
+def test_the_sender_looks_first(world, traces, tmp_path):
+    """However long its own collector takes to open: nobody else sees how the probe begins."""
+    pid = next(n for n in world.status()["nodes"] if n["name"] == "n1")["roles"]["agent"]
+    slow, btf, began = tmp_path / "slow", "/sys/kernel/btf/vmlinux", time.monotonic()
+    os.mkfifo(slow)  # who opens it to read waits for somebody who writes
+    inside = ["nsenter", "-t", str(pid), "-m"]
+    subprocess.run([*inside, "mount", "--bind", slow, btf], check=True)
+    try:
+        name = traces.create(spec(from_client(world), ip(world, "server"), 8080, nodes=["n1", "n2"]))
+        wait_for(lambda: traces.phases(name).get("n2") == "Armed", 10, "n2 armed")
+        wait_for(lambda: time.monotonic() > began + 4, 10, "more than the sender waits for others", every=0.5)
+        assert traces.phases(name) == {"n2": "Armed"}
+    finally:
+        subprocess.run([*inside, "umount", "--lazy", btf], check=True)
+        os.close(os.open(slow, os.O_WRONLY))
+    t = wait_for(lambda: traces.ended(name), 15, "the end")
+    assert t["status"]["probe"]["result"] == "connected" and facts(t, "n1", "Rule") and facts(t, "n2", "Rule")
 
 
 def test_the_probe_of_somebody_else(world, traces):
