@@ -234,11 +234,15 @@ static bool is_gone_on(uint32_t i, uint32_t last)
 	return last == NO_HOP || i > last;
 }
 
-/* A node's socket, and its kernel that answers, ask for their route before there is a packet. */
+/* A node's socket, and its kernel that answers, ask for their route before there is a packet. What a Service sends
+ * elsewhere is asked for again, before a device shows that it is the packet that is followed. */
 static bool is_before_packet(const struct story *s, uint32_t i)
 {
-	return i && s->hops.v[i].step == STORY_ROUTE &&
-	       (s->hops.v[i - 1].step == STORY_SEND || s->hops.v[i - 1].step == STORY_ANSWER);
+	if (s->hops.v[i].step != STORY_ROUTE)
+		return false;
+	while (i && s->hops.v[i - 1].step == STORY_SERVICE)
+		i--;
+	return i && (s->hops.v[i - 1].step == STORY_SEND || s->hops.v[i - 1].step == STORY_ANSWER);
 }
 
 /* In the order of the prediction; then what nobody predicted. */

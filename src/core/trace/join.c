@@ -123,23 +123,58 @@ static void refused_unseen(struct walk *w)
 			       t->status.probe.by ? NULL : STORY_OWN_DEVICE, w->a);
 }
 
-/* The probe's socket has the answer: where nobody looks, it says so itself. */
-static void delivered_unseen(struct walk *w)
+static bool same_ends(const struct story_head *a, const struct story_head *b)
 {
-	const struct story_hop *last = last_hop(w->story), *first = &w->story->hops.v[0];
-	const struct trace_observation o = { .in = first->netns };
-	const struct leg leg = { first->node, STORY_REPLY, NULL, 0 };
-	const struct sight s = { .o = &o };
-	struct story_hop *h;
+	return addr_eq(&a->src, &b->src) && addr_eq(&a->dst, &b->dst) && a->sport == b->sport &&
+	       a->dport == b->dport;
+}
 
-	if (!last || last->direction != STORY_REPLY || last->step == STORY_DELIVER ||
-	    first->step != STORY_SEND)
+/* A socket gets an answer from whom it asked: what goes to the node itself is translated back behind all rules
+ * that could tell of it. */
+static void undone_unseen(struct walk *w, const struct leg *leg, const struct sight *s,
+			  const struct story_head *asked)
+{
+	struct story_hop *h = last_hop(w->story);
+	const struct story_hop *was;
+
+	if (w->head.proto != asked->proto || same_ends(&w->head, asked))
 		return;
+	if (w->trace->spec.source.node && !s->o->in && h->step != STORY_UNTRANSLATE) {
+		h = own_hop(w, STORY_UNTRANSLATE, leg, s);
+		was = h ? walk_translated(w, STORY_SERVICE) : NULL;
+		if (h)
+			h->since = -1;
+		if (was)
+			h->by = was->by;
+	}
+	if (h && h->step == STORY_UNTRANSLATE)
+		h->after = *asked;
+	w->head = *asked;
+}
+
+/* The probe's socket has the answer: where nobody looks, it says so itself. */
+static void delivered(struct walk *w, const struct story_hop *sent)
+{
+	const struct story_hop *last = last_hop(w->story);
+	const struct trace_observation o = { .in = sent->netns };
+	const struct leg leg = { sent->node, STORY_REPLY, NULL, 0 };
+	const struct story_head asked = story_head_inverse(&sent->after);
+	const struct sight s = { .o = &o };
+	struct story_hop told = { .since = -1, .by = sent->by }, *h;
+
+	if (last->direction != STORY_REPLY || sent->step != STORY_SEND)
+		return;
+	if (last->step == STORY_DELIVER) {
+		told = *last;
+		w->story->hops.n--;
+	}
+	undone_unseen(w, &leg, &s, &asked);
 	h = own_hop(w, STORY_DELIVER, &leg, &s);
 	if (!h)
 		return;
-	h->since = -1;
-	h->by = w->story->hops.v[0].by;
+	h->since = told.since;
+	h->device = told.device;
+	h->by = told.by;
 }
 
 static const struct trace_node *find_node(const struct packet_trace *t, const char *name)
@@ -184,8 +219,11 @@ static void conclude(struct walk *w)
 		refused_unseen(w);
 		end = find_end(s);
 	}
-	if (result == TRACE_CONNECTED || result == TRACE_REFUSED)
-		delivered_unseen(w);
+	if (s->hops.n && (result == TRACE_CONNECTED || result == TRACE_REFUSED)) {
+		const struct story_hop sent = s->hops.v[0];
+
+		delivered(w, &sent);
+	}
 	if (end)
 		join_whether_told(w, end);
 	last = last_hop(s);

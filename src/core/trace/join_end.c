@@ -156,13 +156,13 @@ void join_rule(struct walk *w, const struct sight *s)
 
 /* ---- the kernel's own reasons */
 
-/* Whose socket it is: of the namespace's pod; where that was not seen, of the pod whose host link it is. */
+/* Whose socket it is: of the namespace's pod; of what comes in by a pod's host link, that pod's. */
 static struct story_by receiver(const struct walk *w, const struct sight *s)
 {
 	const char *slash = s->o->in ? strchr(s->o->in, '/') : NULL;
 	struct story_by pod = { .kind = STORY_BY_NONE };
 
-	if (s->o->kind != FACT_DEV_OUT) /* what goes out there is another one's */
+	if (s->o->kind == FACT_DEV_IN)
 		pod = walk_linked_pod(w, s->o->device);
 	if (slash)
 		return (struct story_by){ STORY_BY_POD,

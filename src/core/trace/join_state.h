@@ -73,6 +73,9 @@ struct story_by walk_linked_pod(const struct walk *w, const char *device);
 /* The last hop of this direction; NULL: none. */
 struct story_hop *walk_last(const struct walk *w, enum story_direction direction);
 
+/* The request's hop that translated it on the leg's node; NULL: none did. */
+const struct story_hop *walk_translated(const struct walk *w, enum story_step step);
+
 /* size.c. Is it the end of a packet that was too big? Then that is told. */
 bool join_too_big(struct walk *w, const struct sight *s);
 /* `h` is refused by what is seen: says how long it might have been, where that is why. */

@@ -111,7 +111,7 @@ static void masqueraded(struct walk *w, const struct sight *s)
 	w->head = to;
 }
 
-static const struct story_hop *translated_here(const struct walk *w, enum story_step step)
+const struct story_hop *walk_translated(const struct walk *w, enum story_step step)
 {
 	for (uint32_t i = 0; i < w->story->hops.n; i++) {
 		const struct story_hop *h = &w->story->hops.v[i];
@@ -127,14 +127,14 @@ static const struct story_hop *translated_here(const struct walk *w, enum story_
  * whom, the request's hops say. */
 static void restored(struct walk *w, const struct sight *s, bool dst)
 {
-	const struct story_hop *was = translated_here(w, dst ? STORY_SNAT : STORY_SERVICE);
+	const struct story_hop *was = walk_translated(w, dst ? STORY_SNAT : STORY_SERVICE);
 	struct story_hop *h = walk_hop(w, STORY_UNTRANSLATE, s);
 
 	if (!h)
 		return;
 	h->device = NULL;
 	if (!was)
-		was = translated_here(w, dst ? STORY_SERVICE : STORY_SNAT);
+		was = walk_translated(w, dst ? STORY_SERVICE : STORY_SNAT);
 	if (was)
 		h->by = was->by;
 }
