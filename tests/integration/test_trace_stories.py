@@ -278,6 +278,32 @@ def test_outside_and_back(lab):
     assert s.by("untranslate", "n1", "reply") == who(h["by"])
 
 
+def test_from_a_node(lab):
+    """By its own process: no pod's link and no policy on its way out; the Service is undone behind all rules that could tell."""
+    s = Story(lab, "n1", "x/front:80", "--diff")  # 0: as predicted
+    assert s.way() == ["send n1", "service n1", "snat n1"] + TUNNEL + into("x/far", "n3")
+    assert s.way("reply") == back("x/far", "n3") + ["route n3"] + TUNNEL_BACK + ["untranslate n1", "deliver n1"]
+    h = s.at("untranslate", "n1", "reply")
+    assert [h["after"][k] for k in ("src", "sport", "dst")] == [cluster_ip(lab, "front"), 80, node_ip(lab, "n1")]
+    assert who(h["by"]) == "Service x/front http"
+    assert s.at("deliver", "n1", "reply")["before"] == h["after"]
+    s = Story(lab, "n1", "x/near:8080", "--diff")
+    assert s.way() == ["send n1", "enter-pod x/near", "deliver x/near"]
+    assert s.way("reply") == back("x/near", "n1") + ["deliver n1"]
+    s = Story(lab, "n1", "x/guarded:8080", "--timeout", 1, "--diff")
+    assert s.end() == ("dropped", "NetworkPolicy x/lock default deny by x/lock") and s.way()[-1] == "drop n3"
+
+
+def test_to_a_node(lab):
+    s = Story(lab, "x/client", "n1", "--proto", "icmp", "--diff")
+    assert s.way() == out_of("x/client", "n1") + ["deliver n1"]
+    assert s.way("reply") == ["answer n1", "enter-pod x/client", "deliver x/client"]
+    assert s.by("deliver", "n1") == s.by("answer", "n1", "reply") == "Node n1"
+    s = Story(lab, "n1", "n3", "--proto", "icmp", "--diff")
+    assert s.way() == ["send n1", "leave-node n1", "enter-node n3", "deliver n3"]
+    assert [w for w in s.way("reply") if w != "route n1"] == ["answer n3", "leave-node n3", "enter-node n1", "deliver n1"]
+
+
 def test_allowed_by_rules(lab):
     s = Story(lab, "x/near", "x/guarded:8080")
     assert s.by("policy-ingress", "n3") == "NetworkPolicy x/lock ingress[0].from[1]"
@@ -603,6 +629,19 @@ def test_services_of_a_bridge(bridged):
     s = Story(bridged, "x/client", "x/self:80")
     assert s.way() == out_of("x/client", "n1") + ["service n1", "route n1", "snat n1", "enter-pod x/client", "deliver x/client"]
     assert s.all["verdict"] == "answered"
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_from_a_node_to_its_bridge(bridged, family):
+    """It sends from the bridge's own address, which is the node's too."""
+    near = ip(bridged, "near", family)
+    s = Story(bridged, "n1", f"[{near}]:8080" if family == 6 else f"{near}:8080", "--diff")
+    assert s.way() == ["send n1", "enter-pod x/near", "deliver x/near"]
+    assert s.way("reply") == back("x/near", "n1") + ["deliver n1"]
+    links = json.loads(bridged.node("n1", "ip", "-j", "addr").stdout)
+    gateways = [a["local"] for link in links if link["ifname"].startswith("br-fl") for a in link["addr_info"]]
+    assert s.at("send", "n1")["after"]["src"] in gateways
+    assert Story(bridged, "x/client", s.at("send", "n1")["after"]["src"], "--proto", "icmp", "--diff").by("deliver", "n1") == "Node n1"
 
 
 @pytest.fixture

@@ -165,7 +165,9 @@ static struct stories ask(struct world *w, const char *from, const char *node, c
 	} else if (q.outside) {
 		q.head.src = ip(v6 ? "2001:db8:9::9" : "203.0.113.9");
 	} else {
-		q.head.src = ip(v6 ? "2001:db8::1" : "192.0.2.1");
+		q.head.src = ip(v6 ? !strcmp(node, "n2") ? "2001:db8::2" : "2001:db8::1"
+				: !strcmp(node, "n2") ? "192.0.2.2"
+						      : "192.0.2.1");
 	}
 	assert_int_equal(story_predict(&w->view, &q, &w->arena, &out, &e), 0);
 	return out;
@@ -585,6 +587,16 @@ static void hairpin_on_bridge(void **state)
 	s = ask(&w, NULL, "n2", "192.0.2.2", 30080);
 	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
 			       "> n2 snat 192.0.2.2 > 10.244.2.5:8080 | Service shop/web:http\n"));
+	/* What the node sends itself is from there in both families, and comes back to it. */
+	s = ask(&w, "-", "n2", "10.244.2.5", 80);
+	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
+			       "> n2 send 10.244.2.1:40000 > 10.244.2.5:80\n"));
+	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
+			       "< n2 deliver 10.244.2.5:80 > 10.244.2.1:40000 | Node n2\n"
+			       "= answered"));
+	s = ask(&w, "-", "n2", "fd00:244:2::5", 80);
+	assert_non_null(strstr(story_text(&s.list.v[0], &w.arena),
+			       "> n2 send [fd00:244:2::1]:40000 > [fd00:244:2::5]:80\n"));
 	close_world(&w);
 }
 

@@ -356,7 +356,7 @@ static void find_source(struct predictor *p, struct path *w)
 	const struct place *at = place_of(p, p->q->node);
 	struct way way;
 
-	if (!at || !place_has(at, &w->head.src))
+	if (!at || !place_has(p->view, at, &w->head.src))
 		return;
 	if (!predict_fail(p, place_way(p->view, at, &w->head.dst, p->a, &way, p->e)) &&
 	    way.src.family)

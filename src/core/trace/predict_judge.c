@@ -176,7 +176,7 @@ void predict_masquerade(struct predictor *p, struct path *w, const struct place 
 	h = path_hop(w, STORY_SNAT, at->name, p->a);
 	if (h)
 		h->by = story_masquerade(p->view, choice, &w->head, &h->why);
-	to.src = way->src;
+	to.src = way->nat;
 	to.sport = 0; /* a random one */
 	path_become(w, h, &to);
 }

@@ -78,12 +78,29 @@ int place_make(const struct story_view *view, const char *node, bool neighbours,
 	return 0;
 }
 
-bool place_has(const struct place *p, const struct ipaddr *ip)
+static bool bridge_has(const struct story_view *view, const char *node, const struct ipaddr *ip)
+{
+	size_t n;
+	const struct object *const *all = cluster_all(view->cluster, KIND_WORKLOADENDPOINT, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct workload_endpoint *port = all[i]->body;
+
+		for (uint32_t k = 0; k < port->spec.gateways.n; k++)
+			if (addr_eq(&port->spec.gateways.v[k], ip) &&
+			    text_eq(port->spec.node, node))
+				return true;
+	}
+	return false;
+}
+
+bool place_has(const struct story_view *view, const struct place *p, const struct ipaddr *ip)
 {
 	for (uint32_t i = 0; i < p->plans.node.addresses.n; i++)
 		if (addr_eq(&p->plans.node.addresses.v[i], ip))
 			return true;
-	return addr_is_loopback(ip) || addr_eq(&p->self.node.tunnel[route_family(ip)], ip);
+	return addr_is_loopback(ip) || addr_eq(&p->self.node.tunnel[route_family(ip)], ip) ||
+	       bridge_has(view, p->name, ip);
 }
 
 const struct workload_endpoint *place_link(const struct story_view *view, const struct pod *pod)
@@ -253,8 +270,9 @@ static uint32_t bits_in_common(const struct ipaddr *a, const struct ipaddr *b)
 	return p.len;
 }
 
-/* Of the bridge that the pod is a port of; family 0: it is routed. */
-static struct ipaddr nearest_gateway(const struct story_view *view, const struct pod *pod,
+/* Of the bridge that the pod is a port of, which the node's own packets get; family 0: it is routed. IPv4 has the
+ * first of that device, IPv6 the one that has most in common with the destination (RFC 6724, rule 8). */
+static struct ipaddr gateway_towards(const struct story_view *view, const struct pod *pod,
 				     const struct ipaddr *dst)
 {
 	const struct workload_endpoint *link = place_link(view, pod);
@@ -263,26 +281,27 @@ static struct ipaddr nearest_gateway(const struct story_view *view, const struct
 	for (uint32_t i = 0; link && i < link->spec.gateways.n; i++) {
 		const struct ipaddr *gw = &link->spec.gateways.v[i];
 
-		if (gw->family == dst->family &&
-		    (!best.family || bits_in_common(gw, dst) > bits_in_common(&best, dst)))
+		if (gw->family != dst->family)
+			continue;
+		if (!best.family || (gw->family == AF_INET6 &&
+				     bits_in_common(gw, dst) > bits_in_common(&best, dst)))
 			best = *gw;
 	}
 	return best;
 }
 
-/* The host's end of a pod's link has no address that reaches beyond it, of IPv4 nor has a bridge, and the
- * first one of the node is taken, the uplink's. IPv6 takes one of the device's (RFC 6724, rule 5), a bridge's,
- * else the one that has most in common with the destination (rule 8), which is the tunnel's where there
- * is one. */
-static struct ipaddr source_towards_pod(const struct story_view *view, const struct place *p,
-					const struct pod *pod, const struct ipaddr *dst)
+/* The host's end of a pod's link has no address that reaches beyond it, and a bridge's of IPv4 serve who sends by
+ * it, not who is translated: then the first one of the node is taken, the uplink's. IPv6 takes one of the
+ * device's (RFC 6724, rule 5), a bridge's, else the one that has most in common with the destination, which is
+ * the tunnel's where there is one. */
+static void sources_towards_pod(const struct story_view *view, const struct place *p,
+				const struct ipaddr *dst, struct way *w)
 {
-	struct ipaddr gateway;
-
-	if (dst->family != AF_INET6)
-		return (struct ipaddr){ .family = 0 };
-	gateway = nearest_gateway(view, pod, dst);
-	return gateway.family ? gateway : p->self.node.tunnel[ROUTE_V6];
+	w->src = gateway_towards(view, w->pod, dst);
+	if (dst->family == AF_INET6) {
+		w->src = w->src.family ? w->src : p->self.node.tunnel[ROUTE_V6];
+		w->nat = w->src;
+	}
 }
 
 static uint32_t mtu_of(const struct place *p, uint8_t kind)
@@ -312,7 +331,7 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 	struct story_by owner;
 
 	by_default(dst, &w);
-	if (place_has(p, dst)) {
+	if (place_has(view, p, dst)) {
 		w.kind = WAY_HERE;
 		w.route = prefix_host(dst);
 		w.src = *dst;
@@ -340,10 +359,13 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 		by_subnet(p, dst, &w);
 	}
 	w.mtu = mtu_of(p, w.kind);
-	if (!w.src.family && w.kind == WAY_POD)
-		w.src = source_towards_pod(view, p, w.pod, dst);
-	if (!w.src.family && w.kind != WAY_HERE)
+	w.nat = w.src;
+	if (w.kind == WAY_POD)
+		sources_towards_pod(view, p, dst, &w);
+	if (!w.src.family)
 		w.src = p->self.node.ip[route_family(dst)];
+	if (!w.nat.family)
+		w.nat = p->self.node.ip[route_family(dst)];
 	*out = w;
 	return 0;
 }

@@ -35,6 +35,7 @@ struct way {
 	const struct pod *pod;              /* of WAY_POD */
 	uint32_t mtu;                       /* of its device; 0: not known */
 	struct ipaddr src;                  /* that the node's own packets get */
+	struct ipaddr nat;                  /* that packets get whose source is translated */
 	struct ipaddr outer_src, outer_dst; /* of WAY_TUNNEL */
 	bool likely;                        /* may be another: no object says who is a neighbour */
 	bool doubtful;                      /* and that other one is a way of another kind */
@@ -48,6 +49,6 @@ int place_make(const struct story_view *view, const char *node, bool neighbours,
 int place_way(const struct story_view *view, const struct place *p, const struct ipaddr *dst,
 	      struct arena *a, struct way *out, struct err *e);
 /* Has the node this address? */
-bool place_has(const struct place *p, const struct ipaddr *ip);
+bool place_has(const struct story_view *view, const struct place *p, const struct ipaddr *ip);
 /* How the pod is attached; NULL: not known. */
 const struct workload_endpoint *place_link(const struct story_view *view, const struct pod *pod);
