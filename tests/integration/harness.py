@@ -261,6 +261,10 @@ class NetNS:
         out = self.run("ip", "-j", "-d", *args).stdout
         return [o for o in json.loads(out or "[]") if o]
 
+    def batch(self, *lines):
+        """Many commands of ip, in one execution: ns.batch("link set eth0 up", "route add ::/0 via fd00::1")"""
+        return self.run("ip", "-batch", "-", input="\n".join(lines) + "\n")
+
     def nft(self, text):
         return self.run("nft", "-f", "-", input=text)
 
@@ -270,9 +274,7 @@ class NetNS:
     def sysctl(self, key, value=None):
         """Reads, or writes and reads back: ns.sysctl("net.ipv4.ip_forward", 0)"""
         path = "/proc/sys/" + key.replace(".", "/")
-        if value is not None:
-            self.sh(f"echo {value} > {path}")
-        return self.run("cat", path).stdout.strip()
+        return self.sh((f"echo {value} > {path}; " if value is not None else "") + f"cat {path}").stdout.strip()
 
     def pids(self):
         return [int(p) for p in
@@ -287,14 +289,11 @@ class NetNS:
 def veth(a, a_if, b, b_if, a_addrs=(), b_addrs=()):
     """A veth pair between two NetNS, its addresses usable at once in both families (no DAD)."""
     for ns in (a, b):
-        for conf in ("all", "default"):
-            ns.sysctl(f"net.ipv6.conf.{conf}.accept_dad", 0)
-        ns.sysctl("net.ipv6.conf.default.dad_transmits", 0)
-    a.run("ip", "link", "add", a_if, "type", "veth", "peer", "name", b_if, "netns", b.name)
+        ns.sh("cd /proc/sys/net/ipv6/conf; for key in all/accept_dad default/accept_dad default/dad_transmits; do echo 0 > $key; done")
+    made = [f"link add {a_if} type veth peer name {b_if} netns {b.name}"]
     for ns, dev, addrs in ((a, a_if, a_addrs), (b, b_if, b_addrs)):
-        for addr in addrs:
-            ns.run("ip", "addr", "add", addr, "dev", dev, *(["nodad"] if ":" in addr else []))
-        ns.run("ip", "link", "set", dev, "up")
+        ns.batch(*made, *(f"addr add {x} dev {dev}" + " nodad" * (":" in x) for x in addrs), f"link set {dev} up")
+        made = []
     for ns, dev in ((a, a_if), (b, b_if)):
         wait_for(lambda: ns.ip("link", "show", dev)[0]["operstate"] == "UP", 5, f"{dev} has carrier")
 

@@ -41,29 +41,22 @@ class World:
         veth(self.s, "eth0", self.n2, "pod", ["10.2.0.2/24", "fd02::2/64"], ["10.2.0.1/24", "fd02::1/64"])
         veth(self.n1, "eth0", self.n2, "eth0", ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"])
         for ns, side in ((self.c, "c"), (self.s, "s")):
-            for family in (4, 6):
-                ns.ip(f"-{family}", "route", "add", "default", "via", NET[family][side + "gw"])
+            ns.batch(*(f"route add {to} via {NET[family][side + 'gw']}" for family, to in ((4, "0.0.0.0/0"), (6, "::/0"))))
         for ns in (self.n1, self.n2):
-            ns.sysctl("net.ipv4.ip_forward", 1)
-            ns.sysctl("net.ipv6.conf.all.forwarding", 1)
+            ns.sh("cd /proc/sys/net; for key in ipv4/ip_forward ipv6/conf/all/forwarding; do echo 1 > $key; done")
         way = self.tunnel() if vxlan else {4: ("192.0.2.1", "192.0.2.2", "eth0"), 6: ("2001:db8::1", "2001:db8::2", "eth0")}
-        for family, (a, b, device) in way.items():
-            self.n1.ip(f"-{family}", "route", "add", "10.2.0.0/24" if family == 4 else "fd02::/64", "via", b, "dev", device)
-            self.n2.ip(f"-{family}", "route", "add", "10.1.0.0/24" if family == 4 else "fd01::/64", "via", a, "dev", device)
+        for ns, beyond, other in ((self.n1, ("10.2.0.0/24", "fd02::/64"), 1), (self.n2, ("10.1.0.0/24", "fd01::/64"), 0)):
+            ns.batch(*(f"route add {to} via {way[family][other]} dev {way[family][2]}" for to, family in zip(beyond, (4, 6), strict=True)))
         self.n1.nft(DNAT)
 
     def tunnel(self):
         ends = ((self.n1, 1, "02:00:00:00:00:01"), (self.n2, 2, "02:00:00:00:00:02"))
         for ns, i, mac in ends:
-            ns.ip("link", "add", "vxlan0", "address", mac, "mtu", "1450", "type", "vxlan", "id", "42", "local", f"192.0.2.{i}",
-                  "dstport", "4789", "nolearning")
-            ns.ip("addr", "add", f"10.9.0.{i}/24", "dev", "vxlan0")
-            ns.ip("addr", "add", f"fd09::{i}/64", "dev", "vxlan0", "nodad")
-            ns.ip("link", "set", "vxlan0", "up")
             _, other, other_mac = ends[2 - i]
+            ns.batch(f"link add vxlan0 address {mac} mtu 1450 type vxlan id 42 local 192.0.2.{i} dstport 4789 nolearning",
+                     f"addr add 10.9.0.{i}/24 dev vxlan0", f"addr add fd09::{i}/64 dev vxlan0 nodad", "link set vxlan0 up",
+                     *(f"neigh add {address}{other} lladdr {other_mac} dev vxlan0 nud permanent" for address in ("10.9.0.", "fd09::")))
             ns.run("bridge", "fdb", "append", other_mac, "dev", "vxlan0", "dst", f"192.0.2.{other}", "self")
-            for address in (f"10.9.0.{other}", f"fd09::{other}"):
-                ns.ip("neigh", "add", address, "lladdr", other_mac, "dev", "vxlan0", "nud", "permanent")
         return {4: ("10.9.0.1", "10.9.0.2", "vxlan0"), 6: ("fd09::1", "fd09::2", "vxlan0")}
 
 
