@@ -7,7 +7,6 @@
 #include "daemon/agent_ips.h"
 #include "daemon/agent_link.h"
 #include "daemon/agent_pod.h"
-#include "daemon/agent_policy.h"
 #include "daemon/agent_report.h"
 #include "daemon/agent_store.h"
 
@@ -272,14 +271,6 @@ void cni_add(struct cni_call *c)
 			return;
 		}
 		c->pod_known = true;
-		if (!r->ipam_only && !agent_policy_can_close(c->agent, pod)) {
-			snprintf(c->why, sizeof(c->why),
-				 "the policies of Pod %.60s/%.100s are not enforced before the "
-				 "store was heard",
-				 pod->meta.namespace, pod->meta.name);
-			cni_wait(c);
-			return;
-		}
 	}
 	take(c, pod);
 }

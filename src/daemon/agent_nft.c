@@ -281,8 +281,11 @@ void agent_nft_services(struct agent *a, const struct nft_ops *ops)
 	a->nft->stats.refused += !commit(a, ops, "Services", &e);
 }
 
-int agent_nft_policies(struct agent *a, const struct nft_ops *ops, struct err *e)
+int agent_nft_policies(struct agent *a, const struct nft_ops *ops, const struct ipam_attachment *at,
+		       struct err *e)
 {
+	if (!a->nft->adopted)
+		return at ? agent_nft_merge(a, ops, at, e) : 0;
 	return commit(a, ops, "policies", e) || !a->nft->behind ? 0 : e->code;
 }
 

@@ -3,7 +3,8 @@
  * ADD and DEL, pools' elements as the store changes, and the audit that reads everything back.
  *
  * At start a ruleset that is there stays as it is until agent_nft_adopt(): until then the pools
- * and Services are not known, and taking their elements away would cut flows. */
+ * and Services are not known, and taking their elements away would cut flows. A
+ * pod that starts by then has its own in the kernel before it is reached, policies by the list that is known. */
 #pragma once
 #include "core/ipam/ipam.h"
 #include "core/nft/ops.h"
@@ -23,12 +24,14 @@ int agent_nft_pod_add(struct agent *a, const struct ipam_attachment *at, struct 
 void agent_nft_pod_del(struct agent *a, const struct ipam_attachment *at);
 /* The store's pools changed. */
 void agent_nft_pools(struct agent *a);
-/* May the kernel be touched? Until then what follows does nothing. */
+/* May the kernel be touched? */
 bool agent_nft_adopted(const struct agent *a);
 /* What changes of Services (core/nft/services.h), of policies (core/nft/policies.h). What the
- * kernel refuses the audit brings right, at once; -errno where it could not. */
+ * kernel refuses the audit brings right, at once; -errno where it could not. Before agent_nft_adopt() nothing
+ * is sent but what policies say of the attachment `at` (NULL: none), which comes or goes. */
 void agent_nft_services(struct agent *a, const struct nft_ops *ops);
-int agent_nft_policies(struct agent *a, const struct nft_ops *ops, struct err *e);
+int agent_nft_policies(struct agent *a, const struct nft_ops *ops, const struct ipam_attachment *at,
+		       struct err *e);
 /* Does the kernel hold our rules and the pod's elements? -EBADE with the first difference. Changes nothing. */
 int agent_nft_check(struct agent *a, const struct ipam_attachment *at, struct err *e);
 /* A chain of `inet fairlead` as the kernel has it, with its counters (nfnl_dump_chain()). In `ar`. */

@@ -5,7 +5,10 @@
  * pods were closed by an agent that ended before it could open them. It is loaded
  * whole, in one transaction, with what is known by then; the others are not touched.
  * Where it is `inet fairlead` no flow hangs on what was not there, so that changes are sent from then on; and as no policy may be
- * known yet, its pods are closed in that same transaction (agent_policy.h). */
+ * known yet, its pods are closed in that same transaction (agent_policy.h).
+ *
+ * Where it is whole, only of a pod that comes or goes by then all becomes as a list of policies says that may be old, as
+ * watch kept it (core/nft/policy_merge.c). */
 #include "base/text.h"
 #include "core/nft/build.h"
 #include "core/policy/match.h"
@@ -77,6 +80,76 @@ int agent_nft_restore(struct agent *a, const struct nft_ruleset *have, struct er
 	arena_fini(&ar);
 	return rc;
 }
+
+/* ---- a pod that comes or goes, by a list of policies that may be old */
+
+/* `have` has the elements in doubt. */
+static int send_merged(struct agent *a, const struct nft_ruleset *have,
+		       const struct nft_doubts *doubts, const struct ipam_attachment *at,
+		       struct arena *ar, struct err *e)
+{
+	struct nft_wish w = { doubts, have };
+	struct nft_filter filter;
+	struct nft_ruleset want;
+	struct nft_table *t;
+	struct nft_ops ops;
+
+	nft_wish_filter(&w, &filter);
+	nft_ruleset_init(&want, ar);
+	want.filter = &filter;
+	t = nft_table_add(&want, NFPROTO_INET, NFT_TABLE);
+	nft_ops_init(&ops, ar);
+	if (t)
+		nft_policies_render(agent_policy_rules(a), t);
+	if (t && !w.failed && !ar->failed)
+		nft_policies_merge(t, nft_table_get(have, NFPROTO_INET, NFT_TABLE), at->addrs.v,
+				   at->addrs.n, &ops);
+	if (w.failed || ar->failed)
+		return err_set(e, -ENOMEM, "no memory for the rules of policies");
+	return ops.n ? nfnl_commit(a->nft->nl, &ops, NULL, e) : 0;
+}
+
+static int merge(struct agent *a, const struct nft_table *inet, const struct nft_ops *ops,
+		 const struct ipam_attachment *at, struct arena *ar, struct err *e)
+{
+	struct nft_doubts doubts = { 0 };
+	struct nft_ruleset have;
+	int rc = nft_doubts_ops(&doubts, ops);
+
+	if (!rc)
+		rc = nft_policies_own_doubts(inet, at->addrs.v, at->addrs.n, &doubts);
+	if (rc)
+		err_set(e, rc, "no memory");
+	nft_doubts_sort(&doubts);
+	if (!rc)
+		rc = agent_nft_observe(a->nft, &doubts, ar, &have, e);
+	if (!rc)
+		rc = send_merged(a, &have, &doubts, at, ar, e);
+	nft_doubts_fini(&doubts);
+	return rc;
+}
+
+int agent_nft_merge(struct agent *a, const struct nft_ops *ops, const struct ipam_attachment *at,
+		    struct err *e)
+{
+	const struct nft_doubts none = { 0 };
+	const struct nft_table *inet;
+	struct nft_ruleset have;
+	struct arena ar;
+	int rc;
+
+	arena_init(&ar, 0);
+	rc = agent_nft_observe(a->nft, &none, &ar, &have, e);
+	inet = rc ? NULL : found(&have, NFPROTO_INET);
+	if (inet)
+		rc = merge(a, inet, ops, at, &ar, e);
+	else if (!rc)
+		rc = agent_nft_restore(a, &have, e);
+	arena_fini(&ar);
+	return rc < 0 ? rc : 0;
+}
+
+/* ---- at start */
 
 int agent_nft_start(struct agent *a, struct err *e)
 {

@@ -48,6 +48,11 @@ int agent_nft_keep_pools(struct agent *a, struct arena *ar);
 /* Of `have` only declarations and rules count. How many tables were gone and are there again, or -errno. */
 int agent_nft_restore(struct agent *a, const struct nft_ruleset *have, struct err *e);
 
+/* Before the store was heard: `at` comes or goes, and that changes `ops` of policies, by a list that may be old. The
+ * kernel gets what is the attachment's own; or everything, where its rules are gone. */
+int agent_nft_merge(struct agent *a, const struct nft_ops *ops, const struct ipam_attachment *at,
+		    struct err *e);
+
 /* ---- agent_nft_audit.c */
 
 /* Our tables with the elements in doubt (sorted), or with all (NULL). */

@@ -25,8 +25,8 @@ struct agent_policy {
 
 /* ---- to the kernel */
 
-/* -errno where the kernel does not hold what the index says. */
-static int send_changes(struct agent *a, struct err *e)
+/* -errno where the kernel does not hold what the index says. `at`, or NULL: whose coming or going it is. */
+static int send_changes(struct agent *a, const struct ipam_attachment *at, struct err *e)
 {
 	struct nft_ops ops;
 	struct arena ar;
@@ -39,7 +39,7 @@ static int send_changes(struct agent *a, struct err *e)
 		agent_nft_audit(a);
 	} else {
 		agent_policy_count_before(a, &ops);
-		rc = agent_nft_policies(a, &ops, e);
+		rc = agent_nft_policies(a, &ops, at, e);
 	}
 	arena_fini(&ar);
 	return rc;
@@ -124,7 +124,7 @@ void agent_policy_synced(struct agent *a)
 			log_error("%s", e.text);
 		by_name_drop(&p->told, p->told);
 	}
-	if (send_changes(a, &e))
+	if (send_changes(a, NULL, &e))
 		log_error("NetworkPolicies: %s", e.text);
 	if (agent_store_adopted(a))
 		agent_conntrack_look(a);
@@ -186,21 +186,6 @@ static int tell_wired(struct agent *a, const struct ipam_attachment *at, bool wi
 	return rc;
 }
 
-bool agent_policy_can_close(const struct agent *a, const struct pod *pod)
-{
-	const struct object *const *v;
-	bool isolated = false;
-	size_t n;
-
-	if (agent_nft_adopted(a))
-		return true;
-	v = cluster_all(agent_store_cluster(a), KIND_NETWORKPOLICY, &n);
-	for (size_t i = 0; i < n && !isolated; i++)
-		isolated = policy_isolates(v[i]->body, POLICY_INGRESS, pod) ||
-			   policy_isolates(v[i]->body, POLICY_EGRESS, pod);
-	return !isolated;
-}
-
 int agent_policy_pod_add(struct agent *a, const struct ipam_attachment *at, struct err *e)
 {
 	int rc = 0;
@@ -208,7 +193,7 @@ int agent_policy_pod_add(struct agent *a, const struct ipam_attachment *at, stru
 	if (is_policed(at))
 		rc = tell_wired(a, at, true, e);
 	if (!rc)
-		rc = send_changes(a, e);
+		rc = send_changes(a, at, e);
 	if (rc)
 		agent_policy_pod_del(a, at);
 	return rc;
@@ -226,7 +211,7 @@ void agent_policy_pod_del(struct agent *a, const struct ipam_attachment *at)
 {
 	struct err e;
 
-	if (is_policed(at) && (tell_wired(a, at, false, &e) || send_changes(a, &e)))
+	if (is_policed(at) && (tell_wired(a, at, false, &e) || send_changes(a, at, &e)))
 		log_error("Pod %s/%s: its policies: %s", at->pod_namespace, at->pod_name, e.text);
 }
 

@@ -12,8 +12,8 @@
  * then what lives goes on, and nothing begins at its pods, in either direction ("policies not known yet").
  *
  * A kernel that had policies before this process keeps them as they are until the store was heard
- * (agent_nft_adopt()): a pod that policies isolate is not started before that, and of one that
- * they do not the others' rules learn then. */
+ * (agent_nft_adopt()). A pod that starts by then is isolated, and let in by others, as what watch kept of the store says: that may
+ * be older than they are, so nothing else of them changes. */
 #pragma once
 #include "core/nft/policies.h"
 #include "daemon/agent.h"
@@ -32,8 +32,6 @@ void agent_policy_changed(struct agent *a, const struct object *old, const struc
 /* The change is whole: it goes to the kernel before this returns. */
 void agent_policy_synced(struct agent *a);
 
-/* Can its policies be in the kernel before it starts? False: look again at agent_wake(). */
-bool agent_policy_can_close(const struct agent *a, const struct pod *pod);
 /* Before anything of it is reachable; nothing of it is left when this fails. */
 int agent_policy_pod_add(struct agent *a, const struct ipam_attachment *at, struct err *e);
 /* It was wired by an earlier run. */

@@ -336,7 +336,7 @@ def ruleset(node):
 
 def policed(node):
     """The part of the ruleset that policies make, with handles, which tell what was made anew."""
-    text = re.sub(r"packets \d+ bytes \d+|expires \S+", "", rules(node, "-a"))
+    text = re.sub(r"packets \d+ bytes \d+|expires \S+|\n}", "", rules(node, "-a"))
     blocks = re.split(r"\n(?=\t(?:map|set|chain) )", text)
     return {b.split()[1]: b for b in blocks if "ingress" in b or "egress" in b or re.match(r"\s*set (pods|blocks|named|ports)", b)}
 
@@ -435,27 +435,82 @@ def test_a_flush_is_repaired(shop):
 
 # ---- without a store
 
-def test_a_store_that_is_away(shop):
-    """New agents leave what is enforced as it is; a pod that policies isolate does not start before the
-    store was heard, others do."""
+def test_a_store_that_is_away(shop, start):
+    """New agents leave what is enforced as it is; a pod that starts is isolated by what was kept, others' rules know it, and
+    when it ends nothing of it stays."""
     node, ip = shop.nodes[0], shop.server.ip(4)
     shop.store.apply(deny(), wait=20)
-    shop.store.apply(pod_object("db", "n1", "x", labels={"app": "server"}), pod_object("free", "n1", "x"))
-    wait_for(lambda: b"deny" in snapshot(node.keeper).read_bytes() and b"free" in snapshot(node.keeper).read_bytes(), 10)
+    labels = {"db": "server", "mate": "friend", "free": "none"}
+    shop.store.apply(*(pod_object(name, "n1", "x", labels={"app": app}) for name, app in labels.items()))
+    wait_for(lambda: all(x in snapshot(node.keeper).read_bytes() for x in (b"deny", b"db", b"mate", b"free")), 10)
     before = policed(node)
     give_back = lose(shop.store)
     kill_everything(shop, node)
     node.wait_serving()
     assert policed(node) == before and not connects(shop.client.ns, ip) and connects(shop.friend.ns, ip)
-    args = {"K8S_POD_NAMESPACE": "x", "K8S_POD_NAME": "db"}
-    code, err = node.cni("ADD", "db", shop.netns("db").path, args=args)
-    assert code and err["code"] == 11 and "policies of Pod x/db" in err["msg"], err
-    assert shop.pod(node, "free", args={**args, "K8S_POD_NAME": "free"}).ips
+    db, mate, free = (shop.pod(node, name, args={"K8S_POD_NAMESPACE": "x", "K8S_POD_NAME": name}) for name in labels)
+    serve(start, db)
+    assert all(f"{x} : jump" in rules(node) for x in db.ips)
+    for family in (4, 6):
+        for p in (shop.server, db):
+            assert connects(mate.ns, p.ip(family)) and not connects(free.ns, p.ip(family)), (p.container, family)
+        assert connects(shop.friend.ns, db.ip(family)) and not connects(shop.client.ns, db.ip(family))
+    for p in (mate, db):
+        assert p.delete() == (0, None)
+        assert not any(re.search(rf"(?<![\w:.]){re.escape(x)}(?![\w:.])", rules(node)) for x in p.ips)
     assert policed(node) == before
     give_back()
-    ns = shop.netns("db2")
-    got = wait_for(lambda: [got for code, got in [node.cni("ADD", "db2", ns.path, args=args)] if not code], 20, "it starts")
-    assert f"{got[0]['ips'][0]['address'].split('/')[0]} : jump" in rules(node)
+    shop.store.apply(namespace("tick"), wait=20)
+    assert policed(node) == before
+
+
+def with_roles(shop, roles):
+    """Another keeper, with these roles alone."""
+    node = shop.nodes[0]
+    os.kill(node.keeper.program.proc.pid, signal.SIGKILL)
+    node.keeper.program.wait()
+    text = re.sub(r"(?m)^roles .*", f"roles {roles}", node.keeper.conf.read_text())
+    node.keeper.conf.write_text(text)
+    node.keeper.program = shop.start([built("bin/fairleadd"), "--config", node.keeper.conf], ns=node.ns)
+
+
+def test_what_was_kept_may_be_older_or_newer(shop, start):
+    """It counts for pods that start by then, and for nobody else."""
+    node, ip = shop.nodes[0], shop.server.ip(4)
+    args = {name: {"K8S_POD_NAMESPACE": "x", "K8S_POD_NAME": name} for name in ("db", "late")}
+    shop.store.apply(pod_object("db", "n1", "x", labels={"app": "server"}), pod_object("late", "n1", "x", labels={"app": "late"}))
+    wait_for(lambda: b"late" in snapshot(node.keeper).read_bytes(), 10)
+    old = snapshot(node.keeper).read_bytes()
+    shop.store.apply(deny(), wait=20)
+    wait_for(lambda: b"deny" in snapshot(node.keeper).read_bytes(), 10)
+    # While no agent runs watch hears of one more policy.
+    with_roles(shop, "watch")
+    shop.store.apply(policy("later", {"app": "late"}, policyTypes=["Ingress"]),
+                     policy("open", {"app": "server"}, ingress=[{}]))
+    wait_for(lambda: b"later" in snapshot(node.keeper).read_bytes() and b"open" in snapshot(node.keeper).read_bytes(), 10)
+    before = policed(node)
+    give_back = lose(shop.store)
+    with_roles(shop, "agent watch")
+    node.wait_serving()
+    late = shop.pod(node, "late", args=args["late"])
+    serve(start, late)
+    assert not connects(shop.friend.ns, late.ip(4)) and not connects(shop.client.ns, ip) and connects(shop.friend.ns, ip)
+    assert late.delete() == (0, None)
+    after = policed(node)
+    assert {n: after[n] for n in before} == before, "of the others nothing changed"
+    # And now what is older.
+    os.kill(node.keeper.program.proc.pid, signal.SIGKILL)
+    node.keeper.program.wait()
+    snapshot(node.keeper).write_bytes(old)
+    node.keeper.program = shop.start([built("bin/fairleadd"), "--config", node.keeper.conf], ns=node.ns)
+    node.wait_serving()
+    db = shop.pod(node, "db", args=args["db"])
+    serve(start, db)
+    assert connects(shop.client.ns, db.ip(4)) and not connects(shop.client.ns, ip) and connects(shop.friend.ns, ip)
+    give_back()
+    shop.store.delete(policy("open", {"app": "server"}), wait=20)
+    wait_for(lambda: not connects(shop.client.ns, db.ip(4)), 10, "as the store says")
+    assert connects(shop.friend.ns, db.ip(4)) and not connects(shop.client.ns, ip)
 
 
 def test_a_pod_that_was_deleted_by_force(shop):

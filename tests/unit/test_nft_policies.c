@@ -932,6 +932,100 @@ static void test_closed(void **state)
 	hand_close(&h);
 }
 
+/* ---- a list that may be older than the kernel's rules */
+
+/* In how many sets of this head the address is, alone or twice. */
+static unsigned count_in(const struct nft_kernel *k, const char *sets, const struct ipaddr *addr)
+{
+	unsigned n = 0;
+	char key[16];
+
+	snprintf(key, sizeof(key), "%02x%02x%02x%02x-", addr->b[0], addr->b[1], addr->b[2],
+		 addr->b[3]);
+	for (size_t i = 0; i < k->n; i++)
+		n += !strncmp(k->v[i], "element ", 8) &&
+		     !strncmp(k->v[i] + 8, sets, strlen(sets)) && strstr(k->v[i], key);
+	return n;
+}
+
+/* Lines of the table that the kernel lacks. */
+static unsigned count_gone(const struct nft_kernel *k, const struct nft_table *t)
+{
+	struct nft_kernel all = { 0 };
+	unsigned n = 0;
+
+	nft_kernel_load(&all, t);
+	for (size_t i = 0; i < all.n; i++)
+		for (size_t j = 0; j < k->n; j++)
+			n += !strcmp(all.v[i], k->v[j]);
+	assert_true(n <= all.n);
+	n = (unsigned)all.n - n;
+	nft_kernel_fini(&all);
+	return n;
+}
+
+/* `to` says what the kernel has by then; how many of its lines are gone. */
+static unsigned merge(struct hand *to, struct hand *list, const struct ipaddr *own)
+{
+	struct nft_ruleset want, have;
+	struct nft_kernel k = { 0 };
+	struct nft_table *t;
+	struct nft_ops ops;
+
+	arena_reset(&to->a);
+	nft_ops_init(&ops, &to->a);
+	t = render(to->s, &have, &to->a);
+	nft_kernel_load(&k, t);
+	nft_policies_merge(render(list->s, &want, &list->a), t, own, 1, &ops);
+	nft_kernel_run(&k, &ops);
+	nft_kernel_fini(&to->k);
+	to->k = k;
+	return count_gone(&k, t);
+}
+
+static void test_list_that_may_be_old(void **state)
+{
+	struct pod_ip ip1[] = { { random_pod_addr(1, 0) } }, ip3[] = { { random_pod_addr(3, 0) } };
+	const struct pod
+		db = { .meta = { .namespace = "shop", .name = "db", .labels = ALL(db_labels) },
+		       .status = { .podIPs = ALL(ip1) } },
+		was = { .meta = { .namespace = "shop", .name = "was", .labels = ALL(db_labels) },
+			.status = { .podIPs = ALL(ip3) } },
+		next = { .meta = {
+				 .namespace = "shop", .name = "next", .labels = ALL(db_labels) } };
+	const struct network_policy a = policy("a", rule_80, 1), b = policy("b", rule_80, 1);
+	const struct ipaddr own = random_pod_addr(2, 0), web_addr = random_pod_addr(0, 0);
+	struct hand kernel, list;
+	struct err e;
+
+	hand_open(&kernel);
+	tell(&kernel, KIND_POD, NULL, &db);
+	tell(&kernel, KIND_NETWORKPOLICY, NULL, &b);
+	hand_put(&kernel);
+	hand_open(&list);
+	tell(&list, KIND_POD, NULL, &db);
+	tell(&list, KIND_POD, NULL, &was);
+	tell(&list, KIND_POD, NULL, &next);
+	assert_int_equal(policy_index_wired(list.x, "shop", "next", &own, 1, &e), 0);
+	tell(&list, KIND_NETWORKPOLICY, NULL, &a);
+	hand_put(&list);
+
+	/* A pod that comes is isolated and let in by it, and nobody else. */
+	assert_int_equal(merge(&kernel, &list, &own), 0);
+	assert_int_equal(count_in(&kernel.k, "policy_ingress4", &own), 1);
+	assert_int_equal(count_in(&kernel.k, "policy_isolated_in4", &own), 1);
+	assert_int_equal(count_in(&kernel.k, "policy_ingress4", &web_addr), 1);
+	assert_int_equal(count_in(&kernel.k, "pods4", &own), 1);
+	assert_int_equal(count_in(&kernel.k, "pods4", &ip3[0].ip), 0);
+	/* Nothing of one that goes stays, and all else does. */
+	assert_int_equal(count_in(&list.k, "p", &own), 4);
+	assert_int_equal(merge(&list, &kernel, &own), 4);
+	assert_int_equal(count_in(&list.k, "p", &own), 0);
+	assert_int_equal(count_in(&list.k, "pods4", &ip3[0].ip), 1);
+	hand_close(&kernel);
+	hand_close(&list);
+}
+
 /* Whatever was missing, the next put says what is left, and the two agree again after an audit. */
 static void test_no_memory(void **state)
 {
@@ -979,6 +1073,7 @@ int main(void)
 		cmocka_unit_test(test_counters),
 		cmocka_unit_test(test_chains_that_count),
 		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_list_that_may_be_old),
 		cmocka_unit_test(test_no_memory),
 	};
 

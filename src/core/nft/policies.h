@@ -20,6 +20,7 @@
  * elements, and chains only where its list of policies is new here. */
 #pragma once
 #include "core/nft/build.h"
+#include "core/nft/doubt.h"
 #include "core/nft/logged.h"
 #include "core/policy/index.h"
 
@@ -38,6 +39,14 @@ int nft_policies_put(struct nft_policies *s, struct nft_ops *ops, struct err *e)
 
 /* Frame, chains and elements into `inet fairlead`. */
 void nft_policies_render(const struct nft_policies *s, struct nft_table *t);
+
+/* What makes the pod with the addresses `own` in `have` what it is in `want`, a render of policies that may be older: see
+ * policy_merge.c. Appended as one step; of elements only these addresses' are looked at. */
+void nft_policies_merge(const struct nft_table *want, const struct nft_table *have,
+			const struct ipaddr *own, uint32_t n_own, struct nft_ops *ops);
+/* Where the kernel may have something of these addresses, but for their named ports. 0 or -ENOMEM. */
+int nft_policies_own_doubts(const struct nft_table *have, const struct ipaddr *own, uint32_t n_own,
+			    struct nft_doubts *out);
 
 /* Pods wired here whose traffic the puts since nft_policies_looked() may have narrowed, so that
  * connections that live may be forbidden now: a list of policies begins or loses one, a rule is
