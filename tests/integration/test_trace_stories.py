@@ -328,6 +328,15 @@ def test_no_endpoint(lab):
     assert "selector" in s.all["advice"]
 
 
+def test_what_no_service_has(lab):
+    """Another port of a cluster IP, and an address that no Service has: whose rule it is, and what there is instead."""
+    s = Story(lab, "x/client", "x/front:81", code=1)
+    assert s.end() == ("refused", "Service x/front") and "Service x/front has 80/TCP" in s.all["advice"]
+    s = Story(lab, "x/client", "10.96.0.1:80", "--timeout", 1, code=1)
+    assert s.all["verdict"] == "dropped" and s.all["by"]["ns"] == "inet fairlead"
+    assert "no Service has it" in s.all["advice"]
+
+
 def test_closed_port(lab):
     s = Story(lab, "x/client", "x/near:81", code=1)
     assert s.end() == ("refused", "Pod x/near") and s.way()[-1] == "refuse x/near" and "81" in s.all["sentence"]

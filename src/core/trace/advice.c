@@ -31,6 +31,20 @@ static const struct story_hop *find_step(const struct story *s, enum story_step 
 
 /* ---- Services */
 
+static const char *other_port(const struct story_hop *h, const struct service *s, struct arena *a)
+{
+	const char *has = "";
+
+	for (uint32_t i = 0; i < s->spec.ports.n; i++) {
+		const struct service_port *p = &s->spec.ports.v[i];
+
+		has = arena_printf(a, "%s%s%lld/%s", has, *has ? ", " : "", (long long)p->port,
+				   name_of(&protocol_names, p->protocol ? p->protocol : PROTO_TCP));
+	}
+	return arena_printf(a, "Service %s/%s has %s (fairlead get services -n %s)", h->by.ns,
+			    h->by.name, has, h->by.ns);
+}
+
 static const char *no_endpoint(const struct story_view *view, const struct story_hop *h,
 			       struct arena *a)
 {
@@ -45,6 +59,8 @@ static const char *no_endpoint(const struct story_view *view, const struct story
 
 	if (!s)
 		return NULL;
+	if (contains(h->why, "no such port"))
+		return other_port(h, s, a);
 	if (!s->spec.selector.n)
 		return arena_printf(a,
 				    "Service %s/%s has no selector: somebody has to write its "
@@ -85,6 +101,32 @@ static const char *closed_port(const struct story *s, const struct story_hop *h,
 	return "the address is right, the port is not, or the program listens on 127.0.0.1 only, "
 	       "or "
 	       "not yet";
+}
+
+/* ---- nftables */
+
+static const struct {
+	const char *comment; /* part of the rule; NULL: any */
+	const char *advice;
+} own_rules[] = {
+	{ "no Service has the address",
+	  "the address is in the Services' range, and no Service has it (any more): `fairlead get "
+	  "services -A` says which are taken" },
+	{ "spoofed", "a pod may send from its own addresses only (fairlead get pods -A)" },
+	{ NULL, "the rule is fairlead's own, and its comment says what it is for" },
+};
+
+static const char *by_nftables(const struct story_hop *h, struct arena *a)
+{
+	const char *table = h->by.ns ? h->by.ns : "-", *space = strchr(table, ' ');
+
+	for (size_t i = 0; space && !strcmp(space, " fairlead"); i++)
+		if (!own_rules[i].comment || contains(h->by.rule, own_rules[i].comment))
+			return own_rules[i].advice;
+	return arena_printf(a,
+			    "table %s is not fairlead's: whoever made it decides there (nft -a "
+			    "list table %s)",
+			    table, table);
 }
 
 /* ---- the others */
@@ -244,11 +286,7 @@ const char *story_advice(const struct story_view *view, const struct story *s, s
 	case STORY_BY_NEIGHBOUR:
 		return by_neighbour(h, a);
 	case STORY_BY_NFT:
-		return arena_printf(
-			a,
-			"table %s is not fairlead's: whoever made it decides there (nft -a "
-			"list table %s)",
-			h->by.ns ? h->by.ns : "-", h->by.ns ? h->by.ns : "-");
+		return by_nftables(h, a);
 	case STORY_BY_ADDRESS:
 		return by_router(h, a);
 	default:
