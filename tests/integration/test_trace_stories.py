@@ -344,6 +344,13 @@ def test_closed_port(lab):
     assert s.end() == ("refused", "Pod x/far") and "targetPort" in s.all["advice"]
 
 
+def test_closed_port_of_a_node(lab):
+    """The ICMP error comes to the node by the pod's own link, and is the node's all the same."""
+    s = Story(lab, "n1", "x/near:81", "--proto", "udp", code=1)
+    assert s.end() == ("refused", "Pod x/near") and s.way("reply")[-1] == "deliver n1"
+    assert who([h for h in s.all["hops"] if h["direction"] == "reply"][-1]["by"]) == "Node n1"
+
+
 def test_pod_gone(lab):
     address = ip(lab, "gone")
     lab.store("delete", "pod", "gone", "-n", NS)
