@@ -97,10 +97,10 @@ int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent *
 
 /* Columns are text on the wire; these mean numbers and truth values. */
 static const char *const number_keys[] = {
-	"blockSize", "blocks",  "bytes",  "cooling",  "count",
-	"left",      "lent",    "metric", "mtu",      "observedRevision",
-	"ownBlocks", "packets", "pods",   "problems", "reserved",
-	"revision",  "size",    "used",   "usedHere", NULL
+	"blockSize", "blocks",   "bytes",    "cooling",          "count",     "left",
+	"lent",      "metric",   "mtu",      "observedRevision", "ownBlocks", "packets",
+	"podMTU",    "pods",     "problems", "reserved",         "revision",  "size",
+	"used",      "usedHere", NULL
 };
 static const char *const flag_keys[] = {
 	"disabled", "fixed", "inSync", "natOutgoing", "own", NULL

@@ -15,16 +15,17 @@ static const struct opt status_table[] = { CTL_OPTIONS(struct status_opts), { 0 
 
 static void print_nodes(const json_t *nodes)
 {
-	static const char *const keys[] = { "name",     "uplink",           "mtu",     "ip4",
-					    "ip6",      "tunnel4",          "tunnel6", "pods",
-					    "revision", "observedRevision", "inSync" };
+	static const char *const keys[] = {
+		"name",    "uplink", "mtu",      "podMTU",           "ip4",   "ip6", "tunnel4",
+		"tunnel6", "pods",   "revision", "observedRevision", "inSync"
+	};
 	struct table t;
 	char buf[32];
 	const json_t *node;
 	size_t i;
 
-	table_init(&t, "NODE", "UPLINK", "MTU", "IP4", "IP6", "TUNNEL4", "TUNNEL6", "PODS",
-		   "REVISION", "OBSERVED", "IN-SYNC", NULL);
+	table_init(&t, "NODE", "UPLINK", "MTU", "POD-MTU", "IP4", "IP6", "TUNNEL4", "TUNNEL6",
+		   "PODS", "REVISION", "OBSERVED", "IN-SYNC", NULL);
 	json_array_foreach(nodes, i, node) for (size_t k = 0; k < sizeof(keys) / sizeof(keys[0]);
 						k++)
 		table_cell(&t, "%s", ctl_text(node, keys[k], buf));
@@ -137,6 +138,7 @@ const struct cmd cmd_node_status = {
 	.help = "Asks the agent of this node, or those of a lab (--lab NAME). IN-SYNC says whether "
 		"the\n"
 		"agent has seen the whole store; OBSERVED is the revision that its kernel holds.\n"
+		"MTU is the uplink's, POD-MTU what new pods get: that less what a tunnel adds.\n"
 		"WAY is how a peer's pods are reached: direct, gateway, fabric (other routers "
 		"carry\n"
 		"them), vxlan, or none.\n"

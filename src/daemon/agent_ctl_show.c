@@ -39,7 +39,8 @@ static void show_node(struct ctl_call *c)
 	ctl_num(c, "revision", (uint64_t)agent_store_revision(a));
 	ctl_num(c, "observedRevision", (uint64_t)agent_store_observed(a));
 	ctl_col(c, "uplink", self->uplink);
-	ctl_num(c, "mtu", agent_plan_mtu(a));
+	ctl_num(c, "mtu", self->uplink_mtu);
+	ctl_num(c, "podMTU", agent_plan_mtu(a));
 	ctl_num(c, "pods", count_pods(a));
 	ctl_addr(c, "ip4", &self->node.ip[ROUTE_V4]);
 	ctl_addr(c, "ip6", &self->node.ip[ROUTE_V6]);

@@ -29,8 +29,8 @@ def test_node_status(world):
     wait_for(lambda: [r for r in a.routes().values() if r.get("dev") == "vxlan0"], 5)
     n = ask(a, "node", "status")["nodes"][0]
     vx = a.ns.ip("addr", "show", "dev", "vxlan0")[0]
-    assert (n["name"], n["uplink"], n["mtu"], n["ip4"], n["ip6"], n["inSync"], n["pods"]) == \
-        ("n1", "eth0", 1450, a.ip4, a.ip6, True, 1)
+    assert (n["name"], n["uplink"], n["mtu"], n["podMTU"], n["ip4"], n["ip6"], n["inSync"], n["pods"]) == \
+        ("n1", "eth0", 1500, 1450, a.ip4, a.ip6, True, 1)
     assert n["vxlanMAC"] == vx["address"]
     assert {n["tunnel4"], n["tunnel6"]} == {x["local"] for x in vx["addr_info"] if x["scope"] == "global"}
     assert {(p["name"], p["pool"], p["way"]) for p in n["peers"]} == \
