@@ -238,7 +238,7 @@ static void type_text(const struct field *f, struct buf *out)
 
 	if (f->flags & FF_LIST)
 		buf_puts(out, "list of ");
-	buf_printf(out, "%s%s", words[f->type], f->flags & FF_LIST ? "s" : "");
+	buf_printf(out, "%s%s", words[f->type], f->flags & FF_LIST && f->type != F_ENUM ? "s" : "");
 	for (size_t i = 1; f->type == F_ENUM && i < f->names->n; i++)
 		buf_printf(out, "%s`%s`", i > 1 ? ", " : "", f->names->v[i]);
 	if (f->min || f->max)
@@ -327,7 +327,7 @@ static int run_schema(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 		return cmd_usage(ctx, "takes at most one KIND");
 	if (argc) {
 		k = kind_by_word(argv[0]);
-		return k ? print_one(k, o->format) : cmd_usage(ctx, "unknown kind \"%s\"", argv[0]);
+		return k ? print_one(k, o->format) : cmd_unknown_kind(ctx, argv[0]);
 	}
 	for (unsigned i = 0; i < KIND_COUNT; i++) {
 		k = kind_by_id(i);
