@@ -189,7 +189,7 @@ static int named_objects(struct cmd_ctx *ctx, const struct apply_opts *o, int ar
 	struct err e = { .code = 0 };
 
 	if (!k)
-		return cmd_usage(ctx, "unknown kind \"%s\"", argv[0]);
+		return cmd_unknown_kind(ctx, argv[0]);
 	for (int i = 1; i < argc; i++) {
 		struct meta *m = arena_alloc(ctx->arena, sizeof(*m));
 		struct object obj = { .kind = k, .meta = m };

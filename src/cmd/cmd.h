@@ -46,6 +46,8 @@ int cmd_fail(const struct err *e);
 /* A usage error: the text, and where to read more. Returns CMD_USAGE. */
 int cmd_usage(const struct cmd_ctx *ctx, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same, with the kinds that there are. */
+int cmd_unknown_kind(struct cmd_ctx *ctx, const char *word);
 
 /* The store's URL: --store, --lab, FAIRLEAD_STORE, or the only running lab. -EINVAL when there
  * is none or more than one lab. The text is in ctx->arena. */

@@ -2,6 +2,7 @@
 /* What every verb needs: errors with their exit codes, and the store it is about. */
 #include "cmd/cmd.h"
 
+#include "model/cluster.h"
 #include "sys/file.h"
 
 #include <dirent.h>
@@ -66,6 +67,17 @@ int cmd_usage(const struct cmd_ctx *ctx, const char *fmt, ...)
 	return cmd_error(CMD_USAGE, "%s%s%s\nfairlead %s%s--help shows how it is used",
 			 ctx->path ? ctx->path : "", ctx->path ? ": " : "", text,
 			 ctx->path ? ctx->path : "", ctx->path ? " " : "");
+}
+
+int cmd_unknown_kind(struct cmd_ctx *ctx, const char *word)
+{
+	const char *all = "";
+
+	for (unsigned i = 0; i < KIND_COUNT; i++)
+		if (kind_by_id(i))
+			all = arena_printf(ctx->arena, "%s%s%s", all, *all ? ", " : "",
+					   kind_by_id(i)->plural);
+	return cmd_usage(ctx, "unknown kind \"%s\"; there are: %s", word, all);
 }
 
 static int read_lab(struct cmd_ctx *ctx, const char *lab, const char **url, struct err *e)

@@ -74,7 +74,8 @@ static void print_text(const struct doctor *d)
 		printf("         why   %s\n         cure  %s\n         id    %s\n", x->why, x->cure,
 		       x->id);
 	}
-	printf("%s%u findings; looked at", d->findings.n ? "\n" : "", d->findings.n);
+	printf("%s%u finding%s; looked at", d->findings.n ? "\n" : "", d->findings.n,
+	       d->findings.n == 1 ? "" : "s");
 	for (uint32_t i = 0; i < d->checked.n; i++)
 		printf("%s %s", i ? "," : "", d->checked.v[i]);
 	putchar('\n');

@@ -141,7 +141,7 @@ static int run_get(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 		return get_routes(ctx, o->format);
 	k = kind_by_word(argv[0]);
 	if (!k)
-		return cmd_usage(ctx, "unknown kind \"%s\"", argv[0]);
+		return cmd_unknown_kind(ctx, argv[0]);
 	if (o->all && (o->ns || argc == 2))
 		return cmd_usage(ctx, "-A excludes NAME and -n");
 	if (o->ns && !is_dns_label(o->ns))

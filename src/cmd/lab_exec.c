@@ -27,8 +27,9 @@ static int enter(const struct cmd_ctx *ctx, const struct exec_opts *o, const cha
 		return rc;
 	m = world_find(&w, target);
 	if (!m || (m->kind == WORLD_POD) != pod)
-		return cmd_error(CMD_NO, "lab %s has no %s \"%s\" running", w.name,
-				 pod ? "pod" : "node", target);
+		return cmd_error(CMD_NO, "lab %s has no %s \"%s\" running%s", w.name,
+				 pod ? "pod" : "node", target,
+				 pod && !strchr(target, '/') ? " (pods are NS/POD)" : "");
 	if (space_enter(m->pid, SPACE_ALL, &e))
 		return cmd_fail(&e);
 	signal(SIGPIPE, SIG_DFL);

@@ -198,7 +198,10 @@ static int add_target(struct cmd_ctx *ctx, const struct probe_cmd_opts *o, const
 		return cmd_fail(&e);
 	to = world_find(w, host);
 	if (!to && strchr(host, '/'))
-		return cmd_error(CMD_USAGE, "lab %s has no pod \"%s\" running", w->name, host);
+		return cmd_error(CMD_USAGE,
+				 "lab %s has no pod \"%s\" running (a Service: give its "
+				 "address)",
+				 w->name, host);
 	if (to) {
 		addr = world_addr(to, wanted_family(o));
 		if (!addr)
@@ -306,7 +309,8 @@ static int run_probe(struct cmd_ctx *ctx, const void *opts, int argc, char **arg
 		return CMD_USAGE;
 	from = world_find(&w, o->from);
 	if (!from)
-		return cmd_error(CMD_USAGE, "lab %s has no \"%s\" running", w.name, o->from);
+		return cmd_error(CMD_USAGE, "lab %s has no \"%s\" running%s", w.name, o->from,
+				 strchr(o->from, '/') ? "" : " (pods are NS/POD)");
 	job.pid = from->pid;
 	set_args(ctx, o, &job);
 	rc = add_target(ctx, o, &w, &job);

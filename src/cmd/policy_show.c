@@ -281,6 +281,11 @@ static int run_show(struct cmd_ctx *ctx, const void *opts, int argc, char **argv
 
 		out_json(all, stdout);
 		json_decref(all);
+	} else if (!rc && !json_object_size(s.policies) && !json_object_size(s.denials)) {
+		if (!name && !s.code)
+			fprintf(stderr, "no policy isolates a pod here%s%s%s\n",
+				o->all ? "" : " in namespace ", o->all ? "" : ns,
+				o->all ? "" : " (-A shows all namespaces)");
 	} else if (!rc) {
 		print_isolated(&s, ctx->arena);
 		putchar('\n');

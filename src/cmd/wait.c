@@ -133,11 +133,14 @@ static void look_at_pod(struct waiter *w, const struct object *o)
 		return;
 	}
 	w->n_no_address += ready->reason && !strcmp(ready->reason, POD_REASON_NO_ADDRESS);
-	missing(w, "pod %s/%s: %s%s%s%s%s", o->meta->namespace, o->meta->name,
+	missing(w, "pod %s/%s: %s%s%s%s%s%s", o->meta->namespace, o->meta->name,
 		phases[p->status.phase <= POD_UNKNOWN ? p->status.phase : POD_UNKNOWN],
 		p->spec.nodeName ? " on " : ", no node yet",
-		p->spec.nodeName ? p->spec.nodeName : "", ready->message ? ": " : "",
-		ready->message ? ready->message : "");
+		p->spec.nodeName ? p->spec.nodeName : "",
+		p->spec.nodeName && !cluster_get(w->c, KIND_NODE, NULL, p->spec.nodeName)
+			? ", which is no Node"
+			: "",
+		ready->message ? ": " : "", ready->message ? ready->message : "");
 }
 
 /* Pods that a workload of ours still has to get, and those that it has to lose. */

@@ -142,7 +142,8 @@ static int find_object(struct cmd_ctx *ctx, const struct cluster *c, const struc
 			*out = cluster_get(c, KIND_SERVICE, ns, name);
 	}
 	return *out ? CMD_OK
-		    : cmd_error(CMD_NO, "%s is no pod, workload, node, Service or address", text);
+		    : cmd_error(CMD_NO, "%s is no pod, workload, node, Service or address%s", text,
+				strchr(text, '/') ? "" : " (pods and workloads are NS/NAME)");
 }
 
 static int resolve(struct cmd_ctx *ctx, const struct cluster *c, const struct why_end *from,
@@ -169,7 +170,8 @@ static int resolve(struct cmd_ctx *ctx, const struct cluster *c, const struct wh
 		rc = take_workload(ctx, c, o, from ? from->pod : NULL, end);
 	if (!rc && !end->n && !policy_knows_pod(end->pod))
 		rc = cmd_error(CMD_NO, "%s %s has no %s", o->kind->name, end->text,
-			       end->service ? "cluster IP" : "address");
+			       end->service ? "cluster IP (spec.clusterIP): ask of its pods"
+					    : "address");
 	return rc;
 }
 

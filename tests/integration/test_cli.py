@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 
+import pytest
 import yaml
 
 from harness import DirStore, built, wait_for
@@ -190,6 +191,13 @@ def test_hostile_words(store, scratch):
     assert (r.returncode, r.stderr) == (1, 'fairlead: no lab "none" is up\n')
 
 
+@pytest.mark.parametrize("args", [["get", "pot"], ["delete", "pot", "x"], ["schema", "pot"]])
+def test_unknown_kind(store, args):
+    r = store.fairlead(*args, check=False)
+    assert r.returncode == 2 and 'unknown kind "pot"; there are: ' in r.stderr
+    assert "pods" in r.stderr and "ippools" in r.stderr
+
+
 def test_standard_input(store):
     r = store.fairlead("apply", "-f", "-", "--wait=0", input=json.dumps(pod("a")) + json.dumps(pod("b")))
     assert r.stdout == "pod/shop/a created\npod/shop/b created\n"
@@ -200,7 +208,10 @@ def test_wait(store, start):
     store.apply(NODE)
     r = store.fairlead("apply", "-f", "-", "--wait=0.3", input=json.dumps(pod("a", nodeName="n1")), check=False)
     assert r.returncode == 3
-    assert "pod shop/a: Pending on n1" in r.stderr
+    assert "pod shop/a: Pending on n1\n" in r.stderr
+    r2 = store.fairlead("apply", "-f", "-", "--wait=0.1", input=json.dumps(pod("b", nodeName="n9")), check=False)
+    assert r2.returncode == 3 and "pod shop/b: Pending on n9, which is no Node\n" in r2.stderr
+    assert store.fairlead("delete", "pod", "shop/b", "--wait=0").returncode == 0
     assert "node n1: no agent has reported" in r.stderr
     node_state(store, 0)
     r = store.fairlead("apply", "-f", "-", "--wait=0.3", input=json.dumps(POOL), check=False)

@@ -83,6 +83,16 @@ class OneNode:
         return json.loads(self.show(*args, "-o", "json").stdout)
 
 
+def test_nothing_to_show(world):
+    """No empty tables: where nothing is isolated a sentence says so; a name that is not there is an error."""
+    n = OneNode(world)
+    r = n.show("-n", "elsewhere")
+    assert (r.stdout, r.stderr) == ("", "no policy isolates a pod here in namespace elsewhere (-A shows all namespaces)\n")
+    r = n.show("nope", code=1)
+    assert (r.stdout, r.stderr) == ("", "fairlead: no NetworkPolicy default/nope\n")
+    assert "default/no-way" in n.show().stdout
+
+
 def test_line(world):
     """Both ends by name, of both families; ICMP without ports."""
     n = OneNode(world)
