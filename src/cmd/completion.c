@@ -51,6 +51,8 @@ static void put_paths(const struct cmd *const *verbs, const char *path, FILE *to
 	}
 }
 
+#define LABS "$(compgen -W \"$(ls " LAB_RUN " 2>/dev/null)\" -- \"$cur\")"
+
 /* Values of options: files, labs, or one of a few words. */
 static void put_values(const struct cmd *const *verbs, FILE *to)
 {
@@ -65,6 +67,10 @@ static void put_values(const struct cmd *const *verbs, FILE *to)
 			fprintf(to, "\"%s --%s\") ", (*verbs)->name, o->name);
 			if (o->complete && !strcmp(o->complete, "file")) {
 				fputs("COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", to);
+				continue;
+			}
+			if (o->complete && !strcmp(o->complete, "lab")) {
+				fputs("COMPREPLY=(" LABS "); return ;;\n", to);
 				continue;
 			}
 			fputs("COMPREPLY=($(compgen -W \"", to);
@@ -96,8 +102,7 @@ static void put_script(FILE *to)
 	put_paths(cmd_verbs, "", to);
 	fputs(") verb=\"$verb${verb:+ }$w\"; last=$w ;; esac\n\tdone\n"
 	      "\tcase $prev in\n"
-	      "\t--lab) COMPREPLY=($(compgen -W \"$(ls " LAB_RUN
-	      " 2>/dev/null)\" -- \"$cur\")); return ;;\n"
+	      "\t--lab) COMPREPLY=(" LABS "); return ;;\n"
 	      "\t--store) COMPREPLY=($(compgen -W dir: -- \"$cur\")); return ;;\n\tesac\n"
 	      "\tcase \"$last $prev\" in\n",
 	      to);
