@@ -346,6 +346,7 @@ static int run_hooks(struct cmd_ctx *ctx, const void *opts, int argc, char **arg
 	if (!ask.from)
 		return cmd_error(CMD_USAGE, "lab %s has no \"%s\" running", w.name, argv[0]);
 	ctx->store = w.url;
+	ctx->lab = NULL;                                   /* the URL says it */
 	asked.node = w.nodes.n ? w.nodes.v[0].name : NULL; /* endpoints are the same on all */
 	rc = why_ask(ctx, &asked, sender(ask.from, argv[1], ctx->arena), argv[1], &y);
 	ask.dst = y.flow.dst;

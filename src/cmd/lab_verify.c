@@ -197,6 +197,7 @@ static int run_verify(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 	if (rc)
 		return rc;
 	ctx->store = w.url;
+	ctx->lab = NULL; /* the URL says it */
 	rc = policy_objects(ctx, &of_store, &objects);
 	if (!rc) {
 		v.w = &w;

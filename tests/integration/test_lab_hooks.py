@@ -3,11 +3,12 @@
 nodes' own connection tables, and with what nft lists."""
 import json
 import re
+import subprocess
 
 import pytest
 import yaml
 from conntrack import table
-from harness import NetNS, needs
+from harness import NetNS, built, needs
 
 pytestmark = needs("nft")
 
@@ -210,6 +211,14 @@ def test_nothing_stays(world):
     hooks(world, "x/client", "x/front:80")
     for n in ("n1", "n2"):
         assert "fairlead-trace" not in world.node(n, "nft", "list", "tables").stdout
+
+
+def test_lab_by_the_global_option(world):
+    """--lab names the lab for every verb, and is no contradiction to what the verb finds by it."""
+    for args in (["hooks", "x/client", "x/front:80"], ["verify", "--from", "x/client", "--timeout", "300"]):
+        r = subprocess.run([built("bin/fairlead"), "--lab", world.name, "lab", *args], capture_output=True, text=True,
+                           timeout=30)
+        assert r.returncode == 0, r.stdout + r.stderr
 
 
 def test_mistakes(world):
