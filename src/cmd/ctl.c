@@ -188,7 +188,7 @@ int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const 
 	struct strmap_entry args[ARGS_MAX];
 	struct rec_ctl_request q = { .verb = verb, .args = { args, 0 } };
 	struct rstream s = { .fd = -1 };
-	const char *key;
+	const char *node = agent->node ? agent->node : "", *of = *node ? " of " : "", *key;
 	va_list ap;
 	int fd, rc;
 
@@ -199,14 +199,17 @@ int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const 
 	qsort(args, q.args.n, sizeof(*args), by_key);
 	fd = sock_unix_connect(agent->socket, SOCK_STREAM, TIMEOUT_MS, e);
 	if (fd < 0)
-		return err_set(e, -ECONNREFUSED, "the agent%s%s is not there (%s)",
-			       agent->node ? " of " : "", agent->node ? agent->node : "",
+		return err_set(e, -ECONNREFUSED, "the agent%s%s %s (%s)", of, node,
+			       fd == -EACCES ? "answers root alone" : "is not there",
 			       agent->socket);
 	rc = rstream_init(&s, fd, e);
 	if (!rc)
 		rc = rstream_put(&s, REC_CTL_REQUEST, record_schema(REC_CTL_REQUEST), &q, -1, e);
 	if (!rc)
 		rc = read_answer(&s, tables, e);
+	if (rc == -ETIMEDOUT)
+		err_set(e, rc, "the agent%s%s did not answer in time (%s)", of, node,
+			agent->socket);
 	rstream_fini(&s);
 	return rc;
 }

@@ -170,8 +170,9 @@ static int resolve(struct cmd_ctx *ctx, const struct cluster *c, const struct wh
 		rc = take_workload(ctx, c, o, from ? from->pod : NULL, end);
 	if (!rc && !end->n && !policy_knows_pod(end->pod))
 		rc = cmd_error(CMD_NO, "%s %s has no %s", o->kind->name, end->text,
-			       end->service ? "cluster IP (spec.clusterIP): ask of its pods"
-					    : "address");
+			       end->service
+				       ? "cluster IP (spec.clusterIP): ask of what is behind it"
+				       : "address");
 	return rc;
 }
 

@@ -4,7 +4,9 @@ it prints; NodeStates are written by hand where an agent would write them."""
 import json
 import os
 import re
+import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
@@ -287,6 +289,31 @@ def test_completion():
     assert complete(["fairlead", "--st"]) == ["--store"]
     assert complete(["fairlead", "policy", ""]) [:1] == ["matrix"]
     assert complete(["fairlead", "policy", "test", "/proc/self/statu"]) == ["/proc/self/status"]
+
+
+def test_completion_of_labs(unique):
+    folder = Path("/run/fairlead-lab") / unique
+    folder.mkdir(parents=True)
+    try:
+        for words in (["--lab"], ["lab", "down", "--name"]):
+            assert unique in complete(["fairlead", *words, ""])
+    finally:
+        folder.rmdir()
+
+
+def test_agents_that_do_not_answer(scratch):
+    """Who it was: one that says nothing in time, and one that root alone may ask."""
+    path = scratch / "ctl.sock"
+    status = [built("bin/fairlead"), "node", "status", "--run-dir", scratch]
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+        s.listen()
+        r = subprocess.run(status, capture_output=True, text=True, timeout=30)
+        assert (r.returncode, r.stderr) == (3, f"fairlead: the agent did not answer in time ({path})\n")
+        path.chmod(0o600)
+        r = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *status], capture_output=True,
+                           text=True, timeout=30)
+        assert (r.returncode, r.stderr) == (3, f"fairlead: the agent answers root alone ({path})\n")
 
 
 def test_help_everywhere():
