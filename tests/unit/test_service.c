@@ -446,6 +446,15 @@ static void test_source_ranges(void **state)
 	TCP("203.0.113.200", "198.51.100.7", 80, "DROP");
 	TCP("203.0.113.9", "198.51.100.7", 80, "REJECT");
 	close_world(&w);
+	/* An address that is an external IP too is not open by that. */
+	open_world(&w, SERVICE("type: LoadBalancer, clusterIP: 10.96.0.1, ports: [{port: 80}], "
+			       "externalIPs: [198.51.100.7], loadBalancerSourceRanges: "
+			       "[203.0.113.0/25]}, status: {loadBalancer: {ingress: [{ip: "
+			       "198.51.100.7}]}") SLICE("s-1", EP("1.1", "")));
+	plan(&w);
+	TCP("203.0.113.200", "198.51.100.7", 80, "DROP");
+	TCP("203.0.113.9", "198.51.100.7", 80, "DNAT masq 10.244.1.1:80");
+	close_world(&w);
 	/* Ranges of the other family alone restrict nobody. */
 	open_world(&w, SERVICE(LB(", loadBalancerSourceRanges: ['fd00::/8']"))
 			       SLICE("s-1", EP("1.1", "")));

@@ -82,10 +82,11 @@ static int plan_port(const struct planning *p, uint32_t i)
 	if (svc_port_fill(port, &p->slices, p->a))
 		return -ENOMEM;
 	add_front(p, port, SVC_CLUSTER_IP, &p->plan->cluster_ip, port->port);
-	for (uint32_t k = 0; k < p->external.n; k++)
-		add_front(p, port, SVC_EXTERNAL_IP, &p->external.v[k], port->port);
+	/* What is both has its ranges of sources: the first front of an address is the one. */
 	for (uint32_t k = 0; k < p->balancers.n; k++)
 		add_front(p, port, SVC_LOAD_BALANCER, &p->balancers.v[k], port->port);
+	for (uint32_t k = 0; k < p->external.n; k++)
+		add_front(p, port, SVC_EXTERNAL_IP, &p->external.v[k], port->port);
 	if (has_node_port(p->s, i))
 		add_front(p, port, SVC_NODE_PORT, NULL, (uint16_t)of->nodePort);
 	return 0;
