@@ -4,11 +4,13 @@
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_gone_look.h"
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_kernel.h"
 #include "daemon/agent_policy_look.h"
 #include "daemon/agent_reap.h"
 #include "daemon/agent_service.h"
 #include "sys/clock.h"
 #include "sys/ctnl.h"
+#include "sys/rtnl.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
@@ -16,6 +18,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define SETTLE     0.01 /* seconds after the rules: packets that met the old ones are in the table */
@@ -174,6 +177,39 @@ static bool is_due(const struct agent_conntrack *k)
 	return svc_stale_due(k->stale) || policy_look_due(k->policies) || gone_look_due(k->gone);
 }
 
+static bool is_of_node_ports(const struct kobj *o)
+{
+	return o->type == KOBJ_ADDR && !addr_is_loopback(&o->addr.addr.addr);
+}
+
+/* Rules take node ports on whatever address is local, be it in the Node object or not. */
+static int find_node(struct agent_conntrack *k, struct err *e)
+{
+	struct klist have = { 0 };
+	struct ipaddr *v = NULL;
+	uint32_t n;
+	int rc = agent_service_node(k->agent, &k->mem, &k->node, e);
+
+	if (!rc)
+		rc = rtnl_dump(agent_kernel_nl(k->agent), RTNL(KOBJ_ADDR), &have, e);
+	n = k->node.addresses.n;
+	if (!rc) {
+		v = arena_array(&k->mem, n + have.n, sizeof(*v));
+		rc = v ? 0 : err_set(e, -ENOMEM, "no memory");
+	}
+	if (v && n)
+		memcpy(v, k->node.addresses.v, n * sizeof(*v));
+	for (size_t i = 0; v && i < have.n; i++)
+		if (is_of_node_ports(&have.v[i]))
+			v[n++] = have.v[i].addr.addr.addr;
+	if (v) {
+		k->node.addresses.v = v;
+		k->node.addresses.n = n;
+	}
+	klist_fini(&have);
+	return rc;
+}
+
 static int begin(struct agent_conntrack *k, struct err *e)
 {
 	static const struct ctnl_which services[] = { { AF_INET, IPPROTO_UDP },
@@ -183,7 +219,7 @@ static int begin(struct agent_conntrack *k, struct err *e)
 	static const struct ctnl_which all[] = { { AF_INET, 0 }, { AF_INET6, 0 } };
 	bool policies = policy_look_due(k->policies);
 	bool whole = policies || gone_look_due(k->gone);
-	int rc = agent_service_node(k->agent, &k->mem, &k->node, e);
+	int rc = find_node(k, e);
 
 	if (!rc && policies)
 		rc = policy_look_begin(k->policies, e);

@@ -234,6 +234,26 @@ def test_node_port(front, family):
     assert stays.entries() == kept and stays.send() == {"x/s1"}
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_node_port_of_an_address_that_no_node_object_has(front, family):
+    """Rules ask the kernel what is local, and so must who looks for what they left behind."""
+    f = front(f"more{family}", type="NodePort", ports=[{**PORTS[0], "nodePort": 30155}])
+    more = {4: "198.51.100.55", 6: "2001:db8:55::55"}[family]
+    f.a.node("n1", "ip", "addr", "add", more, "dev", "lo")
+    try:
+        flow = Flow(f.a, "x/client", ips(f.a, "client", family), more, 30155)
+        flow.send()  # nobody's, yet
+        f.create()
+        f.lead_to("s1")
+        wait_for(lambda: flow.send() == {"x/s1"}, 10, "the endpoint")
+        f.lead_to("s2")
+        wait_for(lambda: flow.send() == {"x/s2"}, 10, "the other endpoint")
+        f.delete()
+        flow.is_cut()
+    finally:
+        f.a.node("n1", "ip", "addr", "del", more, "dev", "lo")
+
+
 def outside_ips(a):
     r = json.loads(a("node", "outside", "--", "ip", "-j", "addr").stdout)
     return [i["local"] for link in r for i in link["addr_info"] if i["scope"] == "global"]
