@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Role watch in five parts: the store's side (watch_store.c), what is known (watch_log.c) and was
  * known (watch_snapshot.c), the subscribers' side (watch.c), what they write (watch_write.c). One
- * process, one loop. */
+ * process, one loop; beside it a thread while a snapshot goes to disk. */
 #pragma once
 #include "daemon/report.h"
 #include "daemon/role.h"

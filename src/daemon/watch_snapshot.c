@@ -19,12 +19,11 @@
 
 #define NAME       "snapshot"
 #define NAME_NEW   "snapshot.new"
-#define SLICE      (1u << 20) /* bytes between two turns of the loop */
-#define SLICE_S    0.001
-#define SETTLE_S   0.2 /* after a change */
-#define PAUSE_S    1.  /* between two of them, or */
-#define PAUSE_MANY 20. /* … this many times what the last one took */
-#define RETRY_S    10. /* after a failure */
+#define SLICE      (1u << 20) /* bytes that the thread gets at a time */
+#define SETTLE_S   0.2        /* after a change */
+#define PAUSE_S    1.         /* between two of them, or */
+#define PAUSE_MANY 20.        /* … this many times what the last one took */
+#define RETRY_S    10.        /* after a failure */
 #define FILE_MAX   (2ll << 30)
 
 /* ---- opening, as root */
@@ -51,7 +50,64 @@ void watch_snapshot_prepare(struct watch *w, const struct role *r)
 	s->dir = -1;
 }
 
-/* ---- writing */
+/* ---- writing: the thread */
+
+static int write_chunk(struct watch_snapshot *s)
+{
+	const char *at = s->chunk.v;
+	size_t left = s->chunk.n;
+
+	s->crc = crc32_add(s->crc, at, left);
+	while (left) {
+		ssize_t n = write(s->fd, at, left);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		at += n;
+		left -= (size_t)n;
+	}
+	return 0;
+}
+
+static int put_in_place(struct watch_snapshot *s)
+{
+	if (fsync(s->fd) < 0 || renameat(s->dir, NAME_NEW, s->dir, NAME) < 0 || fsync(s->dir) < 0)
+		return -errno;
+	return 0;
+}
+
+static int write_slice(struct watch_snapshot *s)
+{
+	int rc;
+
+	if (s->whole)
+		snapshot_end(&s->chunk, s->crc, s->revision);
+	if (s->chunk.failed)
+		return -ENOMEM;
+	if (s->fd < 0)
+		s->fd = openat(s->dir, NAME_NEW,
+			       O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (s->fd < 0)
+		return -errno;
+	rc = write_chunk(s);
+	if (rc || s->whole)
+		return rc ? rc : put_in_place(s);
+	/* One sync of all at the end would hold up the store's own for that long. */
+	return fdatasync(s->fd) < 0 ? -errno : 0;
+}
+
+static void *run(void *arg)
+{
+	struct watch *w = arg;
+
+	w->snapshot.rc = write_slice(&w->snapshot);
+	ev_async_send(w->role->loop, &w->snapshot.flushed);
+	return NULL;
+}
+
+/* ---- writing: the loop */
 
 static void wait_for(struct watch *w, double seconds)
 {
@@ -64,9 +120,8 @@ static void end_writing(struct watch *w)
 {
 	struct watch_snapshot *s = &w->snapshot;
 
-	if (s->fd < 0)
-		return;
-	close(s->fd);
+	if (s->fd >= 0)
+		close(s->fd);
 	s->fd = -1;
 	s->ended = ev_time();
 	buf_fini(&s->chunk);
@@ -95,39 +150,13 @@ static int begin(struct watch *w)
 	struct err e;
 
 	s->begun = ev_time();
-	s->fd = openat(s->dir, NAME_NEW, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-		       0600);
-	if (s->fd < 0)
-		return -errno;
 	s->crc = 0;
+	s->whole = s->abandoned = false;
 	watch_log_enter(&w->log, &s->pos);
 	return snapshot_begin(&s->chunk, &head, &e);
 }
 
-/* On disk at once: one fsync of all at the end would hold up everybody for that long. */
-static int flush(struct watch_snapshot *s)
-{
-	const char *at = s->chunk.v;
-	size_t left = s->chunk.n;
-
-	if (s->chunk.failed)
-		return -ENOMEM;
-	s->crc = crc32_add(s->crc, at, left);
-	while (left) {
-		ssize_t n = write(s->fd, at, left);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EIO;
-		at += n;
-		left -= (size_t)n;
-	}
-	buf_clear(&s->chunk);
-	return fdatasync(s->fd) < 0 ? -errno : 0;
-}
-
-/* 1: the end of the log was reached. */
+/* The next part of the log, up to its end, for the thread to write. */
 static int take_slice(struct watch *w)
 {
 	struct watch_snapshot *s = &w->snapshot;
@@ -139,18 +168,13 @@ static int take_slice(struct watch *w)
 			buf_put(&s->chunk, n->frame.v, n->frame.n);
 		watch_log_pass(&w->log, &s->pos);
 	}
-	if (watch_log_next(&w->log, &s->pos))
-		return flush(s);
-	snapshot_end(&s->chunk, s->crc, w->revision);
-	rc = flush(s);
-	return rc ? rc : 1;
-}
-
-static int put_in_place(struct watch_snapshot *s)
-{
-	if (fsync(s->fd) < 0 || renameat(s->dir, NAME_NEW, s->dir, NAME) < 0 || fsync(s->dir) < 0)
-		return -errno;
-	return 0;
+	s->whole = !watch_log_next(&w->log, &s->pos);
+	s->revision = w->revision;
+	if (s->whole)
+		watch_log_leave(&w->log, &s->pos);
+	rc = pthread_create(&s->thread, NULL, run, w);
+	s->running = !rc;
+	return -rc;
 }
 
 static bool worth_keeping(const struct watch *w)
@@ -161,31 +185,49 @@ static bool worth_keeping(const struct watch *w)
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct watch *w = timer->data;
-	struct watch_snapshot *s = &w->snapshot;
-	int rc = 0;
+	int rc;
 
-	if (s->fd < 0) {
-		if (!worth_keeping(w))
-			return; /* the next sync brings us back */
-		rc = begin(w);
-	}
+	if (!worth_keeping(w))
+		return; /* the next sync brings us back */
+	rc = begin(w);
 	if (!rc)
 		rc = take_slice(w);
-	if (!rc) {
-		wait_for(w, SLICE_S);
-		return;
-	}
-	if (rc > 0)
-		rc = put_in_place(s);
-	if (rc) {
+	if (rc)
 		fail(w, rc);
-		return;
-	}
+}
+
+static void written(struct watch *w)
+{
+	struct watch_snapshot *s = &w->snapshot;
+
 	if (s->failing)
 		log_info("snapshot: is written again");
 	s->failing = false;
-	s->written = w->revision;
+	s->written = s->revision;
 	end_writing(w);
+	watch_snapshot_due(w); /* what came meanwhile */
+}
+
+static void on_flushed(struct ev_loop *loop, ev_async *async, int events)
+{
+	struct watch *w = async->data;
+	struct watch_snapshot *s = &w->snapshot;
+	int rc;
+
+	pthread_join(s->thread, NULL);
+	s->running = false;
+	buf_clear(&s->chunk);
+	rc = s->rc;
+	if (!rc && s->whole) {
+		written(w);
+	} else if (!rc && s->abandoned) {
+		end_writing(w);
+		wait_for(w, RETRY_S);
+	} else {
+		rc = rc ? rc : take_slice(w);
+		if (rc)
+			fail(w, rc);
+	}
 }
 
 void watch_snapshot_due(struct watch *w)
@@ -193,7 +235,7 @@ void watch_snapshot_due(struct watch *w)
 	struct watch_snapshot *s = &w->snapshot;
 	double pause = PAUSE_MANY * (s->ended - s->begun), since = ev_time() - s->ended;
 
-	if (s->dir < 0 || s->fd >= 0 || ev_is_active(&s->timer) || !worth_keeping(w) ||
+	if (s->dir < 0 || s->running || ev_is_active(&s->timer) || !worth_keeping(w) ||
 	    w->revision == s->written)
 		return;
 	pause = (pause > PAUSE_S ? pause : PAUSE_S) - since;
@@ -203,8 +245,8 @@ void watch_snapshot_due(struct watch *w)
 void watch_snapshot_abandon(struct watch *w)
 {
 	log_info("snapshot: too much is deleted meanwhile; begun anew later");
-	end_writing(w);
-	wait_for(w, RETRY_S);
+	w->snapshot.abandoned = true;
+	watch_log_leave(&w->log, &w->snapshot.pos);
 }
 
 /* ---- reading */
@@ -322,15 +364,22 @@ bool watch_snapshot_load(struct watch *w)
 
 void watch_snapshot_start(struct watch *w)
 {
-	ev_timer_init(&w->snapshot.timer, on_timer, 0., 0.);
-	w->snapshot.timer.data = w;
+	struct watch_snapshot *s = &w->snapshot;
+
+	ev_timer_init(&s->timer, on_timer, 0., 0.);
+	ev_async_init(&s->flushed, on_flushed);
+	s->timer.data = s->flushed.data = w;
+	ev_async_start(w->role->loop, &s->flushed);
 }
 
 void watch_snapshot_stop(struct watch *w)
 {
 	struct watch_snapshot *s = &w->snapshot;
 
+	if (s->running)
+		pthread_join(s->thread, NULL);
 	ev_timer_stop(w->role->loop, &s->timer);
+	ev_async_stop(w->role->loop, &s->flushed);
 	end_writing(w);
 	if (s->old >= 0)
 		close(s->old);

@@ -4,8 +4,10 @@
  *
  * Written after changes, at most once a second and for no more than a small part of the time, as
  * a whole, beside the old one, then renamed. The writer is a position in the log like a
- * subscriber's, so it takes a slice at a time and what changes meanwhile is in it too. Derived
- * kinds are left out: they are the daemons' own words.
+ * subscriber's, so it takes a slice at a time and what changes meanwhile is in it too. The loop copies
+ * a slice, a thread writes and syncs it and puts the whole in place: disks may take long, and changes go on
+ * meanwhile. One thread runs at a time and ends before the process does. Derived kinds are left out: they are
+ * the daemons' own words.
  *
  * Used is only the snapshot of the same store URL and node. Whether another cluster stands behind
  * that URL by now only the store could say; once it does, nothing here counts any more. */
@@ -14,6 +16,8 @@
 #include "daemon/role.h"
 #include "daemon/watch_log.h"
 
+#include <pthread.h>
+
 struct watch;
 
 struct watch_snapshot {
@@ -21,9 +25,16 @@ struct watch_snapshot {
 	int old; /* the file as it was found at the start, or -1 */
 	int fd;  /* the file that is being written, or -1 */
 	struct watch_pos pos;
-	struct buf chunk;
-	uint32_t crc;
+	uint64_t revision; /* as of the slice */
+	bool whole;        /* the slice is the last one */
+	bool abandoned;    /* nothing follows it */
 	double begun, ended;
+	pthread_t thread;
+	bool running;     /* the thread: `fd` and the next three are its own until it is joined */
+	struct buf chunk; /* the slice */
+	uint32_t crc;
+	int rc;
+	ev_async flushed;
 	uint64_t written; /* revision of the one on disk that this process wrote */
 	bool failing;
 	uint64_t n_failed;

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from agent_world import ping, pod_object, pools, wait_ping, world  # noqa: F401
-from harness import DirStore, built, wait_for
+from harness import DirStore, built, needs, wait_for
 from roles import SUBSCRIBER, Subscriber, fakes, metric, status_of  # noqa: F401
 
 
@@ -163,6 +163,52 @@ def test_watch_that_is_killed_while_it_writes(follower):
     a.wait("sync", lambda rev, synced, stale, text: stale and rev == 27, since)
     assert len(a.heard("put", since)) == 27
     assert "it is not used" not in w.keeper.program.log()
+
+
+@pytest.fixture
+def slow_disk():
+    """Factory: slow_disk(pid, seconds) delays each fsync of the process by that."""
+    tracers = []
+
+    def slow(pid, seconds):
+        tracers.append(subprocess.Popen(["strace", "-f", "-qq", "-p", str(pid), "-o", "/dev/null", "-e", "trace=fsync",
+                                         "-e", f"inject=fsync:delay_enter={int(seconds * 1e6)}"]))
+        wait_for(lambda: status_of(pid)["TracerPid"] != "0")
+    yield slow
+    for t in tracers:
+        t.terminate()
+        t.wait()
+
+
+def write_slowly(w, slow_disk, seconds):
+    """Returns while a snapshot that has "first" is synced, and "second" is heard of since."""
+    wait_for(lambda: metric(w.ns, "fairlead_store_snapshot_revision") == 3)
+    before, new = snapshot(w.keeper).read_bytes(), snapshot(w.keeper).with_suffix(".new")
+    slow_disk(w.keeper.pid("watch"), seconds)
+    w.store.apply(node("first"))
+    wait_for(lambda: new.exists() and b"first" in new.read_bytes())
+    w.store.apply(node("second"))
+    w.agent.wait("sync", lambda rev, synced, stale, text: rev == 5)
+    return before, new
+
+
+@needs("strace")
+def test_slow_disk_holds_up_no_change(follower, slow_disk):
+    """Nor does watch end before what it writes is in place."""
+    w = follower
+    before, new = write_slowly(w, slow_disk, 1.5)
+    assert new.exists() and snapshot(w.keeper).read_bytes() == before, "it is not synced yet"
+    w.keeper.stop()
+    text = snapshot(w.keeper).read_bytes()
+    assert b"first" in text and b"second" not in text and not new.exists()
+
+
+@needs("strace")
+def test_what_changes_during_a_sync_is_in_the_next_snapshot(follower, slow_disk):
+    w = follower
+    write_slowly(w, slow_disk, 0.1)
+    wait_for(lambda: metric(w.ns, "fairlead_store_snapshot_revision") == 5, 20)
+    assert b"second" in snapshot(w.keeper).read_bytes()
 
 
 @pytest.mark.parametrize("disk", ["read-only", "full"])
