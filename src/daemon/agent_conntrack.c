@@ -35,7 +35,8 @@ struct agent_conntrack {
 	struct svc_stale *stale;
 	struct policy_look *policies;
 	struct gone_look *gone;
-	struct nl *nl; /* for deleting; opened when it is first needed */
+	struct nl *nl;    /* for deleting; opened when it is first needed */
+	struct nl *spare; /* for dumps */
 	struct ctnl_dump *dump;
 	struct arena mem; /* of `node` */
 	struct svc_node node;
@@ -229,8 +230,9 @@ static int begin(struct agent_conntrack *k, struct err *e)
 	gone_look_begin(k->gone);
 	k->begun_ns = clock_mono_ns();
 	k->deleted = 0;
-	k->dump = whole ? ctnl_dump_start(all, sizeof(all) / sizeof(all[0]), e)
-			: ctnl_dump_start(services, sizeof(services) / sizeof(services[0]), e);
+	k->dump = whole ? ctnl_dump_start(all, sizeof(all) / sizeof(all[0]), &k->spare, e)
+			: ctnl_dump_start(services, sizeof(services) / sizeof(services[0]),
+					  &k->spare, e);
 	return k->dump ? 0 : e->code;
 }
 
@@ -278,7 +280,7 @@ static int clear_address(struct agent_conntrack *k, const struct ipaddr *addr, u
 			 struct err *e)
 {
 	const struct ctnl_which which = { addr->family, 0, *addr };
-	struct ctnl_dump *d = ctnl_dump_start(&which, 1, e);
+	struct ctnl_dump *d = ctnl_dump_start(&which, 1, &k->spare, e);
 	int rc = d ? 0 : e->code, more = 1;
 
 	while (!rc && more > 0) {
@@ -371,6 +373,7 @@ void agent_conntrack_close(struct agent *a)
 	ev_timer_stop(a->role->loop, &k->timer);
 	if (k->dump)
 		end_look(k);
+	nl_close(k->spare);
 	nl_close(k->nl);
 	svc_stale_free(k->stale);
 	policy_look_free(k->policies);

@@ -318,6 +318,7 @@ void agent_nft_close(struct agent *a)
 		return;
 	agent_nft_audit_close(a);
 	nfnl_watch_close(k->watch);
+	nfnl_close(k->spare);
 	nfnl_close(k->nl);
 	HASH_ITER(hh, k->wired, w, next)
 	forget_wired(k, w->id);

@@ -205,7 +205,7 @@ static void compare_all(struct agent_nft *k)
 	k->compared = ev_now(k->agent->role->loop);
 	k->lost = false;
 	if (!summarize(k->agent, &want, &e))
-		k->comparison = nfnl_comparison_start(NFT_TABLE, &want, &e);
+		k->comparison = nfnl_comparison_start(NFT_TABLE, &want, &k->spare, &e);
 	nft_summary_fini(&want);
 	if (!k->comparison) {
 		comparison_failed(k, &e);

@@ -18,6 +18,7 @@ struct wired {
 struct agent_nft {
 	struct agent *agent;
 	struct nfnl *nl;
+	struct nfnl *spare; /* for comparisons */
 	struct nfnl_watch *watch;
 	struct wired *wired;
 	struct nft_pool *pools; /* as the kernel has them */

@@ -303,7 +303,7 @@ static int start_dump(void *arg, struct err *e)
 	struct remembering *m = arg;
 	const struct nft_trace_flow *p = &m->stop->steps.v[0].packet;
 
-	m->dump = ctnl_dump_start(&(struct ctnl_which){ p->src.family, p->proto }, 1, e);
+	m->dump = ctnl_dump_start(&(struct ctnl_which){ p->src.family, p->proto }, 1, NULL, e);
 	return m->dump ? 0 : -EIO;
 }
 

@@ -227,7 +227,7 @@ int ctnl_count(struct nl *nl, uint32_t *n, struct err *e)
 /* ---- dumps */
 
 struct ctnl_dump {
-	struct nl *nl;
+	struct nl *nl, **spare;
 	int in, out; /* ends of the pair: the reader's, the thread's */
 	pthread_t thread;
 	bool joined;
@@ -303,7 +303,11 @@ static void free_dump(struct ctnl_dump *d)
 		close(d->in);
 	if (d->out >= 0)
 		close(d->out);
-	nl_close(d->nl);
+	/* Of what broke off, the rest would come. */
+	if (d->spare && !*d->spare && d->joined && !d->rc)
+		*d->spare = d->nl;
+	else
+		nl_close(d->nl);
 	free(d);
 }
 
@@ -311,7 +315,8 @@ static int start(struct ctnl_dump *d, struct err *e)
 {
 	int pair[2], rc;
 
-	d->nl = nl_open(NETLINK_NETFILTER, e);
+	if (!d->nl)
+		d->nl = nl_open(NETLINK_NETFILTER, e);
 	if (!d->nl)
 		return -EIO;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -322,7 +327,8 @@ static int start(struct ctnl_dump *d, struct err *e)
 	return rc ? err_sys(e, -rc, "conntrack: dump: no thread") : 0;
 }
 
-struct ctnl_dump *ctnl_dump_start(const struct ctnl_which *which, size_t n, struct err *e)
+struct ctnl_dump *ctnl_dump_start(const struct ctnl_which *which, size_t n, struct nl **spare,
+				  struct err *e)
 {
 	struct ctnl_dump *d = n > 0 && n <= CTNL_WHICH_MAX ? calloc(1, sizeof(*d)) : NULL;
 
@@ -333,6 +339,11 @@ struct ctnl_dump *ctnl_dump_start(const struct ctnl_which *which, size_t n, stru
 	d->in = d->out = -1;
 	memcpy(d->which, which, n * sizeof(*which));
 	d->n_which = n;
+	d->spare = spare;
+	if (spare) {
+		d->nl = *spare;
+		*spare = NULL;
+	}
 	if (start(d, e)) {
 		free_dump(d);
 		return NULL;

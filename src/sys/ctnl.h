@@ -26,8 +26,12 @@ struct ctnl_which {
 #define CTNL_AT_ONCE   128
 
 struct ctnl_dump;
-/* Looks for all of `which`, one after the other. */
-struct ctnl_dump *ctnl_dump_start(const struct ctnl_which *which, size_t n, struct err *e);
+/* Looks for all of `which`, one after the other. Over *spare, a socket of NETLINK_NETFILTER that it takes and, where
+ * its reading came to the end, leaves there again; NULL in it: over one of its own. Who looks often keeps it: until such a
+ * socket is closed, the kernel lets no ruleset of the namespace change, and waits for what earlier changes deleted, up
+ * to 100 ms. `spare` itself may be NULL. */
+struct ctnl_dump *ctnl_dump_start(const struct ctnl_which *which, size_t n, struct nl **spare,
+				  struct err *e);
 /* Readable when ctnl_dump_read() has something to do. */
 int ctnl_dump_fd(const struct ctnl_dump *d);
 typedef void (*ctnl_entry_fn)(void *arg, const struct ct_entry *c);

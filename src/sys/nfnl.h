@@ -56,12 +56,13 @@ int nfnl_dump_chain(struct nfnl *n, uint8_t family, const char *table, const cha
 int nfnl_compare(struct nfnl *n, const char *table, struct nft_summary *want,
 		 struct nft_doubts *out, struct err *e);
 
-/* The same in a thread with a socket of its own. */
+/* The same in a thread, over *spare, which it takes and, where nothing failed, leaves there again (ctnl.h says why it
+ * is worth keeping); NULL in it: over a socket of its own. `spare` may be NULL. */
 struct nfnl_comparison;
 
 /* Takes `want`, which is empty afterwards, if only by a failure (NULL). `table` must stay. */
 struct nfnl_comparison *nfnl_comparison_start(const char *table, struct nft_summary *want,
-					      struct err *e);
+					      struct nfnl **spare, struct err *e);
 int nfnl_comparison_fd(const struct nfnl_comparison *c); /* readable: it has ended */
 /* Waits for the end and frees it; `out` gets the doubts. NULL: nobody wants to know, it ends now. */
 int nfnl_comparison_end(struct nfnl_comparison *c, struct nft_doubts *out, struct err *e);

@@ -72,13 +72,14 @@ int nfnl_compare(struct nfnl *n, const char *table, struct nft_summary *want,
 /* ---- the thread */
 
 struct nfnl_comparison {
-	struct nfnl *nl;
+	struct nfnl *nl, **spare;
 	const char *table;
 	struct nft_summary want;
 	struct nft_doubts found;
 	int in, out; /* ends of the pair: the reader's, the thread's */
 	pthread_t thread;
 	atomic_bool stop;
+	bool ended; /* the thread, and is joined */
 	int rc;
 	struct err e;
 };
@@ -99,7 +100,12 @@ static void free_comparison(struct nfnl_comparison *c)
 		close(c->in);
 	if (c->out >= 0)
 		close(c->out);
-	nfnl_close(c->nl);
+	if (c->nl)
+		c->nl->stop = NULL;
+	if (c->spare && !*c->spare && c->ended && !c->rc)
+		*c->spare = c->nl;
+	else
+		nfnl_close(c->nl);
 	nft_summary_fini(&c->want);
 	nft_doubts_fini(&c->found);
 	free(c);
@@ -107,7 +113,7 @@ static void free_comparison(struct nfnl_comparison *c)
 
 static int start(struct nfnl_comparison *c, struct err *e)
 {
-	int pair[2], rc = nfnl_open(&c->nl, e);
+	int pair[2], rc = c->nl ? 0 : nfnl_open(&c->nl, e);
 
 	if (rc)
 		return rc;
@@ -121,7 +127,7 @@ static int start(struct nfnl_comparison *c, struct err *e)
 }
 
 struct nfnl_comparison *nfnl_comparison_start(const char *table, struct nft_summary *want,
-					      struct err *e)
+					      struct nfnl **spare, struct err *e)
 {
 	struct nfnl_comparison *c = calloc(1, sizeof(*c));
 
@@ -134,6 +140,11 @@ struct nfnl_comparison *nfnl_comparison_start(const char *table, struct nft_summ
 	c->want = *want;
 	c->in = c->out = -1;
 	*want = (struct nft_summary){ 0 };
+	c->spare = spare;
+	if (spare) {
+		c->nl = *spare;
+		*spare = NULL;
+	}
 	if (start(c, e)) {
 		free_comparison(c);
 		return NULL;
@@ -154,6 +165,7 @@ int nfnl_comparison_end(struct nfnl_comparison *c, struct nft_doubts *out, struc
 		return 0;
 	c->stop = !out;
 	pthread_join(c->thread, NULL);
+	c->ended = true;
 	rc = c->rc ? err_set(e, c->rc, "%s", c->e.text) : 0;
 	if (!rc && out && nft_doubts_move(&c->found, SIZE_MAX, out))
 		rc = err_set(e, -ENOMEM, "no memory");

@@ -16,7 +16,8 @@ import pytest
 
 from agent_world import Cni, pod_object, pools, world  # noqa: F401
 from conntrack import inside
-from harness import built, wait_for
+from harness import built, needs, wait_for
+from roles import status_of
 from test_snapshot import kill_everything, lose, snapshot
 
 PORT = 8080
@@ -228,6 +229,24 @@ def test_what_is_forbidden_is_cut(shop, hold, family):
     assert not [x for x in entries(node, ip) if long(shop.client.ip(family)) in x], "not made anew by the other end"
     shop.store.delete(deny(), wait=20)
     assert connects(shop.client.ns, ip)
+
+
+@needs("strace")
+def test_looks_open_no_sockets(shop, hold, scratch):
+    """While one of nftables' family is closed, the kernel lets nobody change the ruleset, up to 100 ms."""
+    trace = scratch / "sockets"
+    for again in (False, True):
+        held = hold(shop.client.ns, shop.server.ip(4))
+        if again:
+            agent = str(shop.nodes[0].keeper.pid("agent"))
+            tracer = subprocess.Popen(["strace", "-f", "-qq", "-p", agent, "-o", trace, "-e", "trace=socket,socketpair"])
+            wait_for(lambda: status_of(agent)["TracerPid"] != "0")
+        shop.store.apply(deny(), wait=20)
+        wait_for(lambda: held.live("tcp") == set(), 10, "it is cut")
+        shop.store.delete(deny(), wait=20)
+    tracer.terminate()
+    tracer.wait()
+    assert "socketpair(" in trace.read_text() and "NETLINK_NETFILTER" not in trace.read_text()
 
 
 def test_grandfathered(shop, hold):

@@ -87,7 +87,7 @@ static void note_time(struct found *f, uint64_t since)
 static int find_which(const struct ctnl_which *which, size_t n, struct found *f, struct err *e)
 {
 	uint64_t since = cpu_ns();
-	struct ctnl_dump *d = ctnl_dump_start(which, n, e);
+	struct ctnl_dump *d = ctnl_dump_start(which, n, NULL, e);
 	int rc = d ? 1 : -1;
 
 	note_time(f, since);
@@ -212,7 +212,7 @@ static int run_count(struct err *e)
 static int run_leave(const char *proto, struct err *e)
 {
 	struct ctnl_which w = { AF_INET, proto_of(proto) };
-	struct ctnl_dump *d = ctnl_dump_start(&w, 1, e);
+	struct ctnl_dump *d = ctnl_dump_start(&w, 1, NULL, e);
 
 	ctnl_dump_end(d);
 	return d ? 0 : -EIO;

@@ -113,7 +113,7 @@ static int find_doubts(struct nft_doubts *out, struct arena *a, struct err *e)
 
 	nft_summary_filter(&summary, &filter);
 	filtered(&filter, a, &rs);
-	c = nfnl_comparison_start(NFT_TABLE, &summary, e);
+	c = nfnl_comparison_start(NFT_TABLE, &summary, NULL, e);
 	return c ? nfnl_comparison_end(c, out, e) : e->code;
 }
 
