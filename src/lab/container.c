@@ -245,10 +245,7 @@ static void exec_responder(const struct crun *r, int report)
 	snprintf(program, sizeof(program), "%s/lab-responder", r->pod->k->libexec);
 	argv[n++] = (char *)"lab-responder";
 	argv[n++] = r->pod->key;
-	/* Refuses closed ports of SCTP: the kernel does not while a prober in the pod has its raw
-	 * socket open, and then silence would look like a policy. */
-	if (!r->pod->host_network)
-		buf_puts(&args, "sctp ");
+	buf_puts(&args, "sctp ");
 	for (uint32_t i = 0; i < pod->spec.containers.n; i++) {
 		const struct container *c = &pod->spec.containers.v[i];
 
@@ -329,7 +326,7 @@ static int list(struct podrun *p)
 {
 	const struct pod *pod = p->obj->body;
 	size_t n = 0;
-	bool ports = false, bare = false;
+	bool bare = false;
 
 	p->runs =
 		calloc(pod->spec.initContainers.n + pod->spec.containers.n + 1u, sizeof(*p->runs));
@@ -349,10 +346,9 @@ static int list(struct podrun *p)
 		if (c->command.n)
 			p->runs[n++] = (struct crun){ .pod = p, .c = c, .name = strdup(c->name) };
 		bare = bare || !c->command.n;
-		ports = ports || (!c->command.n && c->ports.n);
 	}
 	/* Without ports it refuses those of SCTP. */
-	if (ports || (bare && !p->host_network))
+	if (bare)
 		p->runs[n++] = (struct crun){ .pod = p, .name = strdup("") };
 	p->n_runs = n;
 	return 0;

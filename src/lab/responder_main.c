@@ -6,9 +6,12 @@
  *
  * Standard input is the lab's lifeline (see pause.c). When it serves, it writes one line to
  * standard output: "ready", or why it cannot. A port that another server holds is an error,
- * with --skip-taken it is left to that one. Ports of SCTP that are not given are refused as soon
- * as one is, or the word `sctp`. Clients are few and friendly; at the limit of open
- * files the kernel's queue makes new ones wait. */
+ * with --skip-taken it is left to that one. Ports of SCTP that nobody serves are refused as soon
+ * as one is given, or the word `sctp`: the kernel does not, while somebody has a raw socket of SCTP
+ * that matches the packet, as a prober has, and then silence would look like a policy. Pods on their
+ * node's network are several in one namespace: who serves a port of SCTP has an abstract socket
+ * there that is named after it. Clients are few and friendly; at the limit of open files the
+ * kernel's queue makes new ones wait. */
 #include "base/arena.h"
 #include "base/sctp.h"
 #include "lab/endpoint.h"
@@ -17,11 +20,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum source_kind { SRC_LIFELINE, SRC_LISTEN, SRC_UDP, SRC_SCTP, SRC_CLIENT };
@@ -37,9 +42,9 @@ struct source {
 struct server {
 	const char *name;
 	int epoll;
-	bool sctp; /* open; ports that are not in the set are refused */
-	uint8_t sctp_ports[65536 / 8];
-	char *datagram; /* RESPONDER_BODY_MAX bytes */
+	bool sctp;                     /* open */
+	uint8_t sctp_ports[65536 / 8]; /* that we serve */
+	char *datagram;                /* RESPONDER_BODY_MAX bytes */
 };
 
 static struct source *watch(struct server *s, enum source_kind kind, int fd)
@@ -148,6 +153,42 @@ static void serve_client(struct server *s, struct source *c)
 		flush(s, c);
 }
 
+/* ---- ports of SCTP that somebody in this namespace serves */
+
+static int port_socket(uint16_t port, struct sockaddr_un *a, socklen_t *len)
+{
+	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1);
+	*len += (socklen_t)snprintf(a->sun_path + 1, sizeof(a->sun_path) - 1, "lab-sctp:%u", port);
+	return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+/* Until the process ends. */
+static int claim(uint16_t port)
+{
+	struct sockaddr_un a;
+	socklen_t len;
+	int fd = port_socket(port, &a, &len), rc = -errno;
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) == 0)
+		return fd < 0 ? rc : 0;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static bool is_claimed(uint16_t port)
+{
+	struct sockaddr_un a;
+	socklen_t len;
+	int fd = port_socket(port, &a, &len);
+	bool claimed = fd >= 0 && connect(fd, (struct sockaddr *)&a, len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return claimed;
+}
+
 /* ---- datagrams */
 
 static void serve_udp(struct server *s, struct source *u)
@@ -176,6 +217,8 @@ static void answer_init(struct server *s, struct source *u, const struct sctp_pa
 	struct ipaddr client = ep_ip(from), me = ep_ip(self);
 	struct sockaddr_storage ss;
 
+	if (!open && is_claimed(in->dst))
+		return;
 	ack.type = open ? SCTP_INIT_ACK : SCTP_ABORT;
 	if (open && getrandom(&ack.init_tag, sizeof(ack.init_tag), 0) == sizeof(ack.init_tag)) {
 		ep_addr(&client, in->src, &ss);
@@ -242,6 +285,9 @@ static int open_port(struct server *s, const char *spec, bool skip_taken, struct
 	if (port < 1 || port > 65535)
 		return err_set(e, -EINVAL, "%s: must be PROTO:PORT", spec);
 	if (!strncmp(spec, "sctp:", 5)) {
+		rc = claim((uint16_t)port);
+		if (rc)
+			return rc == -EADDRINUSE && skip_taken ? 0 : err_sys(e, rc, "%s", spec);
 		s->sctp_ports[port / 8] |= (uint8_t)(1 << port % 8);
 		return open_sctp(s, e);
 	}

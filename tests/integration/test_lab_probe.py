@@ -4,7 +4,7 @@ nft or by leaving a port closed, and what the tools say is compared with that.""
 import json
 import socket
 import subprocess
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -206,6 +206,28 @@ def test_sctp_is_refused_while_the_pod_probes(world):
     got = rows(world, "--ports", "93/sctp", "--from", "!none", "--timeout", 600)
     assert {k[:2]: r["result"] for k, r in got.items() if k[1] == "x/c"} == {(f"x/{n}", "x/c"): "timeout" for n in "abc"}
     assert {k: r["result"] for k, r in got.items() if k[1] != "x/c" and r["result"] != "refused"} == {}
+
+
+def test_sctp_to_pods_on_their_nodes_network(lab, scratch):
+    """The same on nodes, where somebody who waits for an answer of SCTP has his socket too; who serves a port there is
+    not refused by the other pods of the node."""
+    def on_node(name, node, *ports):
+        p = pod(name, node, ports)
+        return {**p, "spec": {**p["spec"], "hostNetwork": True}}
+    path = scratch / "m.yaml"
+    path.write_text(yaml.safe_dump_all([pod("a", "n1", []), pod("b", "n2", []), on_node("none", "n1"), on_node("one", "n2", "82/sctp"),
+                                        on_node("two", "n2"), on_node("three", "n2", "83/sctp")]))
+    w = lab("--nodes", 2, "--racks", 1, "--mode", "direct", manifests=[path])
+    with ExitStack() as waiting:
+        for n in w.status()["nodes"]:
+            with inside(SimpleNamespace(path=f"/proc/{n['pid']}/ns/net")):
+                for family in (socket.AF_INET, socket.AF_INET6):
+                    waiting.enter_context(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_SCTP))
+        for family in (4, 6):
+            for source, target, result in (("x/b", "n1:82", "refused"), ("x/a", "n2:84", "refused"), ("x/a", "n2:82", "connected"),
+                                           ("x/a", "n2:83", "connected")):
+                got = w.probe(source, target, "--proto", "sctp", "--family", family, "--count", 10, "--timeout", 1000)
+                assert got["results"][result] == 10, (source, target, family, got)
 
 
 def test_matrix_all_and_externals(world):
