@@ -11,6 +11,7 @@
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_policy_count.h"
+#include "daemon/agent_policy_look.h"
 #include "daemon/agent_store.h"
 
 #include <errno.h>
@@ -130,6 +131,15 @@ void agent_policy_synced(struct agent *a)
 		agent_conntrack_look(a);
 }
 
+/* It let connections live that it forbids, and does no longer. */
+static void note_strict(struct agent *a, const struct object *old, const struct object *now)
+{
+	if (old && now && policy_look_spares(a, old->body) && !policy_look_spares(a, now->body) &&
+	    nft_policies_narrow(a->policy->rules, now->meta->namespace, now->meta->name))
+		log_error("NetworkPolicy %s/%s: connections that live: no memory",
+			  now->meta->namespace, now->meta->name);
+}
+
 void agent_policy_changed(struct agent *a, const struct object *old, const struct object *now)
 {
 	const struct object *any = now ? now : old;
@@ -140,6 +150,8 @@ void agent_policy_changed(struct agent *a, const struct object *old, const struc
 		note_told(a, now);
 		return;
 	}
+	if (any->kind->id == KIND_NETWORKPOLICY)
+		note_strict(a, old, now);
 	if (policy_index_changed(a->policy->index, old, now, &e))
 		log_error("%s %s: its policies: %s", any->kind->name, any->meta->name, e.text);
 }

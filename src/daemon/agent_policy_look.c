@@ -118,17 +118,17 @@ static bool is_narrowed(struct policy_look *l, const struct pod *pod, enum polic
 	return x && x->ways[type];
 }
 
-static bool lets_live(const struct policy_look *l, const struct network_policy *p)
+bool policy_look_spares(const struct agent *a, const struct network_policy *p)
 {
 	const char *says = strmap_get(&p->meta.annotations, ANNOTATION_ON_CHANGE);
 
-	return says ? !strcmp(says, "grandfather") : l->agent->role->cfg.policy_grandfather;
+	return says ? !strcmp(says, "grandfather") : a->role->cfg.policy_grandfather;
 }
 
 static bool is_cut_by(const struct policy_look *l, const struct policy_half *half)
 {
 	for (uint32_t i = 0; i < half->isolating.n; i++)
-		if (!lets_live(l, half->isolating.v[i]))
+		if (!policy_look_spares(l->agent, half->isolating.v[i]))
 			return true;
 	return false;
 }

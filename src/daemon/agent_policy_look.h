@@ -25,6 +25,8 @@ bool policy_look_due(const struct policy_look *l);
 int policy_look_begin(struct policy_look *l, struct err *e);
 void policy_look_done(struct policy_look *l);
 
+/* Does the policy let connections live that it forbids? */
+bool policy_look_spares(const struct agent *a, const struct network_policy *p);
 /* Is the connection to be cut? `why`, until the next call: "Pod shop/db, ingress: default deny by
  * shop/db". False also where there is no memory to tell. */
 bool policy_look_forbids(struct policy_look *l, const struct ct_entry *c, const char **why);

@@ -268,6 +268,19 @@ def test_grandfathered(shop, hold):
     assert held.live() == set()
 
 
+@pytest.mark.parametrize("family, on_change", [(4, "enforce"), (6, None)])
+def test_strict_from_now_on(shop, hold, family, on_change):
+    """What was grandfathered is cut when the policy no longer says so, of which nothing but its annotation changed."""
+    ip = shop.server.ip(family)
+    held, friend = hold(shop.client.ns, ip), hold(shop.friend.ns, ip)
+    assert held.live() == friend.live() == set(ALL)
+    shop.store.apply(deny(on_change="grandfather"), wait=20)
+    assert not connects(shop.client.ns, ip) and held.live() == set(ALL)
+    shop.store.apply(deny(on_change=on_change), wait=20)
+    wait_for(lambda: held.live("tcp") == set(), 10, "it is cut")
+    assert held.live() == set() and friend.live("tcp", "push") == {"tcp", "push"}
+
+
 def test_grandfathered_by_configuration(world, start, hold):  # noqa: F811
     n1, = world.up(10, policy_on_change="grandfather")
     server, client = run(world, n1, "server", app="server"), run(world, n1, "client", app="client")

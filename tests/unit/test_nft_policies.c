@@ -569,6 +569,10 @@ static void test_what_only_adds(void **state)
 	tell(&h, KIND_NETWORKPOLICY, &less, &allow); /* the same again */
 	assert_int_equal(hand_put(&h), 0);
 	assert_int_equal(h.ops.n, 0);
+	assert_int_equal(nft_policies_narrow(h.s, "shop", "a"), 0);
+	assert_int_equal(hand_put(&h), 1);
+	assert_int_equal(nft_policies_narrow(h.s, "shop", "none"), 0);
+	assert_int_equal(hand_put(&h), 0);
 	tell(&h, KIND_NETWORKPOLICY, &allow, NULL);
 	assert_int_equal(hand_put(&h), 1);
 	tell(&h, KIND_NETWORKPOLICY, &deny, NULL);

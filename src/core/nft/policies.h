@@ -56,6 +56,8 @@ typedef void nft_policies_narrowed_fn(void *arg, const char *ns, const char *nam
 				      enum policy_type type);
 void nft_policies_narrowed(struct nft_policies *s, nft_policies_narrowed_fn *fn, void *arg);
 void nft_policies_looked(struct nft_policies *s);
+/* Pods that this policy isolates are to be told of as well. 0 or -ENOMEM. */
+int nft_policies_narrow(struct nft_policies *s, const char *ns, const char *name);
 
 /* What a packet met that was logged. */
 struct nft_policy_drop {

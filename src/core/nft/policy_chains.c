@@ -172,24 +172,53 @@ static struct nft_policy_chain *policy_chain(struct nft_policies *s, const struc
 	return c;
 }
 
-int nft_policy_changed(struct nft_policies *s, const struct policy_name *policy)
+#define CHAINS_OF_ONE 4
+
+/* Those that a policy has: none, or one for a direction and family. 0 or -ENOMEM. */
+static int chains_of(const struct nft_policies *s, const char *ns, const char *name,
+		     struct nft_policy_chain *out[CHAINS_OF_ONE], unsigned *n)
 {
-	const struct network_policy *p = policy_index_policy(s->index, policy->ns, policy->name);
 	char text[NS_MAX_LEN + NAME_MAX_LEN + 2];
 
-	if (!p)
-		return 0; /* whom it isolated changes too, and nobody will use it */
-	snprintf(text, sizeof(text), "%s/%s", policy->ns, policy->name);
+	*n = 0;
+	snprintf(text, sizeof(text), "%s/%s", ns, name);
 	for (unsigned t = POLICY_INGRESS; t <= POLICY_EGRESS; t++)
 		for (unsigned f = 0; f < 2; f++) {
 			char *key = key_of(t, f, false, text);
-			struct nft_policy_chain *c = key ? find(s, key) : NULL;
 
-			free(key);
-			if (!key || (c && compile(s, c, p)))
+			if (!key)
 				return -ENOMEM;
+			out[*n] = find(s, key);
+			*n += out[*n] != NULL;
+			free(key);
 		}
 	return 0;
+}
+
+int nft_policy_changed(struct nft_policies *s, const struct policy_name *policy)
+{
+	const struct network_policy *p = policy_index_policy(s->index, policy->ns, policy->name);
+	struct nft_policy_chain *v[CHAINS_OF_ONE];
+	unsigned n;
+	int rc;
+
+	if (!p)
+		return 0; /* whom it isolated changes too, and nobody will use it */
+	rc = chains_of(s, policy->ns, policy->name, v, &n);
+	for (unsigned i = 0; i < n && !rc; i++)
+		rc = compile(s, v[i], p);
+	return rc;
+}
+
+int nft_policies_narrow(struct nft_policies *s, const char *ns, const char *name)
+{
+	struct nft_policy_chain *v[CHAINS_OF_ONE];
+	unsigned n;
+	int rc = chains_of(s, ns, name, v, &n);
+
+	for (unsigned i = 0; i < n && !rc; i++)
+		v[i]->narrowed = true;
+	return rc;
 }
 
 /* ---- profiles */
