@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* trace_probe: see trace_probe.h; tcp(7), icmp(7), raw(7). A socket of a family and protocol that the
- * kernel gives errors of its own through the error queue (IP_RECVERR), which also says who sent them. */
-#include "sys/trace_probe.h"
+/* trace_probe: the course of a probe, see trace_probe.h; tcp(7), raw(7). A connected socket of the probe's
+ * protocol, so that the kernel leaves out most of what is not meant for it. */
+#include "sys/trace_probe_state.h"
 
-#include "base/sctp.h"
 #include "sys/clock.h"
 #include "sys/netns.h"
 
 #include <arpa/inet.h>
-#include <endian.h>
 #include <errno.h>
-#include <linux/errqueue.h>
-#include <linux/icmpv6.h>
 #include <netinet/in.h>
-#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -24,18 +19,8 @@
 
 #define MS          1000000ull
 #define FIN_WAIT_NS (200 * MS)
-#define NONCE       8
-#define ECHO_NUMBER 1
 
-struct trace_probe {
-	struct trace_probe_ask ask;
-	struct trace_probe_result r;
-	int fd;
-	bool closing;               /* TCP: it was connected, and the peer's FIN is waited for */
-	uint64_t started, deadline; /* ns, monotonic */
-};
-
-static void end(struct trace_probe *p, enum trace_result result)
+void trace_probe_end(struct trace_probe *p, enum trace_result result)
 {
 	p->r.result = (uint8_t)result;
 	p->r.microseconds = (int64_t)((clock_mono_ns() - p->started) / 1000);
@@ -44,13 +29,13 @@ static void end(struct trace_probe *p, enum trace_result result)
 static void refused(struct trace_probe *p, const char *by)
 {
 	snprintf(p->r.by, sizeof(p->r.by), "%s", by);
-	end(p, TRACE_REFUSED);
+	trace_probe_end(p, TRACE_REFUSED);
 }
 
 static void failed(struct trace_probe *p, int err)
 {
 	snprintf(p->r.error, sizeof(p->r.error), "%s", strerror(err));
-	end(p, TRACE_ERROR);
+	trace_probe_end(p, TRACE_ERROR);
 }
 
 /* ---- addresses */
@@ -71,8 +56,7 @@ static socklen_t to_sockaddr(const struct ipaddr *a, uint16_t port, struct socka
 	return sizeof(*four);
 }
 
-/* The port. */
-static uint16_t from_sockaddr(const void *sa, struct ipaddr *a)
+uint16_t trace_probe_peer(const void *sa, struct ipaddr *a)
 {
 	const struct sockaddr_in6 *six = sa;
 	const struct sockaddr_in *four = sa;
@@ -86,139 +70,21 @@ static uint16_t from_sockaddr(const void *sa, struct ipaddr *a)
 	return ntohs(four->sin_port);
 }
 
-/* ---- ICMP errors, as nftables names their codes */
-
-static const char *const unreach4[] = {
-	[ICMP_NET_UNREACH] = "net-unreachable",   [ICMP_HOST_UNREACH] = "host-unreachable",
-	[ICMP_PROT_UNREACH] = "prot-unreachable", [ICMP_PORT_UNREACH] = "port-unreachable",
-	[ICMP_FRAG_NEEDED] = "frag-needed",       [ICMP_NET_ANO] = "net-prohibited",
-	[ICMP_HOST_ANO] = "host-prohibited",      [ICMP_PKT_FILTERED] = "admin-prohibited",
-};
-static const char *const unreach6[] = {
-	[ICMPV6_NOROUTE] = "no-route",
-	[ICMPV6_ADM_PROHIBITED] = "admin-prohibited",
-	[ICMPV6_ADDR_UNREACH] = "addr-unreachable",
-	[ICMPV6_PORT_UNREACH] = "port-unreachable",
-	[ICMPV6_POLICY_FAIL] = "policy-fail",
-	[ICMPV6_REJECT_ROUTE] = "reject-route",
-};
-
-static const char *icmp_word(bool v6, unsigned type, unsigned code)
-{
-	if (!v6 && type == ICMP_DEST_UNREACH && code < sizeof(unreach4) / sizeof(unreach4[0]))
-		return unreach4[code];
-	if (v6 && type == ICMPV6_DEST_UNREACH && code < sizeof(unreach6) / sizeof(unreach6[0]))
-		return unreach6[code];
-	if (type == (v6 ? ICMPV6_TIME_EXCEED : ICMP_TIME_EXCEEDED))
-		return "time-exceeded";
-	if (v6 && type == ICMPV6_PKT_TOOBIG)
-		return "packet-too-big";
-	return NULL;
-}
-
-static void note_icmp(struct trace_probe *p, const struct sock_extended_err *ee)
-{
-	struct sockaddr_in6 from; /* room for either family */
-	bool v6 = ee->ee_origin == SO_EE_ORIGIN_ICMP6;
-	const char *word = icmp_word(v6, ee->ee_type, ee->ee_code);
-	struct ipaddr a;
-	char text[ADDR_TEXT];
-
-	if (word)
-		snprintf(p->r.by, sizeof(p->r.by), "%s %s", v6 ? "icmpv6" : "icmp", word);
-	else
-		snprintf(p->r.by, sizeof(p->r.by), "%s type %u code %u", v6 ? "icmpv6" : "icmp",
-			 ee->ee_type, ee->ee_code);
-	if (v6 ? ee->ee_type == ICMPV6_PKT_TOOBIG
-	       : ee->ee_type == ICMP_DEST_UNREACH && ee->ee_code == ICMP_FRAG_NEEDED)
-		p->r.mtu = ee->ee_info;
-	memcpy(&from, SO_EE_OFFENDER(ee), sizeof(from));
-	from_sockaddr(&from, &a);
-	if (a.family == AF_INET || a.family == AF_INET6)
-		snprintf(p->r.error, sizeof(p->r.error), "told by %s", addr_str(&a, text));
-}
-
-/* Is this what the probe has behind its IP header, of which an ICMP error quotes 8 bytes at least? A raw socket hears
- * of errors of all that its namespace sends to the address, answers to somebody else's requests too; others
- * of what they sent themselves. */
-static bool is_ours(const struct trace_probe *p, const uint8_t *quoted, size_t n)
-{
-	const uint16_t ports[] = { htons(p->r.port), htons(p->ask.port) };
-	const uint16_t echo[] = { htons(p->r.port), htons(ECHO_NUMBER) };
-
-	if (p->ask.protocol == TRACE_SCTP)
-		return n >= 4 && !memcmp(quoted, ports, 4);
-	if (p->ask.protocol == TRACE_ICMP)
-		return n >= 8 && !memcmp(quoted + 4, echo, 4);
-	return true;
-}
-
-enum told { TOLD_NOTHING, TOLD_OF_OTHERS, TOLD_REFUSED };
-
-/* What the own kernel says, who called it is told as well; but for the MTU. */
-static enum told judge_error(struct trace_probe *p, const struct sock_extended_err *ee,
-			     const uint8_t *quoted, size_t n)
-{
-	if (ee->ee_origin == SO_EE_ORIGIN_LOCAL && ee->ee_errno == EMSGSIZE)
-		p->r.mtu = ee->ee_info;
-	if (ee->ee_origin != SO_EE_ORIGIN_ICMP && ee->ee_origin != SO_EE_ORIGIN_ICMP6)
-		return TOLD_NOTHING;
-	if (!is_ours(p, quoted, n))
-		return TOLD_OF_OTHERS;
-	note_icmp(p, ee);
-	return TOLD_REFUSED;
-}
-
-/* Empties the error queue. An ICMP error of ours is the result. */
-static enum told read_errors(struct trace_probe *p)
-{
-	enum told told = TOLD_NOTHING;
-
-	for (;;) {
-		char control[512] __attribute__((aligned(8)));
-		uint8_t quoted[8];
-		struct iovec iov = { quoted, sizeof(quoted) };
-		struct msghdr m = { .msg_iov = &iov,
-				    .msg_iovlen = 1,
-				    .msg_control = control,
-				    .msg_controllen = sizeof(control) };
-		ssize_t n = recvmsg(p->fd, &m, MSG_ERRQUEUE);
-
-		if (n < 0)
-			break;
-		for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-			enum told now;
-
-			if (!(c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) &&
-			    !(c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR))
-				continue;
-			now = judge_error(p, (const void *)CMSG_DATA(c), quoted, (size_t)n);
-			told = now > told ? now : told;
-		}
-	}
-	if (told == TOLD_REFUSED)
-		end(p, TRACE_REFUSED);
-	return told;
-}
+/* ---- errors */
 
 static void on_error(struct trace_probe *p, int err)
 {
-	if (read_errors(p) == TOLD_REFUSED)
+	if (trace_probe_errors(p) == TRACE_TOLD_REFUSED)
 		return;
 	if (p->ask.protocol == TRACE_TCP && (err == ECONNREFUSED || err == ECONNRESET))
 		refused(p, "rst");
 	else if (err == ETIMEDOUT)
-		end(p, TRACE_TIMEOUT);
+		trace_probe_end(p, TRACE_TIMEOUT);
 	else
 		failed(p, err);
 }
 
 /* ---- sending */
-
-static bool is_v6(const struct trace_probe *p)
-{
-	return p->ask.dst.family == AF_INET6;
-}
 
 /* The kernel takes the number only while the socket is under repair, and keeps it afterwards. */
 static int set_sequence(int fd, uint32_t seq)
@@ -255,7 +121,7 @@ static int open_socket(void *arg, struct err *e)
 				     [TRACE_ICMP] = SOCK_RAW };
 	struct trace_probe *p = arg;
 	uint8_t what = p->ask.protocol;
-	bool v6 = is_v6(p);
+	bool v6 = trace_probe_is_v6(p);
 	int on = 1, proto = 0;
 
 	if (what == TRACE_SCTP)
@@ -286,67 +152,16 @@ static int join_ends(struct trace_probe *p)
 	return connect(p->fd, (struct sockaddr *)&ss, len) && errno != EINPROGRESS ? -errno : 0;
 }
 
-static uint16_t checksum(const uint8_t *v, size_t n)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i < n; i++)
-		sum += i % 2 ? v[i] : (uint32_t)v[i] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
-}
-
-static void put_nonce(const struct trace_probe *p, uint8_t *out)
-{
-	uint64_t nonce = htobe64(p->ask.signature);
-
-	memcpy(out, &nonce, NONCE);
-}
-
-/* How much is sent behind the signature, all of it zeros. */
-static size_t padding(const struct trace_probe *p)
-{
-	int64_t min = trace_size_min(p->ask.dst.family);
-
-	return p->ask.size > min ? (size_t)(p->ask.size - min) : 0;
-}
-
-static size_t build_echo(const struct trace_probe *p, uint8_t *out)
-{
-	struct icmphdr h = { .type = is_v6(p) ? ICMPV6_ECHO_REQUEST : ICMP_ECHO };
-	size_t n = sizeof(h) + NONCE; /* zeros behind it change no sum */
-
-	h.un.echo.id = htons(p->r.port);
-	h.un.echo.sequence = htons(ECHO_NUMBER);
-	memcpy(out, &h, sizeof(h));
-	put_nonce(p, out + sizeof(h));
-	h.checksum = htons(checksum(out, n)); /* of ICMPv6 the kernel makes its own */
-	memcpy(out, &h, sizeof(h));
-	return n;
-}
-
 static int send_datagram(struct trace_probe *p)
 {
-	uint8_t packet[TRACE_SIZE_MAX] = { 0 };
-	struct sctp_packet init = { .type = SCTP_INIT,
-				    .src = p->r.port,
-				    .dst = p->ask.port,
-				    .init_tag = (uint32_t)p->ask.signature };
-	size_t n = NONCE;
+	uint8_t packet[TRACE_SIZE_MAX];
+	size_t n = trace_probe_build(p, packet);
 
-	if (p->ask.protocol == TRACE_UDP)
-		put_nonce(p, packet);
-	else if (p->ask.protocol == TRACE_ICMP)
-		n = build_echo(p, packet);
-	else
-		n = sctp_build(&init, packet);
-	n += padding(p);
 	/* A socket says first what it was told of, others' packets too, and sends nothing. */
 	while (send(p->fd, packet, n, MSG_NOSIGNAL) < 0) {
 		int err = errno;
 
-		if (read_errors(p) != TOLD_OF_OTHERS)
+		if (trace_probe_errors(p) != TRACE_TOLD_OF_OTHERS)
 			return -err;
 	}
 	return 0;
@@ -362,7 +177,7 @@ static void learn_ends(struct trace_probe *p)
 	p->r.address = p->ask.source;
 	if (getsockname(p->fd, (struct sockaddr *)&ss, &len))
 		return;
-	port = from_sockaddr(&ss, &p->r.address);
+	port = trace_probe_peer(&ss, &p->r.address);
 	if (!p->r.port)
 		p->r.port = port;
 }
@@ -399,43 +214,18 @@ int trace_probe_send(const struct trace_probe_ask *ask, struct trace_probe **out
 
 /* ---- what comes back */
 
-static bool is_echo_reply(const struct trace_probe *p, const uint8_t *v, size_t n)
-{
-	struct icmphdr h;
-	uint8_t nonce[NONCE];
-
-	if (n < sizeof(h) + NONCE)
-		return false;
-	memcpy(&h, v, sizeof(h));
-	put_nonce(p, nonce);
-	return h.type == (is_v6(p) ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY) &&
-	       h.un.echo.id == htons(p->r.port) && !memcmp(v + sizeof(h), nonce, NONCE);
-}
-
-static void on_sctp(struct trace_probe *p, const uint8_t *v, size_t n)
-{
-	struct sctp_packet got;
-
-	if (!sctp_parse(v, n, &got) || got.src != p->ask.port || got.dst != p->r.port ||
-	    got.vtag != (uint32_t)p->ask.signature)
-		return;
-	if (got.type == SCTP_ABORT)
-		refused(p, "abort");
-	else if (got.type == SCTP_INIT_ACK)
-		end(p, TRACE_CONNECTED);
-}
-
 static void on_datagram(struct trace_probe *p, const uint8_t *v, size_t n)
 {
-	/* Raw sockets of IPv4 see the header. */
-	size_t skip = p->ask.protocol != TRACE_UDP && !is_v6(p) && n ? (v[0] & 15u) * 4u : 0;
-
-	if (skip > n)
-		return;
-	if (p->ask.protocol == TRACE_SCTP)
-		on_sctp(p, v + skip, n - skip);
-	else if (p->ask.protocol == TRACE_UDP || is_echo_reply(p, v + skip, n - skip))
-		end(p, TRACE_CONNECTED);
+	switch (trace_probe_answer(p, v, n)) {
+	case TRACE_ANSWER_GIVEN:
+		trace_probe_end(p, TRACE_CONNECTED);
+		break;
+	case TRACE_ANSWER_ABORT:
+		refused(p, "abort");
+		break;
+	case TRACE_ANSWER_NONE:
+		break;
+	}
 }
 
 static void receive(struct trace_probe *p)
@@ -448,7 +238,7 @@ static void receive(struct trace_probe *p)
 		if (n < 0) {
 			int err = errno;
 
-			if (read_errors(p) == TOLD_NOTHING && err != EAGAIN)
+			if (trace_probe_errors(p) == TRACE_TOLD_NOTHING && err != EAGAIN)
 				on_error(p, err);
 			return;
 		}
@@ -473,7 +263,7 @@ static void handshake(struct trace_probe *p)
 		on_error(p, err);
 		return;
 	}
-	end(p, TRACE_CONNECTED);
+	trace_probe_end(p, TRACE_CONNECTED);
 	shutdown(p->fd, SHUT_WR);
 	p->closing = true;
 	p->deadline = clock_mono_ns() + FIN_WAIT_NS;
@@ -510,7 +300,7 @@ void trace_probe_step(struct trace_probe *p)
 	if (p->closing)
 		shut(p);
 	else
-		end(p, TRACE_TIMEOUT);
+		trace_probe_end(p, TRACE_TIMEOUT);
 }
 
 bool trace_probe_ended(const struct trace_probe *p)
