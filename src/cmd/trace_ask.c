@@ -42,12 +42,12 @@ struct asking {
 
 /* ---- who asks whom */
 
-static bool names_outside(const struct asking *q, const char *text)
+/* Sets its port, too; 0: none. */
+static bool names_outside(const struct asking *q, const char *text, uint16_t *port)
 {
 	const char *host;
-	uint16_t port;
 
-	return !world_split(text, &host, &port, q->ctx->arena, NULL) && !strcmp(host, "outside");
+	return !world_split(text, &host, port, q->ctx->arena, NULL) && !strcmp(host, "outside");
 }
 
 /* An end that is "outside", as its address there. */
@@ -55,12 +55,11 @@ static const char *name_outside(struct asking *q, const char *text, bool v6, int
 {
 	const struct lab_opts none = { .name = NULL };
 	const struct ipaddr *ip;
-	const char *host;
 	char addr[ADDR_TEXT];
 	uint16_t port;
 
 	*rc = 0;
-	if (!names_outside(q, text) || world_split(text, &host, &port, q->ctx->arena, NULL))
+	if (!names_outside(q, text, &port))
 		return text;
 	if (!q->world.name && lab_load(q->ctx, &none, &q->world)) {
 		*rc = CMD_USAGE;
@@ -92,9 +91,10 @@ static int resolve(struct asking *q, const char *from, const char *to)
 {
 	const struct why_opts asked = { .proto = q->o->proto };
 	bool sends = !strcmp(from, "outside");
+	uint16_t port;
 	int rc;
 
-	if (sends && names_outside(q, to))
+	if (sends && names_outside(q, to, &port))
 		return cmd_error(CMD_USAGE, "%s: no node is on the way from outside to there", to);
 	from = name_outside(q, from, names_v6(q, to), &rc);
 	if (!rc)

@@ -19,9 +19,9 @@ bool agent_owns_link(const struct klink *l);
 void others_look(struct others *o, struct agent *a, struct klist *have);
 /* Looks for the uplink again, and tells the plan when it is another. */
 void others_find_uplink(struct others *o, struct agent *a);
-/* See uplink_gateway(). */
 /* See uplink_leads_to(). */
 bool others_lead_to(const struct others *o, const struct prefix *p);
+/* See uplink_gateway(). */
 struct route_hop others_gateway(const struct others *o, const struct ipaddr *ip);
 /* Leaves out what would go to a tunnel that is not ours; returns how many operations stay. */
 size_t others_spare_tunnel(const struct others *o, struct kop *ops, size_t n);
