@@ -15,3 +15,8 @@ static inline bool text_eq_or_empty(const char *a, const char *b)
 {
 	return !strcmp(a ? a : "", b ? b : "");
 }
+
+static inline const char *text_or_dash(const char *s)
+{
+	return s ? s : "-";
+}

@@ -3,13 +3,15 @@
  * The line names what changed and who decided; unchanged parts of the packet are not repeated. */
 #include "core/trace/words.h"
 
+#include "base/text.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
-static const char *end_text(const struct ipaddr *ip, uint16_t port, struct arena *a)
+const char *story_end_text(const struct ipaddr *ip, uint16_t port, struct arena *a)
 {
 	char text[ADDR_TEXT];
 
@@ -19,11 +21,6 @@ static const char *end_text(const struct ipaddr *ip, uint16_t port, struct arena
 			    port);
 }
 
-static const char *or_dash(const char *s)
-{
-	return s ? s : "-";
-}
-
 const char *story_head_text(const struct story_head *h, struct arena *a)
 {
 	const char *inner;
@@ -31,13 +28,13 @@ const char *story_head_text(const struct story_head *h, struct arena *a)
 
 	if (!h->src.family)
 		return "";
-	inner = arena_printf(a, "%s > %s", or_dash(end_text(&h->src, h->sport, a)),
-			     or_dash(end_text(&h->dst, h->dport, a)));
+	inner = arena_printf(a, "%s > %s", text_or_dash(story_end_text(&h->src, h->sport, a)),
+			     text_or_dash(story_end_text(&h->dst, h->dport, a)));
 	if (h->encap == STORY_PLAIN)
 		return inner;
 	return arena_printf(a, "%s %s > %s [%s]", name_of(&story_encap_names, h->encap),
 			    addr_str(&h->outer_src, src), addr_str(&h->outer_dst, dst),
-			    or_dash(inner));
+			    text_or_dash(inner));
 }
 
 const char *story_place_text(const struct story_hop *h, struct arena *a)
@@ -52,7 +49,7 @@ const char *story_place_text(const struct story_hop *h, struct arena *a)
 /* "route 10.244.3.0/26 via 192.0.2.3 dev eth0": a route's rule says the rest of it. */
 static const char *by_words(const struct story_hop *h, struct arena *a)
 {
-	return or_dash(story_by_text(&h->by, a));
+	return text_or_dash(story_by_text(&h->by, a));
 }
 
 static const char *with_why(const char *text, const struct story_hop *h, struct arena *a)
@@ -60,13 +57,13 @@ static const char *with_why(const char *text, const struct story_hop *h, struct 
 	const char *behind = story_by_text(&h->behind, a);
 
 	if (behind)
-		text = arena_printf(a, "%s, %s", or_dash(text), behind);
-	return h->why ? arena_printf(a, "%s (%s)", or_dash(text), h->why) : text;
+		text = arena_printf(a, "%s, %s", text_or_dash(text), behind);
+	return h->why ? arena_printf(a, "%s (%s)", text_or_dash(text), h->why) : text;
 }
 
 static const char *send_text(const struct story_hop *h, struct arena *a)
 {
-	return arena_printf(a, "sends %s", or_dash(story_head_text(&h->after, a)));
+	return arena_printf(a, "sends %s", text_or_dash(story_head_text(&h->after, a)));
 }
 
 static const char *device_text(const struct story_hop *h, struct arena *a)
@@ -81,17 +78,17 @@ static const char *device_text(const struct story_hop *h, struct arena *a)
 					h->device ? h->device : "");
 
 	if (h->after.encap != STORY_PLAIN)
-		text = arena_printf(a, "%s, in the tunnel", or_dash(text));
+		text = arena_printf(a, "%s, in the tunnel", text_or_dash(text));
 	return with_why(text, h, a);
 }
 
 static const char *service_text(const struct story_hop *h, struct arena *a)
 {
-	return with_why(arena_printf(a, "%s: %s -> %s",
-				     h->by.kind ? by_words(h, a) : "somebody unknown",
-				     or_dash(end_text(&h->before.dst, h->before.dport, a)),
-				     or_dash(end_text(&h->after.dst, h->after.dport, a))),
-			h, a);
+	return with_why(
+		arena_printf(a, "%s: %s -> %s", h->by.kind ? by_words(h, a) : "somebody unknown",
+			     text_or_dash(story_end_text(&h->before.dst, h->before.dport, a)),
+			     text_or_dash(story_end_text(&h->after.dst, h->after.dport, a))),
+		h, a);
 }
 
 static const char *policy_text(const struct story_hop *h, struct arena *a)
@@ -105,18 +102,19 @@ static const char *policy_text(const struct story_hop *h, struct arena *a)
 
 static const char *route_text(const struct story_hop *h, struct arena *a)
 {
-	return with_why(arena_printf(a, "route %s%s%s", or_dash(h->by.name), h->by.rule ? " " : "",
-				     h->by.rule ? h->by.rule : ""),
+	return with_why(arena_printf(a, "route %s%s%s", text_or_dash(h->by.name),
+				     h->by.rule ? " " : "", h->by.rule ? h->by.rule : ""),
 			h, a);
 }
 
 static const char *snat_text(const struct story_hop *h, struct arena *a)
 {
-	return with_why(arena_printf(a, "source %s -> %s by %s",
-				     or_dash(end_text(&h->before.src, h->before.sport, a)),
-				     or_dash(end_text(&h->after.src, h->after.sport, a)),
-				     by_words(h, a)),
-			h, a);
+	return with_why(
+		arena_printf(a, "source %s -> %s by %s",
+			     text_or_dash(story_end_text(&h->before.src, h->before.sport, a)),
+			     text_or_dash(story_end_text(&h->after.src, h->after.sport, a)),
+			     by_words(h, a)),
+		h, a);
 }
 
 static const char *tunnel_text(const struct story_hop *h, struct arena *a)
@@ -125,12 +123,13 @@ static const char *tunnel_text(const struct story_hop *h, struct arena *a)
 	const struct story_head *in = h->step == STORY_TUNNEL_IN ? &h->after : &h->before;
 
 	if (in->encap == STORY_PLAIN)
-		return with_why(arena_printf(a, "into the tunnel by %s", or_dash(h->device)), h, a);
+		return with_why(arena_printf(a, "into the tunnel by %s", text_or_dash(h->device)),
+				h, a);
 	return with_why(arena_printf(a, "%s %s %s > %s by %s",
 				     h->step == STORY_TUNNEL_IN ? "into" : "out of",
 				     in->encap ? name_of(&story_encap_names, in->encap) : "tunnel",
 				     addr_str(&in->outer_src, src), addr_str(&in->outer_dst, dst),
-				     or_dash(h->device)),
+				     text_or_dash(h->device)),
 			h, a);
 }
 
@@ -139,22 +138,23 @@ static const char *deliver_text(const struct story_hop *h, struct arena *a)
 	const struct story_head *head = &h->after;
 
 	return arena_printf(a, "%s has it, from %s",
-			    or_dash(h->by.kind ? by_words(h, a) : story_place_text(h, a)),
-			    or_dash(end_text(&head->src, head->sport, a)));
+			    text_or_dash(h->by.kind ? by_words(h, a) : story_place_text(h, a)),
+			    text_or_dash(story_end_text(&head->src, head->sport, a)));
 }
 
 static const char *answer_text(const struct story_hop *h, struct arena *a)
 {
 	return arena_printf(a, "%s answers %s", h->by.kind ? by_words(h, a) : "somebody",
-			    or_dash(story_head_text(&h->after, a)));
+			    text_or_dash(story_head_text(&h->after, a)));
 }
 
 static const char *untranslate_text(const struct story_hop *h, struct arena *a)
 {
 	const char *by = story_by_text(&h->by, a);
 
-	return with_why(arena_printf(a, "%s -> %s%s%s", or_dash(story_head_text(&h->before, a)),
-				     or_dash(story_head_text(&h->after, a)),
+	return with_why(arena_printf(a, "%s -> %s%s%s",
+				     text_or_dash(story_head_text(&h->before, a)),
+				     text_or_dash(story_head_text(&h->after, a)),
 				     by ? ", as it was translated by " : "", by ? by : ""),
 			h, a);
 }
@@ -248,10 +248,10 @@ static const char *end_show(const struct story_hop *h, struct arena *a)
 	case STORY_BY_ROUTE:
 		return route_show(h, a);
 	case STORY_BY_NEIGHBOUR:
-		return arena_printf(a, "ip neigh show to %s", or_dash(h->by.name));
+		return arena_printf(a, "ip neigh show to %s", text_or_dash(h->by.name));
 	case STORY_BY_NFT:
-		return arena_printf(a, "nft -a list chain %s %s", or_dash(h->by.ns),
-				    or_dash(h->by.name));
+		return arena_printf(a, "nft -a list chain %s %s", text_or_dash(h->by.ns),
+				    text_or_dash(h->by.name));
 	case STORY_BY_SERVICE:
 		return "nft list set inet fairlead refused4";
 	case STORY_BY_POD:
@@ -328,91 +328,6 @@ static const struct step_words words[] = {
 };
 static_assert(sizeof(words) / sizeof(*words) == STORY_STEPS, "words for each step");
 
-/* ---- the sentence */
-
-/* The hop that its end is told by. */
-static const struct story_hop *find_hop(const struct story *s, unsigned direction, unsigned step)
-{
-	for (uint32_t i = 0; i < s->hops.n; i++)
-		if (s->hops.v[i].direction == direction && s->hops.v[i].step == step)
-			return &s->hops.v[i];
-	return NULL;
-}
-
-static const struct story_hop *ending(const struct story *s)
-{
-	for (uint32_t i = 0; i < s->hops.n; i++)
-		if (s->hops.v[i].step == STORY_DROP || s->hops.v[i].step == STORY_REFUSE)
-			return &s->hops.v[i];
-	return NULL;
-}
-
-static const char *done_text(const struct story *s, const char *verb, struct arena *a)
-{
-	const struct story_hop *taken = find_hop(s, STORY_REQUEST, STORY_DELIVER);
-	const struct story_hop *service = find_hop(s, STORY_REQUEST, STORY_SERVICE);
-	const struct story_head *first = &s->hops.v[0].after;
-	const char *to = or_dash(end_text(&first->dst, first->dport, a));
-
-	if (taken) {
-		const char *who = story_by_text(&taken->by, a);
-
-		to = or_dash(end_text(&taken->before.dst, taken->before.dport, a));
-		if (who)
-			to = arena_printf(a, "%s (%s)", who, to);
-	}
-	return arena_printf(a, "%s%s %s%s%s", s->observed ? "" : "will be ", verb, or_dash(to),
-			    service && service->by.kind ? ", chosen by " : "",
-			    service && service->by.kind ? or_dash(story_by_text(&service->by, a))
-							: "");
-}
-
-static const char *ended_text(const struct story *s, const char *verb, struct arena *a)
-{
-	const struct story_hop *end = ending(s);
-	const char *by = story_by_text(&s->by, a);
-	const char *where = end ? or_dash(story_place_text(end, a)) : NULL;
-	const char *at = end && end->node ? " at " : " "; /* nobody is at elsewhere */
-
-	return arena_printf(a, "%s%s%s%s%s by %s%s%s",
-			    end && end->direction == STORY_REPLY ? "the answer is " : "",
-			    s->observed ? "" : "will be ", verb, where ? at : "",
-			    where ? where : "", by ? by : "somebody unknown",
-			    end && end->why ? ": " : "", end && end->why ? end->why : "");
-}
-
-static const char *lost_text(const struct story *s, struct arena *a)
-{
-	const struct story_hop *last = &s->hops.v[s->hops.n - 1];
-
-	return arena_printf(
-		a,
-		"lost: the %s was seen last at %s, where it %s, and nobody says that it "
-		"dropped it",
-		name_of(&story_direction_names, last->direction),
-		or_dash(story_place_text(last, a)), or_dash(last->text));
-}
-
-static const char *sentence_of(const struct story *s, struct arena *a)
-{
-	if (!s->hops.n)
-		return "nothing was seen of the probe";
-	switch (s->verdict) {
-	case STORY_DELIVERED:
-		return done_text(s, "delivered to", a);
-	case STORY_ANSWERED:
-		return done_text(s, "answered by", a);
-	case STORY_REFUSED:
-		return ended_text(s, "refused", a);
-	case STORY_DROPPED:
-		return ended_text(s, "dropped", a);
-	case STORY_LOST:
-		return lost_text(s, a);
-	default:
-		return "too little was seen to tell what became of it";
-	}
-}
-
 int story_words(struct story *s, struct arena *a)
 {
 	s->narrowest = story_narrowest(s);
@@ -425,6 +340,6 @@ int story_words(struct story *s, struct arena *a)
 		h->show = w->show(h, a);
 	}
 	if (!s->sentence)
-		s->sentence = sentence_of(s, a);
+		s->sentence = story_sentence(s, a);
 	return a->failed || !s->sentence ? -ENOMEM : 0;
 }

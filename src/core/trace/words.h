@@ -8,6 +8,11 @@
 /* Sets text, explain and show of all hops, and the sentence. 0 or -ENOMEM. */
 int story_words(struct story *s, struct arena *a);
 
+/* sentence.c. Its hops have their text; NULL: no memory. */
+const char *story_sentence(const struct story *s, struct arena *a);
+
+/* "10.244.1.2:40000"; in `a`. */
+const char *story_end_text(const struct ipaddr *ip, uint16_t port, struct arena *a);
 /* "10.244.1.2:40000 > 10.96.0.10:80", with what is around it in front; in `a`. */
 const char *story_head_text(const struct story_head *h, struct arena *a);
 /* The first of the request's hops with the smallest MTU; NULL: none has one (size.c). */
