@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Within this room: a prediction's walk (predict.c), what nodes decide on it (predict_judge.c), and how
- * it is written down (predict_path.c). */
+/* Within this room: a prediction's beginning (predict.c), its walk (predict_walk.c), what nodes decide on it
+ * (predict_judge.c), and how it is written down (predict_path.c). */
 #pragma once
 #include "core/trace/predict.h"
 #include "core/trace/ways.h"
@@ -57,6 +57,19 @@ struct predictor {
 	struct stories out;
 	uint32_t cap;
 };
+
+#define PREDICT_OUTSIDE "outside" /* in the place of a node's name */
+
+/* The node as it plans, made once; NULL: it failed. */
+struct place *predict_place(struct predictor *p, const char *node);
+/* Out of the pod's namespace, and into the node. */
+void predict_leave_pod(struct predictor *p, struct path *w, const char *node,
+		       const struct pod *pod);
+/* `out_of`: whose link it came by; NULL: the uplink. */
+void predict_enter_node(struct predictor *p, struct path *w, const char *node,
+			const struct pod *out_of);
+/* What becomes of it there and, to the end of all its stories, after. `from_self`: the node sends it itself. */
+void predict_visit(struct predictor *p, struct path *w, const char *node, bool from_self);
 
 /* True: something failed, now or before. */
 bool predict_fail(struct predictor *p, int rc);
