@@ -4,7 +4,7 @@ odd about some of them: endpoints in the node's own network, requests that do no
 import pytest
 
 from harness import wait_for
-from test_services import FAMILIES, NODES, answered, ask, at, cluster_ip, node_port, pod, rules, service, write
+from test_services import FAMILIES, NODES, answered, ask, at, cluster_ip, ips, node_port, pod, rules, service, write
 
 WEB = {"x/w1", "x/w2"}
 
@@ -167,6 +167,29 @@ def test_affinity_ends_with_the_fronts_way(world, apply, family):
     say(name=f"next{family}", app="client", port=port + 10)
     wait_for(lambda: answered(ask(world, "x/client", lb, 80)), 10, "the address serves again")
     assert answered(ask(world, "x/client", lb, 80, 10)) <= {"x/client", "x/other"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_left_to_another_proxy(world, apply, family):
+    """One that translates where kube-proxy's nat chains do: behind what we drop. With the label only it is asked."""
+    name, ip = f"theirs{family}", {4: "ip", 6: "ip6"}[family]
+    apply(service(name, "web"))
+    address = wait_for(lambda: cluster_ip(world, name, family))
+    served(world, "x/client", address, 80)
+    to = at(ips(world, "w2", family), 8080)
+    world.node("n1", "nft", f"table inet {name} {{ chain c {{ type nat hook prerouting priority dstnat + 1; "
+                            f"{ip} daddr {address} tcp dport 80 dnat {ip} to {to}; }}; }}")
+    try:
+        served(world, "x/client", address, 80)
+        label = {"service.kubernetes.io/service-proxy-name": "theirs"}
+        mine = service(name, "web")
+        apply({**mine, "metadata": {**mine["metadata"], "labels": label}})
+        served(world, "x/client", address, 80, {"x/w2"})
+    finally:
+        world.node("n1", "nft", "delete", "table", "inet", name)
+    assert ask(world, "x/client", address, 80)["results"]["connected"] == 0
+    apply({**mine, "metadata": {**mine["metadata"], "labels": {}}})
+    served(world, "x/client", address, 80)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

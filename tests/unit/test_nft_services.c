@@ -172,13 +172,16 @@ static void fill_sources(struct random *r, struct svc_plan *p)
 static void make_plan(struct random *r, unsigned service, uint8_t family, struct svc_plan *p)
 {
 	*p = (struct svc_plan){ .family = family, .absent = upto(r, 12) ? NULL : "not there yet" };
-	if (p->absent)
+	p->left = p->absent && service % 2;
+	if (p->absent && !p->left)
 		return;
 	/* IPv6: pairs that share the last 32 bits */
 	p->cluster_ip =
 		ip_of(family, (uint8_t)(family == AF_INET ? 96 : 96 + service / 4), service % 4);
 	if (family == AF_INET)
 		p->cluster_ip.b[3] = (uint8_t)service;
+	if (p->left)
+		return;
 	p->affinity = upto(r, 3) ? 0 : 60 * (1 + upto(r, 2));
 	p->ports.n = 1 + upto(r, 3);
 	p->ports.v = arena_array(r->a, p->ports.n, sizeof(*p->ports.v));

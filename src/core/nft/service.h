@@ -52,7 +52,8 @@ struct nft_chain *nft_choice_chain(struct nft_table *t, const struct nft_choice 
 /* Sets by family [0] IPv4, [1] IPv6, and by protocol. */
 struct nft_service_sets {
 	const struct nft_set *vip[2], *nodeport[2], *refused[2], *refused_nodeport[2], *masq[2],
-		*masq_nodeport[2], *restricted[2], *sources[2], *cluster_ips[2], *hairpin[2];
+		*masq_nodeport[2], *restricted[2], *sources[2], *cluster_ips[2], *left_ips[2],
+		*hairpin[2];
 	const struct nft_set *endpoints[2][PROTO_SCTP + 1], *kept[2][PROTO_SCTP + 1];
 	const struct nft_set *sizes, *choices, *front_choices, *to_all, *to_local, *affinity_back,
 		*affinity_slots;

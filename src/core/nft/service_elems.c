@@ -187,12 +187,14 @@ void nft_address_elem(const struct nft_services *s, const struct nft_sink *to,
 		      const struct nft_fact_key *f, bool add)
 {
 	bool twice = f->kind == NFT_FACT_HAIRPIN;
+	const struct nft_set *const *sets = twice                         ? s->sets.hairpin
+					    : f->kind == NFT_FACT_LEFT_IP ? s->sets.left_ips
+									  : s->sets.cluster_ips;
 	struct key k = { 0 };
 
 	for (unsigned i = 0; i < (twice ? 2 : 1); i++)
 		put(&k, f->ip, ip_len(f->family));
-	nft_sink_elem(to, add, (twice ? s->sets.hairpin : s->sets.cluster_ips)[v6(f->family)],
-		      &(struct nft_elem){ .key = k.b });
+	nft_sink_elem(to, add, sets[v6(f->family)], &(struct nft_elem){ .key = k.b });
 }
 
 /* ---- endpoints */

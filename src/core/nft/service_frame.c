@@ -6,6 +6,7 @@
  *     refused4                front ──► code ──► service-reject | drop | service-drop-outside
  *     cluster_ips4            a port that its Service does not have is refused
  *     service_nets4           an address that no Service has is dropped (KEP-3866)
+ *     left_ips4               unless it is for another proxy to translate, behind us (KEP-2447)
  *     refused_nodeport4       the same as refused4 of node ports
  *   service-in, -out        nat, dstnat ──► services
  *     vip4, nodeport4         front ──► id of a group, or of a chooser
@@ -131,6 +132,7 @@ static void unserved(struct nft_chain *c, const struct nft_service_family *f)
 	nft_goto(r, "service-known");
 	r = nft_rule_add(c, "no Service has the address");
 	nft_match_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("service_nets", f));
+	nft_match_not_set(r, K(NFT_SEL(f->daddr)), NFT_FAMILY_NAME("left_ips", f));
 	nft_counter(r);
 	nft_drop(r);
 }

@@ -113,6 +113,7 @@ static void make_fronts(struct nft_table *t, const struct nft_service_family *f)
 	make_codes(t, NFT_FAMILY_NAME("masq", f), front);
 	make_codes(t, NFT_FAMILY_NAME("masq_nodeport", f), port);
 	nft_set_add(t, NFT_FAMILY_NAME("cluster_ips", f), 0, NFT_TYPES(f->type));
+	nft_set_add(t, NFT_FAMILY_NAME("left_ips", f), 0, NFT_TYPES(f->type));
 	nft_set_add(t, NFT_FAMILY_NAME("hairpin", f), 0, NFT_TYPES(f->type, f->type));
 }
 
@@ -208,6 +209,7 @@ bool nft_service_find_sets(const struct nft_table *t, struct nft_service_sets *o
 				  { &s.restricted[i], "restricted" },
 				  { &s.sources[i], "sources" },
 				  { &s.cluster_ips[i], "cluster_ips" },
+				  { &s.left_ips[i], "left_ips" },
 				  { &s.hairpin[i], "hairpin" } };
 
 		for (unsigned j = 0; j < sizeof(by_family) / sizeof(by_family[0]); j++) {

@@ -87,8 +87,8 @@ static int claim_hairpins(struct nft_putting *p, const struct svc_plan *plan)
 static int claim(struct nft_putting *p, const struct svc_plan *plan)
 {
 	static const struct nft_front_value none = { .port = "" };
-	struct nft_fact_key key =
-		nft_fact_key(NFT_FACT_CLUSTER_IP, &plan->cluster_ip, plan->family);
+	struct nft_fact_key key = nft_fact_key(plan->left ? NFT_FACT_LEFT_IP : NFT_FACT_CLUSTER_IP,
+					       &plan->cluster_ip, plan->family);
 	int rc = copy_sources(p, plan);
 
 	if (!rc && plan->cluster_ip.family)
@@ -211,7 +211,7 @@ int nft_services_put(struct nft_services *s, const char *ns, const char *name,
 		return n ? err_set(e, -ENOMEM, "no memory") : 0;
 	rc = nft_ports_make(&p);
 	for (size_t i = 0; i < n && !rc; i++)
-		if (!plans[i].absent)
+		if (!plans[i].absent || plans[i].left)
 			rc = claim(&p, &plans[i]);
 	settle(&p);
 	if (!n)
@@ -294,6 +294,7 @@ static void render_facts(const struct nft_services *s, const struct nft_sink *to
 				nft_front_elems(s, to, &f->key, NULL, nft_fact_first(f));
 			break;
 		case NFT_FACT_CLUSTER_IP:
+		case NFT_FACT_LEFT_IP:
 		case NFT_FACT_HAIRPIN:
 			nft_address_elem(s, to, &f->key, true);
 			break;

@@ -72,6 +72,7 @@ static void say(struct nft_services *s, struct nft_ops *ops, const struct nft_fa
 		nft_front_elems(s, &to, key, old, now);
 		return;
 	case NFT_FACT_CLUSTER_IP:
+	case NFT_FACT_LEFT_IP:
 	case NFT_FACT_HAIRPIN:
 		if (!old != !now)
 			nft_address_elem(s, &to, key, now);

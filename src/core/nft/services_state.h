@@ -44,6 +44,7 @@ enum nft_fact_kind {
 	NFT_FACT_FRONT,
 	NFT_FACT_NODE_PORT,
 	NFT_FACT_CLUSTER_IP,
+	NFT_FACT_LEFT_IP, /* another proxy's cluster IP */
 	NFT_FACT_HAIRPIN,
 	NFT_FACT_AFFINITY6 /* the last 32 bits of a front: see service_choice.c */
 };

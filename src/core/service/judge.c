@@ -188,6 +188,10 @@ void svc_judge(const struct svc_node *node, const struct svc_plan *plans, size_t
 	for (size_t i = 0; i < n; i++)
 		if (addr_eq(&plans[i].cluster_ip, &flow->dst)) {
 			out->plan = &plans[i];
+			if (plans[i].left) {
+				out->reason = plans[i].absent;
+				return;
+			}
 			refuse(out, SVC_REJECT,
 			       flow->proto ? "the cluster IP has no such port"
 					   : "a cluster IP answers by its ports alone");

@@ -164,8 +164,6 @@ static const char *find_cluster_ip(const struct service *s, struct svc_plan *pla
 {
 	const char *first = s->spec.clusterIPs.n ? s->spec.clusterIPs.v[0] : s->spec.clusterIP;
 
-	if (strmap_get(&s->meta.labels, LABEL_PROXY_NAME))
-		return "left to another proxy by its label " LABEL_PROXY_NAME;
 	if (strmap_get(&s->meta.labels, LABEL_HEADLESS))
 		return "headless by its label " LABEL_HEADLESS;
 	if (s->spec.type == SERVICE_EXTERNAL_NAME)
@@ -205,6 +203,10 @@ int svc_plan(const struct service *s, const struct endpoint_slice *const *slices
 	};
 
 	plan.absent = find_cluster_ip(s, &plan);
+	if (strmap_get(&s->meta.labels, LABEL_PROXY_NAME)) {
+		plan.left = plan.cluster_ip.family;
+		plan.absent = "left to another proxy by its label " LABEL_PROXY_NAME;
+	}
 	if (!plan.absent && (find_addresses(&p) || find_sources(&p) || plan_ports(&p)))
 		return err_set(e, -ENOMEM, "no memory");
 	if (!plan.absent) {

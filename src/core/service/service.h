@@ -26,7 +26,8 @@
  * publishNotReadyAddresses, trafficDistribution and topology are the slices' writer's business:
  * conditions and hints carry them. ExternalName and headless Services are DNS' business, one labelled
  * service-proxy-name is another proxy's (KEP-2447), a Service without a cluster IP of the family is
- * not there yet: such a plan has no fronts. Slices with either label do not count. */
+ * not there yet: such a plan has no fronts. Slices with either label do not count. The other proxy's
+ * cluster IPs are left alone, also where a service range has them. */
 #pragma once
 #include "base/err.h"
 #include "model/cluster.h"
@@ -114,6 +115,7 @@ struct svc_plan {
 	uint8_t family;           /* AF_INET, AF_INET6 */
 	const char *absent;       /* why there are no fronts; NULL: there are */
 	struct ipaddr cluster_ip; /* family 0: none */
+	bool left;                /* it is another proxy's business, and no fronts are */
 	uint32_t affinity;        /* a client keeps its endpoint for so many seconds; 0: no */
 	LIST(struct svc_port) ports;
 	LIST(struct svc_front) fronts;
