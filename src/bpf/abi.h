@@ -34,7 +34,7 @@ struct trace_route {
 	__u8 proto, gateway_family;
 	__u8 src[16], dst[16], gateway[16];
 	__u16 sport, dport; /* as on the wire */
-	__u32 table, iif, oif, mark;
+	__u32 iif, oif, mark;
 	__s32 error;
 };
 

@@ -35,7 +35,9 @@ struct sock {
 struct sk_buff {
 	struct net_device *dev;
 	struct sock *sk;
+	unsigned long _skb_refdst;
 	unsigned int len, mark;
+	int skb_iif;
 	__be16 protocol;
 	__u16 network_header;
 	unsigned char *head, *data;
@@ -47,56 +49,23 @@ struct in6_addr {
 	} in6_u;
 };
 
-union flowi_uli {
-	struct {
-		__be16 dport, sport;
-	} ports;
+struct dst_entry {
+	struct net_device *dev;
+	unsigned short flags;
+	short error;
 };
 
-struct flowi_common {
-	int flowic_oif, flowic_iif;
-	__u32 flowic_mark;
-	__u8 flowic_proto;
+struct rtable {
+	struct dst_entry dst;
+	unsigned int rt_flags;
+	__u8 rt_gw_family;
+	struct in6_addr rt_gw6; /* in one place with rt_gw4 */
 };
 
-struct flowi4 {
-	struct flowi_common __fl_common;
-	__be32 saddr, daddr;
-	union flowi_uli uli;
-};
-
-struct flowi6 {
-	struct flowi_common __fl_common;
-	struct in6_addr daddr, saddr;
-	union flowi_uli uli;
-};
-
-struct fib_nh_common {
-	int nhc_oif;
-	unsigned char nhc_gw_family;
-	union {
-		__be32 ipv4;
-		struct in6_addr ipv6;
-	} nhc_gw;
-};
-
-struct fib6_nh {
-	struct fib_nh_common nh_common;
-};
-
-struct fib6_info {
-	__u32 fib6_metric;
-};
-
-struct fib6_result {
-	struct fib6_nh *nh;
-	struct fib6_info *f6i;
-	__u32 fib6_flags;
-	__u8 fib6_type;
-};
-
-struct fib6_table {
-	__u32 tb6_id;
+struct rt6_info {
+	struct dst_entry dst;
+	struct in6_addr rt6i_gateway;
+	__u32 rt6i_flags;
 };
 
 #pragma clang attribute pop

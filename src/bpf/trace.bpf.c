@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR Apache-2.0
-/* The kernel's side of sys/tracer: looks at each packet that a device or a routing table meets, that is
- * freed, or that nftables tells of, and writes down those of one flow.
+/* The kernel's side of sys/tracer: looks at each packet that a device meets, that is freed, or that nftables
+ * tells of, and writes down those of one flow, with the routes that they were given.
  *
- * Others' packets pay for every instruction here. So each program first asks what is cheapest: is the
- * namespace wanted (one bit), was anything followed yet; then one read of 44 bytes says whether the
- * packet is ours. A packet is known by its bytes alone, also inside of a tunnel and in the quotation of an
- * ICMP error. Its buffer's address only says that it is the same one still: buffers are freed unseen
- * and given to others, so an address alone proves nothing.
+ * Others' packets pay for every instruction here, and most for being looked at at all: some 50 ns for each
+ * program on their way. So there are few, and each first asks what is cheapest: is the namespace wanted (one
+ * bit), was anything followed yet; then one read of 44 bytes says whether the packet is ours. A packet is
+ * known by its bytes alone, also inside of a tunnel and in the quotation of an ICMP error. Its buffer's
+ * address only says that it is the same one still: buffers are freed unseen and given to others, so an
+ * address alone proves nothing.
  *
  * Not seen: signatures behind IPv6 extension headers, or where a driver left the headers out of the
  * buffer's linear part. Programs run on all processors at once, and may interrupt each other. */
@@ -52,6 +53,7 @@ struct {
 /* A buffer on its way: whose it is, and where it was seen last. */
 struct trail {
 	__u64 packet, print; /* what tells the packet from the next in the same buffer */
+	__u64 route;         /* that was told of, since it came in */
 	__u32 space, ifindex;
 	char device[16];
 };
@@ -77,17 +79,12 @@ struct {
 	__type(value, __u8);
 } flows SEC(".maps");
 
-/* The followed packet that this processor saw last, and may be working on. */
-struct hand {
-	__u64 skb, packet;
-	__u32 space;
-};
-
+/* The buffer of the followed packet that this processor saw last, and may be working on. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct hand);
+	__type(value, __u64);
 } hands SEC(".maps");
 
 /* ---- is it ours? */
@@ -147,13 +144,21 @@ static __always_inline int is_icmp_error(const struct layer *l)
 	       (l->proto == ICMPV6 && (TRACE_ICMP6_ERRORS >> type & 1));
 }
 
+static __always_inline int is_vxlan(const struct layer *l)
+{
+	return l->proto == UDP && *(const __u16 *)(l->data + 2) == config.vxlan_port;
+}
+
+static __always_inline int is_tunnel(const struct layer *l)
+{
+	return is_vxlan(l) || l->proto == IPIP || l->proto == IPV6;
+}
+
 /* What is inside; NULL: no packet. */
 static __always_inline const __u8 *next_layer(const struct layer *l)
 {
-	if (l->proto == UDP && *(const __u16 *)(l->data + 2) == config.vxlan_port)
-		return l->l4 + 8 + 8 + 14;
-	if (l->proto == IPIP || l->proto == IPV6)
-		return l->l4;
+	if (is_tunnel(l))
+		return is_vxlan(l) ? l->l4 + 8 + 8 + 14 : l->l4;
 	return is_icmp_error(l) ? l->l4 + 8 : 0;
 }
 
@@ -308,16 +313,13 @@ static __always_inline struct trail *follow(struct sk_buff *skb, __u64 print)
 	return t;
 }
 
-static __always_inline void take_in_hand(struct sk_buff *skb, const struct trail *t)
+static __always_inline void take_in_hand(struct sk_buff *skb)
 {
 	__u32 zero = 0;
-	struct hand *h = bpf_map_lookup_elem(&hands, &zero);
+	__u64 *hand = bpf_map_lookup_elem(&hands, &zero);
 
-	if (!h)
-		return;
-	h->skb = (__u64)skb;
-	h->packet = t->packet;
-	h->space = t->space;
+	if (hand)
+		*hand = (__u64)skb;
 }
 
 /* It went to a namespace that is nobody's of ours: what becomes of it there is not told, also where that is
@@ -326,11 +328,93 @@ static __always_inline void let_go(struct sk_buff *skb)
 {
 	__u64 key = (__u64)skb;
 	__u32 zero = 0;
-	struct hand *h = bpf_map_lookup_elem(&hands, &zero);
+	__u64 *hand = bpf_map_lookup_elem(&hands, &zero);
 
 	bpf_map_delete_elem(&followed, &key);
-	if (h && h->skb == key)
-		h->skb = 0;
+	if (hand && *hand == key)
+		*hand = 0;
+}
+
+/* ---- routes */
+
+#define DST_NOREF    1ul        /* in the pointer */
+#define DST_NO_ROUTE 0x0090     /* what bridges and tunnels leave there */
+#define LOCAL        (1u << 31) /* RTCF_LOCAL, RTF_LOCAL: its device is lo, not the address's */
+#define RTF_GATEWAY  0x0002
+
+static __always_inline void put_way4(struct trace_route *r, const struct rtable *rt)
+{
+	if (!(BPF_CORE_READ(rt, rt_flags) & LOCAL))
+		r->oif = BPF_CORE_READ(rt, dst.dev, ifindex);
+	r->gateway_family = BPF_CORE_READ(rt, rt_gw_family);
+	if (r->gateway_family)
+		bpf_core_read(r->gateway, 16, &rt->rt_gw6);
+}
+
+static __always_inline void put_way6(struct trace_route *r, const struct rt6_info *rt)
+{
+	__u32 flags = BPF_CORE_READ(rt, rt6i_flags);
+
+	if (!(flags & LOCAL))
+		r->oif = BPF_CORE_READ(rt, dst.dev, ifindex);
+	if (!(flags & RTF_GATEWAY))
+		return;
+	r->gateway_family = AF_INET6;
+	bpf_core_read(r->gateway, 16, &rt->rt6i_gateway);
+}
+
+static __always_inline void put_question(struct trace_route *r, const struct layer *l)
+{
+	struct flow f;
+
+	read_flow(l, &f);
+	r->family = l->ip[0] >> 4 == 4 ? AF_INET : AF_INET6;
+	r->proto = f.proto;
+	__builtin_memcpy(r->src, f.src, 16);
+	__builtin_memcpy(r->dst, f.dst, 16);
+	r->sport = f.sport;
+	r->dport = f.dport;
+}
+
+/* The route that a packet was given goes with it: tells of it once, where the packet is met next, so that nobody's
+ * lookups cost anything. Most devices want none and see none: where it is forwarded, nftables' chains show it. Not
+ * of what this machine sends itself, nor of a tunnel's own packets. */
+static __noinline int tell_route(const struct sk_buff *skb, struct trail *t)
+{
+	const struct dst_entry *dst = (void *)(BPF_CORE_READ(skb, _skb_refdst) & ~DST_NOREF);
+	struct trace_event *e;
+	struct layer l;
+	short error;
+
+	if (!dst || (__u64)dst == t->route || !BPF_CORE_READ(skb, skb_iif) ||
+	    BPF_CORE_READ(dst, flags) & DST_NO_ROUTE)
+		return 0;
+	t->route = (__u64)dst;
+	l.at = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
+	e = read_layer(&l) && !is_tunnel(&l) ? begin_event(TRACE_ROUTE) : 0;
+	if (!e)
+		return 0;
+	e->packet = t->packet;
+	e->space = t->space;
+	put_question(&e->route, &l);
+	e->route.iif = BPF_CORE_READ(skb, skb_iif);
+	e->route.mark = BPF_CORE_READ(skb, mark);
+	error = BPF_CORE_READ(dst, error);
+	e->route.error = error > 0 ? -error : error;
+	if (!error && e->route.family == AF_INET)
+		put_way4(&e->route, (const struct rtable *)dst);
+	else if (!error)
+		put_way6(&e->route, (const struct rt6_info *)dst);
+	bpf_ringbuf_submit(e, 0);
+	return 0;
+}
+
+/* ---- devices */
+
+/* What nobody here sends came in here, and was looked at then. */
+static __always_inline int is_passing(const struct sk_buff *skb, __u32 kind)
+{
+	return kind == TRACE_OUT && !packets && !skb->sk;
 }
 
 static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 kind)
@@ -346,7 +430,7 @@ static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 
 			let_go(skb);
 		return 0;
 	}
-	if (!is_ip(skb) || !is_ours(at, &f))
+	if (is_passing(skb, kind) || !is_ip(skb) || !is_ours(at, &f))
 		return 0;
 	space = bpf_map_lookup_elem(&spaces, &inum);
 	t = space ? follow(skb, f.print) : 0;
@@ -357,7 +441,11 @@ static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 
 	t->space = *space;
 	t->ifindex = dev->ifindex;
 	bpf_probe_read_kernel(t->device, sizeof(t->device), dev->name);
-	take_in_hand(skb, t);
+	take_in_hand(skb);
+	if (kind == TRACE_IN)
+		t->route = 0;
+	else
+		tell_route(skb, t);
 	e = begin_event(kind);
 	if (!e)
 		return 0;
@@ -416,6 +504,8 @@ static __always_inline int on_end(struct sk_buff *skb, __u32 kind, const void *p
 		inum = inum_of(skb);
 		space = bpf_map_lookup_elem(&spaces, &inum);
 	}
+	if (t)
+		tell_route(skb, t);
 	e = space ? begin_event(kind) : 0;
 	if (!e)
 		return 0;
@@ -459,133 +549,24 @@ int trace_consume(__u64 *ctx)
 	return on_end(skb, TRACE_CONSUME, place, 0);
 }
 
-/* ---- routes */
+/* ---- nftables */
 
-static __always_inline int same_end(const __u8 *a, const __u8 *b)
+/* The packet that meets rules has its route by now, if it is the one in hand still. */
+static __always_inline void tell_route_in_hand(void)
 {
-	return word(a) == word(b) && word(a + 8) == word(b + 8);
-}
-
-/* Does the packet in hand, as it is by now, or its answer, ask for this? Then *packet is its number,
- * or 0. The buffer may have been freed, but then not long ago: what it says is ours all the same. */
-static __noinline int asked_by(const struct flow *asked, struct hand *h)
-{
-	const struct sk_buff *skb;
 	__u32 zero = 0;
-	struct hand *now = bpf_map_lookup_elem(&hands, &zero);
+	__u64 *hand = bpf_map_lookup_elem(&hands, &zero);
+	const struct sk_buff *skb;
+	struct trail *t;
 	struct found f;
 
-	if (!now || !now->skb)
-		return 0;
-	*h = *now;
-	skb = (const struct sk_buff *)now->skb;
-	if (!is_ours(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header), &f))
-		return 0;
-	if (same_end(f.flow.src, asked->src) && same_end(f.flow.dst, asked->dst))
-		return 1;
-	h->packet = 0;
-	return same_end(f.flow.src, asked->dst) && same_end(f.flow.dst, asked->src);
+	if (!hand || !*hand)
+		return;
+	skb = (const struct sk_buff *)*hand;
+	t = bpf_map_lookup_elem(&followed, hand);
+	if (t && is_ours(BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header), &f))
+		tell_route(skb, t);
 }
-
-static __always_inline struct trace_event *begin_route(const struct flow *asked, __u8 family)
-{
-	struct trace_event *e;
-	struct hand h;
-
-	e = asked_by(asked, &h) ? begin_event(TRACE_ROUTE) : 0;
-	if (!e)
-		return 0;
-	e->packet = h.packet;
-	e->space = h.space;
-	e->route.family = family;
-	e->route.proto = asked->proto;
-	__builtin_memcpy(e->route.src, asked->src, 16);
-	__builtin_memcpy(e->route.dst, asked->dst, 16);
-	e->route.sport = asked->sport;
-	e->route.dport = asked->dport;
-	return e;
-}
-
-static __always_inline void put_nexthop(struct trace_route *r, const struct fib_nh_common *nh)
-{
-	r->oif = nh->nhc_oif;
-	r->gateway_family = nh->nhc_gw_family;
-	if (nh->nhc_gw_family)
-		bpf_probe_read_kernel(r->gateway, 16, &nh->nhc_gw);
-}
-
-SEC("tp_btf/fib_table_lookup")
-int BPF_PROG(trace_route4, __u32 table, const struct flowi4 *asked, const struct fib_nh_common *nh,
-	     int error)
-{
-	struct trace_event *e;
-	struct flow f = { 0 };
-
-	if (!packets)
-		return 0;
-	f.proto = asked->__fl_common.flowic_proto;
-	*(__u32 *)f.src = asked->saddr;
-	*(__u32 *)f.dst = asked->daddr;
-	f.sport = asked->uli.ports.sport;
-	f.dport = asked->uli.ports.dport;
-	e = begin_route(&f, AF_INET);
-	if (!e)
-		return 0;
-	e->route.table = table;
-	e->route.iif = asked->__fl_common.flowic_iif;
-	e->route.mark = asked->__fl_common.flowic_mark;
-	e->route.error = error;
-	if (nh && !error)
-		put_nexthop(&e->route, nh);
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
-/* The entry that stands for "nothing found" is made with this metric. */
-#define NO_ENTRY   0xffffffff
-#define RTF_REJECT 0x0200
-enum { RTN_BLACKHOLE = 6, RTN_PROHIBIT = 8 };
-enum { EAGAIN = 11, EACCES = 13, EINVAL = 22, ENETUNREACH = 101 };
-
-static __always_inline int error6(const struct fib6_result *res)
-{
-	if (!(res->fib6_flags & RTF_REJECT))
-		return 0;
-	if (res->f6i->fib6_metric == NO_ENTRY)
-		return -EAGAIN;
-	return res->fib6_type == RTN_BLACKHOLE  ? -EINVAL
-	       : res->fib6_type == RTN_PROHIBIT ? -EACCES
-						: -ENETUNREACH;
-}
-
-SEC("tp_btf/fib6_table_lookup")
-int BPF_PROG(trace_route6, const struct net *net, const struct fib6_result *res,
-	     struct fib6_table *table, const struct flowi6 *asked)
-{
-	struct trace_event *e;
-	struct flow f = { 0 };
-
-	if (!packets)
-		return 0;
-	f.proto = asked->__fl_common.flowic_proto;
-	bpf_probe_read_kernel(f.src, 16, &asked->saddr);
-	bpf_probe_read_kernel(f.dst, 16, &asked->daddr);
-	f.sport = asked->uli.ports.sport;
-	f.dport = asked->uli.ports.dport;
-	e = begin_route(&f, AF_INET6);
-	if (!e)
-		return 0;
-	e->route.table = table->tb6_id;
-	e->route.iif = asked->__fl_common.flowic_iif;
-	e->route.mark = asked->__fl_common.flowic_mark;
-	e->route.error = error6(res);
-	if (!e->route.error)
-		put_nexthop(&e->route, &res->nh->nh_common);
-	bpf_ringbuf_submit(e, 0);
-	return 0;
-}
-
-/* ---- nftables */
 
 /* A filter on the socket that listens to nftables' trace: it runs where the kernel writes the message, so
  * that the time is the event's and its place among the others right. What is in the ring need not be in
@@ -596,6 +577,7 @@ int trace_rule(struct __sk_buff *message)
 	struct trace_rule_event *e = 0;
 	__u32 n = message->len;
 
+	tell_route_in_hand();
 	if (!n || n > TRACE_RULE_BYTES)
 		return n;
 	if (__sync_fetch_and_add(&events, 1) < TRACE_EVENTS_MAX)

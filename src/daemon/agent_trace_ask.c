@@ -88,11 +88,10 @@ static const char *route_protocol(uint8_t protocol, struct arena *ar)
 	return arena_printf(ar, "%u", protocol);
 }
 
-static bool leads_there(const struct rtnl_route *r, const struct trace_open_end *w,
-			const struct trace_route *seen)
+/* Of the route to this machine itself a packet does not keep the device. */
+static bool leads_there(const struct rtnl_route *r, const struct trace_open_end *w)
 {
-	return (!w->oif || !r->oif || r->oif == w->oif) &&
-	       (!seen->table || r->table == seen->table);
+	return w->oif ? !r->oif || r->oif == w->oif : r->type != RTN_UNICAST;
 }
 
 /* What is not there (any more) says nothing. */
@@ -124,8 +123,10 @@ static void ask_route(const struct asking *q, const struct trace_open_end *w)
 		return;
 	}
 	for (size_t i = 0; i < sizeof(asks) / sizeof(asks[0]); i++) {
-		if (rtnl_route_match(q->nl, &asks[i], &r, &e) || !leads_there(&r, w, out))
+		if (rtnl_route_match(q->nl, &asks[i], &r, &e) || !leads_there(&r, w))
 			continue;
+		if (!w->oif)
+			o->device = out->device = device_name(q, r.oif);
 		out->prefix = r.prefix;
 		out->source = r.source;
 		out->type = route_type(r.type);

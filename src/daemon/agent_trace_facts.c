@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_trace_facts: one event of the collector becomes one observation. Of nftables' events those count
  * that say something: a base chain that begins (it shows the packet), a rule that matched, a base chain's
- * policy; that a chain came to its end decides nothing, nor does the collector's own table. A lookup that a table had no answer to is left
- * out, as the next table is asked. Freed after use where it came in last: it was delivered. */
+ * policy; that a chain came to its end decides nothing, nor does the collector's own table. Freed after
+ * use where it came in last: it was delivered. */
 #include "core/nft/text.h"
 #include "daemon/agent_trace_look.h"
 #include "sys/tracer.h"
@@ -232,8 +232,6 @@ static void on_route(struct trace_facts *f, const struct tracer_event *e)
 	struct trace_observation *o;
 	struct trace_open_end *w;
 
-	if (r->error == -EAGAIN)
-		return;
 	o = add(f, FACT_ROUTE, e->space);
 	if (!o)
 		return;
@@ -243,7 +241,7 @@ static void on_route(struct trace_facts *f, const struct tracer_event *e)
 	o->head.mark = r->mark;
 	o->route = arena_alloc(f->arena, sizeof(*o->route));
 	if (o->route)
-		*o->route = (struct trace_route){ .via = r->gateway, .table = r->table };
+		*o->route = (struct trace_route){ .via = r->gateway };
 	w = leave_open(f, e->space);
 	w->iif = r->iif;
 	w->oif = r->oif;

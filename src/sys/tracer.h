@@ -52,7 +52,7 @@ const char *tracer_note(const struct tracer *t); /* what is not seen, and why; "
 enum tracer_kind {
 	TRACER_IN,     /* a device gave it to the network stack */
 	TRACER_OUT,    /* it was given to a device */
-	TRACER_ROUTE,  /* a routing table was asked for it */
+	TRACER_ROUTE,  /* it came in, and this is the route that it was given */
 	TRACER_RULE,   /* nftables told of what is followed: a rule, a chain's end */
 	TRACER_DROP,   /* freed, with a reason; an answered ping ends so as well */
 	TRACER_CONSUME /* freed after use: where it came in last, something took it */
@@ -78,13 +78,13 @@ struct tracer_head {
 	struct tracer_outer outer;
 };
 
+/* Told where the packet is met next that has it still: by a forward chain, in a space with `rules`. */
 struct tracer_route {
-	uint32_t table, iif, oif;   /* oif 0: none was found */
+	uint32_t iif, oif;          /* oif 0: to this machine itself, or none */
 	struct ipaddr gateway;      /* AF_UNSPEC: the destination is on the link */
-	struct nft_trace_flow flow; /* asked for; ports may be 0 */
+	struct nft_trace_flow flow; /* the packet's by then */
 	uint32_t mark;
-	uint8_t tos, scope;
-	int32_t error; /* 0; -EAGAIN: not in this table; else why not */
+	int32_t error; /* 0, or why there is none */
 };
 
 struct tracer_event {

@@ -163,9 +163,10 @@ static int map_ring(struct bpf_eye *b, struct err *e)
 static int attach(struct trace_bpf *s, struct err *e)
 {
 	int (*const v[])(struct trace_bpf *) = {
-		trace_bpf__trace_in__attach,     trace_bpf__trace_out__attach,
-		trace_bpf__trace_drop__attach,   trace_bpf__trace_consume__attach,
-		trace_bpf__trace_route4__attach, trace_bpf__trace_route6__attach
+		trace_bpf__trace_in__attach,
+		trace_bpf__trace_out__attach,
+		trace_bpf__trace_drop__attach,
+		trace_bpf__trace_consume__attach,
 	};
 
 	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
@@ -191,7 +192,6 @@ static void take_route(const struct trace_route *r, struct tracer_route *out)
 {
 	size_t n = r->family == AF_INET ? 4 : 16;
 
-	out->table = r->table;
 	out->iif = r->iif;
 	out->oif = r->oif;
 	out->mark = r->mark;

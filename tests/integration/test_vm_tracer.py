@@ -37,8 +37,9 @@ follow() {{
 	cat /tmp/told
 	rm /tmp/end
 }}
+nsenter --net=/run/netns/r nft 'add table ip t; add chain ip t c {{ type filter hook forward priority 0; }}'
 echo "== through"; follow 10
-nsenter --net=/run/netns/r nft 'add table ip t; add chain ip t c {{ type filter hook forward priority 0; }}; add rule ip t c icmp type echo-request drop'
+nsenter --net=/run/netns/r nft 'add rule ip t c icmp type echo-request drop'
 echo "== dropped"; follow 2
 nsenter --net=/run/netns/r nft 'flush chain ip t c; add rule ip t c ct state new accept'
 echo_to 10  # has an entry now
@@ -68,7 +69,8 @@ def test_debian_kernel():
     assert way(through, 8) == [(0, "out", "eth0"), (1, "in", "toc"), (1, "out", "tos"), (2, "in", "eth0")]
     assert way(through, 0) == [(2, "out", "eth0"), (1, "in", "tos"), (1, "out", "toc"), (0, "in", "eth0")]
     assert len({x["packet"] for x in through if x["kind"] in ("in", "out") and x["type"] == 8}) == 1
-    assert [x for x in through if x["kind"] == "route" and x["space"] == 1 and x["flow"].split()[3] == "10.2.0.2"]
+    route, = (x for x in through if x["kind"] == "route" and x["space"] == 1 and x["flow"].split()[3] == "10.2.0.2")
+    assert (route["oif"] > 1, route["via"], route["error"]) == (True, "", 0)
     assert [x for x in through if x["kind"] == "rule" and x["chain"] == "prerouting"]
     dropped = events(parts["dropped"])
     assert way(dropped, 8) == [(0, "out", "eth0"), (1, "in", "toc")]

@@ -70,7 +70,7 @@ static void put_route(struct buf *b, const struct tracer_route *r)
 
 	put_flow(b, "flow", &r->flow);
 	put_str(b, "via", r->gateway.family ? addr_str(&r->gateway, text) : "");
-	buf_printf(b, ", \"table\": %u, \"oif\": %u, \"error\": %d", r->table, r->oif, r->error);
+	buf_printf(b, ", \"oif\": %u, \"error\": %d", r->oif, r->error);
 }
 
 static void on_event(void *arg, const struct tracer_event *x)
