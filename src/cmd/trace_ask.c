@@ -12,6 +12,7 @@
 
 #include "cmd/interrupt.h"
 #include "cmd/out.h"
+#include "core/nft/trace.h"
 #include "lab/world.h"
 #include "sys/clock.h"
 
@@ -248,7 +249,9 @@ static int make_question(struct asking *q)
 	t->spec.protocol = w->proto;
 	t->spec.destination.port = w->flow.dport;
 	t->spec.size = q->o->size;
-	t->spec.signature = (int64_t)(random[1] | 1); /* no half of it is zero */
+	/* A multiple of NFT_TRACE_SEQS is what others' packets are told from with the least effort. */
+	t->spec.signature = (int64_t)((random[1] & ~(uint64_t)(NFT_TRACE_SEQS - 1)) |
+				      NFT_TRACE_SEQS); /* its low half is not zero */
 	t->spec.timeoutSeconds = q->o->timeout ? q->o->timeout : TRACE_SECONDS;
 	t->spec.expires = (int64_t)time(NULL) + t->spec.timeoutSeconds + 30;
 	return choose_nodes(q);

@@ -77,21 +77,22 @@ struct nft_chain *nft_trace_base(struct nft_table *t, const char *name);
 
 /* What one traced flow bears, so that it is known on any node, through translation and tunnels. TCP: the
  * client's first sequence number; packets count whose sequence or acknowledgement lies less than
- * NFT_TRACE_SEQS behind it. UDP, and echo of ICMP and ICMPv6: the first eight bytes of data. SCTP: the
- * client's tag. Also errors of ICMP that quote such a packet. */
+ * NFT_TRACE_SEQS behind it, which costs others least where it is a multiple of that. UDP, and echo of ICMP
+ * and ICMPv6: the first eight bytes of data. SCTP: the client's tag. Also errors of ICMP that quote such
+ * a packet. */
 #define NFT_TRACE_SEQS 64
 struct nft_trace_signature {
 	uint8_t proto;  /* IPPROTO_TCP, UDP, SCTP, ICMP, ICMPV6 */
 	uint64_t value; /* most significant byte first on the wire; TCP, SCTP: its low 32 bits */
 };
 
-/* A table as above for the packets that bear it, and for answers over UDP that do not. Of the chains that only
- * show the packet it has those behind dstnat: each chain costs everybody's packets, and devices show the rest. */
+/* A table as above for the packets that bear it, and for answers over UDP that do not. It has no chains that only
+ * show the packet, as each costs everybody's packets: devices show it, and others' chains. */
 struct nft_table *nft_trace_signature_table(struct nft_ruleset *rs, const char *name,
 					    const struct nft_trace_signature *s);
 
 /* The kernel tells every listener of a namespace of each packet that any table marks. In a signature's table
- * a rule that goes on has matched the signature, or a learned answer; all others of it return. So known
+ * a rule that goes on has matched the signature, or a learned answer; all others of it lead away. So known
  * are the packets that are followed by `table`; the last NFT_TRACE_OWN of them. */
 #define NFT_TRACE_OWN 64
 struct nft_trace_own {
