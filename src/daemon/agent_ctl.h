@@ -3,7 +3,6 @@
  * tables and an end; docs/architecture.md lists the verbs. */
 #pragma once
 #include "daemon/agent.h"
-#include "daemon/agent_policy_count.h"
 #include "daemon/listener.h"
 
 int agent_ctl_open(struct agent *a, struct err *e);
@@ -22,7 +21,7 @@ struct ctl_call {
 	struct strmap_entry cols[CTL_COLS];
 	/* Of a verb that answers later: the client has gone, with or without its answer. */
 	void (*closed)(struct ctl_call *c);
-	struct agent_policy_ask ask;
+	void *state; /* of such a verb */
 };
 
 #define CTL_LATER 1 /* of a verb: it calls ctl_end() */

@@ -1,19 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_ctl_policy: policy-show, of one namespace or one policy where the request says `namespace` and
  * `name`. Tables: policy, a row for each direction in which a NetworkPolicy of the store isolates; pod, for
- * each of those a pod of this node; rule and denial, what was counted. */
+ * each of those a pod of this node; rule and denial, what was counted. Written in turns of the loop, each of which goes
+ * on behind the policy that the one before told last: what comes or goes meanwhile is told or not. */
 #include "core/ipam/ipam.h"
 #include "core/policy/match.h"
 #include "daemon/agent_ctl.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_policy_count.h"
 #include "daemon/agent_store.h"
+#include "sys/clock.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#define TURN 500000 /* nanoseconds */
+#define REST 0.001  /* seconds between two turns */
+
 struct asked {
 	const char *ns, *name; /* NULL: all */
+};
+
+/* How far an answer is. */
+struct showing {
+	struct agent_policy_ask ask;
+	struct asked asked;
+	ev_timer turn;
+	char ns[NS_MAX_LEN + 1], name[NAME_MAX_LEN + 1]; /* of the policy that was told last */
+	bool policies_told;
+	struct nft_policy_count *counts; /* NULL: not taken yet */
+	size_t n, at;
 };
 
 static bool is_asked(const struct asked *q, const char *ns, const char *name)
@@ -75,26 +92,50 @@ static void show_pods(struct ctl_call *c, const struct network_policy *p, enum p
 	}
 }
 
-static void show_policies(struct ctl_call *c, const struct asked *q)
+static void show_policy(struct ctl_call *c, const struct network_policy *p)
+{
+	for (enum policy_type t = POLICY_INGRESS; t <= POLICY_EGRESS; t++) {
+		if (!network_policy_has(p, t))
+			continue;
+		start_row(c, "policy", t);
+		put_policy(c, p->meta.namespace, p->meta.name);
+		ctl_send(c);
+		show_pods(c, p, t);
+	}
+}
+
+static size_t first_behind(const struct object *const *v, size_t n, const struct showing *s)
+{
+	size_t from = 0, to = n;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		int r = strcmp(v[mid]->meta->namespace, s->ns);
+
+		if ((r ? r : strcmp(v[mid]->meta->name, s->name)) <= 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+/* The next one that is asked for. */
+static void show_next_policy(struct ctl_call *c, struct showing *s)
 {
 	const struct object *const *v;
-	size_t n;
+	size_t n, i;
 
 	v = cluster_all(agent_store_cluster(c->agent), KIND_NETWORKPOLICY, &n);
-	for (size_t i = 0; i < n; i++) {
-		const struct network_policy *p = v[i]->body;
-
-		if (!is_asked(q, p->meta.namespace, p->meta.name))
-			continue;
-		for (enum policy_type t = POLICY_INGRESS; t <= POLICY_EGRESS; t++) {
-			if (!network_policy_has(p, t))
-				continue;
-			start_row(c, "policy", t);
-			put_policy(c, p->meta.namespace, p->meta.name);
-			ctl_send(c);
-			show_pods(c, p, t);
-		}
-	}
+	for (i = first_behind(v, n, s); i < n; i++)
+		if (is_asked(&s->asked, v[i]->meta->namespace, v[i]->meta->name))
+			break;
+	s->policies_told = i == n;
+	if (i == n)
+		return;
+	snprintf(s->ns, sizeof(s->ns), "%s", v[i]->meta->namespace);
+	snprintf(s->name, sizeof(s->name), "%s", v[i]->meta->name);
+	show_policy(c, v[i]->body);
 }
 
 /* ---- what was counted */
@@ -113,44 +154,91 @@ static void show_count(struct ctl_call *c, const struct nft_policy_count *n)
 	ctl_send(c);
 }
 
-static int show(struct ctl_call *c, struct err *e)
+/* The sums may change before all is written. */
+static int keep_counts(struct ctl_call *c, struct showing *s, struct err *e)
 {
-	struct asked q = { strmap_get(&c->req.args, "namespace"),
-			   strmap_get(&c->req.args, "name") };
-	struct nft_policy_count *v;
-	size_t n;
-	int rc = agent_policy_counts(c->agent, &c->arena, &v, &n, e);
+	int rc = agent_policy_counts(c->agent, &c->arena, &s->counts, &s->n, e);
 
-	if (rc)
-		return rc;
-	show_policies(c, &q);
-	for (size_t i = 0; i < n; i++)
-		if (is_asked_of(&q, v[i].policy ? v[i].policy : v[i].rule))
-			show_count(c, &v[i]);
-	return 0;
+	for (size_t i = 0; i < s->n && !rc; i++) {
+		struct nft_policy_count *v = &s->counts[i];
+
+		v->policy = arena_strdup(&c->arena, v->policy);
+		v->rule = arena_strdup(&c->arena, v->rule);
+		if (c->arena.failed)
+			rc = err_set(e, -ENOMEM, "no memory");
+	}
+	return rc;
+}
+
+static void show_next_count(struct ctl_call *c, struct showing *s)
+{
+	const struct nft_policy_count *n = &s->counts[s->at++];
+
+	if (is_asked_of(&s->asked, n->policy ? n->policy : n->rule))
+		show_count(c, n);
+}
+
+/* ---- in turns */
+
+static void on_turn(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct ctl_call *c = w->data;
+	struct showing *s = c->state;
+	uint64_t until = clock_mono_ns() + TURN;
+	bool more = true;
+	struct err e = { 0 };
+	int rc = 0;
+
+	if (!s->counts)
+		rc = keep_counts(c, s, &e);
+	while (!rc && more && clock_mono_ns() < until) {
+		if (!s->policies_told)
+			show_next_policy(c, s);
+		else if (s->at < s->n)
+			show_next_count(c, s);
+		more = !s->policies_told || s->at < s->n;
+	}
+	if (rc || !more) {
+		ctl_end(c, rc, &e);
+		return;
+	}
+	ev_timer_set(w, REST, 0.);
+	ev_timer_start(loop, w);
 }
 
 static void on_read(void *arg, int rc, const struct err *why)
 {
 	struct ctl_call *c = arg;
-	struct err e;
+	struct showing *s = c->state;
 
 	if (rc)
 		ctl_end(c, rc, why);
 	else
-		ctl_end(c, show(c, &e), &e);
+		ev_timer_start(c->agent->role->loop, &s->turn);
 }
 
 static void on_closed(struct ctl_call *c)
 {
-	agent_policy_count_unread(c->agent, &c->ask);
+	struct showing *s = c->state;
+
+	agent_policy_count_unread(c->agent, &s->ask);
+	ev_timer_stop(c->agent->role->loop, &s->turn);
 }
 
 int ctl_policy_show(struct ctl_call *c, struct err *e)
 {
-	c->ask.done = on_read;
-	c->ask.arg = c;
+	struct showing *s = arena_array(&c->arena, 1, sizeof(*s));
+
+	if (!s)
+		return err_set(e, -ENOMEM, "no memory");
+	s->asked = (struct asked){ strmap_get(&c->req.args, "namespace"),
+				   strmap_get(&c->req.args, "name") };
+	s->ask.done = on_read;
+	s->ask.arg = c;
+	ev_timer_init(&s->turn, on_turn, 0., 0.);
+	s->turn.data = c;
+	c->state = s;
 	c->closed = on_closed;
-	agent_policy_count_read(c->agent, &c->ask);
+	agent_policy_count_read(c->agent, &s->ask);
 	return CTL_LATER;
 }
