@@ -5,6 +5,7 @@
 #include "daemon/agent_gone_look.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
+#include "daemon/agent_nft.h"
 #include "daemon/agent_policy_look.h"
 #include "daemon/agent_reap.h"
 #include "daemon/agent_service.h"
@@ -298,10 +299,12 @@ static int clear_address(struct agent_conntrack *k, const struct ipaddr *addr, u
 int agent_conntrack_clear(struct agent *a, const struct ipam_attachment *at, struct err *e)
 {
 	uint64_t until_ns = clock_mono_ns() + CLEAR_MS * 1000000ULL;
+	/* On a fresh node there is no book and nothing to clear. */
+	bool all = !agent_ipam_remembers(a) && agent_nft_ran_before(a);
 	int rc = 0;
 
 	for (uint32_t i = 0; i < at->addrs.n && !rc; i++)
-		if (gone_look_seeks_addr(a->conntrack->gone, &at->addrs.v[i]))
+		if (all || gone_look_seeks_addr(a->conntrack->gone, &at->addrs.v[i]))
 			rc = clear_address(a->conntrack, &at->addrs.v[i], until_ns, e);
 	return rc;
 }

@@ -31,8 +31,8 @@ void agent_conntrack_look(struct agent *a);
  * looked for soon; until then the book is to keep it (agent_conntrack_seeks()). */
 int agent_conntrack_gone(struct agent *a, const struct ipam_attachment *at, struct err *e);
 bool agent_conntrack_seeks(const struct agent *a, uint64_t id);
-/* Before anything passes to the attachment's addresses: where one of them is still sought for, it is
- * cleared here, at the price of some walks through the table. */
+/* Before anything passes to the attachment's addresses: where one of them is still sought for, or nobody remembers who
+ * had it, as the book was lost, it is cleared here, at the price of some walks through the table. */
 int agent_conntrack_clear(struct agent *a, const struct ipam_attachment *at, struct err *e);
 
 struct agent_conntrack_stats {

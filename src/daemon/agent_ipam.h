@@ -19,6 +19,8 @@ const struct ipam *agent_ipam_book(const struct agent *a);
 /* Was the journal written in another boot of the machine? Notes this one. */
 bool agent_ipam_other_boot(const struct agent *a);
 void agent_ipam_note_boot(struct agent *a);
+/* Does the book know who ended? Not of those before this process, where it was lost. */
+bool agent_ipam_remembers(const struct agent *a);
 /* Why the journal cannot be written, or NULL. */
 const char *agent_ipam_trouble(const struct agent *a);
 

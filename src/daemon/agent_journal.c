@@ -171,6 +171,11 @@ void agent_ipam_note_boot(struct agent *a)
 		agent_journal_commit_end(m);
 }
 
+bool agent_ipam_remembers(const struct agent *a)
+{
+	return !a->ipam->lost;
+}
+
 const char *agent_ipam_trouble(const struct agent *a)
 {
 	return a->ipam->torn ? a->ipam->trouble.text : NULL;

@@ -14,6 +14,8 @@ int agent_nft_open(struct agent *a, struct err *e);
 void agent_nft_close(struct agent *a);
 /* After the book's pods are known: loads what is missing altogether, with its pods closed as long as no policy is known. */
 int agent_nft_start(struct agent *a, struct err *e);
+/* Had the kernel rules of ours by then? */
+bool agent_nft_ran_before(const struct agent *a);
 /* From now on everything of ours that is not wanted goes, at once and at every audit. */
 void agent_nft_adopt(struct agent *a);
 

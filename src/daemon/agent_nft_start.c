@@ -151,6 +151,11 @@ int agent_nft_merge(struct agent *a, const struct nft_ops *ops, const struct ipa
 
 /* ---- at start */
 
+bool agent_nft_ran_before(const struct agent *a)
+{
+	return a->nft->earlier;
+}
+
 int agent_nft_start(struct agent *a, struct err *e)
 {
 	const struct nft_table *inet;
@@ -161,6 +166,7 @@ int agent_nft_start(struct agent *a, struct err *e)
 	arena_init(&ar, 0);
 	rc = agent_nft_observe(a->nft, NULL, &ar, &have, e);
 	inet = rc ? NULL : found(&have, NFPROTO_INET);
+	a->nft->earlier = !rc && nft_table_get(&have, NFPROTO_INET, NFT_TABLE);
 	if (inet)
 		agent_service_found(a, inet);
 	if (!rc)

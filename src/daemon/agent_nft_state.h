@@ -23,6 +23,7 @@ struct agent_nft {
 	struct wired *wired;
 	struct nft_pool *pools; /* as the kernel has them */
 	uint32_t n_pools;
+	bool earlier; /* our table was there as this process began */
 	bool adopted;
 	bool behind; /* the kernel refused a batch, and no audit brought it right yet */
 	ev_io notices;

@@ -10,7 +10,7 @@ import pytest
 from agent_world import Pod, pod_object, world  # noqa: F401
 from conntrack import entry, inside, make
 from harness import built, wait_for
-from test_policy_agent import ALL, PORT, connects, deny, entries, hold, long, run, serve, shop  # noqa: F401
+from test_policy_agent import ALL, PORT, connects, deny, entries, hold, long, namespace, run, serve, shop  # noqa: F401
 from test_snapshot import lose
 
 
@@ -30,15 +30,23 @@ def with_end(node, ip):
         return [x for x in f if f"={long(ip)} " in x]
 
 
+def announce_heir(shop, old):  # noqa: F811
+    shop.store.apply(pod_object("heir", "n1", "x", labels={"app": "server"}, annotations={"fairlead.io/ips": json.dumps(old.ips)}))
+
+
 def heir(shop, old, at_once):  # noqa: F811
     """Takes over the addresses of `old`, which ends."""
-    shop.store.apply(pod_object("heir", "n1", "x", labels={"app": "server"}, annotations={"fairlead.io/ips": json.dumps(old.ips)}))
+    announce_heir(shop, old)
     ns = shop.netns("heir")
     watch(ns, *shop.client.ips, *shop.friend.ips)
     shop.store.delete(old.object())
     assert old.delete() == (0, None)
     if not at_once:
         wait_for(lambda: not any(entries(shop.nodes[0], ip) for ip in old.ips), 10, "its connections are taken out")
+    return start_heir(shop, old, ns)
+
+
+def start_heir(shop, old, ns):  # noqa: F811
     p = Pod(shop, shop.nodes[0], "heir", ns=ns, args={"K8S_POD_NAMESPACE": "x", "K8S_POD_NAME": "heir"})
     assert sorted(p.ips) == sorted(old.ips)
     return p
@@ -87,3 +95,25 @@ def test_an_agent_that_was_killed(shop, old):  # noqa: F811
         wait_for(lambda: not with_end(node, gone), 20, "they are taken out")
         assert len(with_end(node, alive)) == 3
     give_back()
+
+
+def test_a_book_that_was_lost(shop, old):  # noqa: F811
+    """Nobody remembers who had which address: each is cleared before it is given."""
+    node = shop.nodes[0]
+    shop.store.delete(old.object())
+    assert old.delete() == (0, None)
+    wait_for(lambda: not any(with_end(node, ip) for ip in old.ips), 10, "its connections are taken out")
+    os.kill(node.keeper.program.proc.pid, signal.SIGKILL)
+    node.keeper.program.wait()
+    (node.keeper.state_dir / "ipam.journal").unlink()
+    node.keeper.program = shop.start([built("bin/fairleadd"), "--config", node.keeper.conf], ns=node.ns)
+    node.wait_serving()
+    for f in (4, 6):
+        make(node.ns, [entry(proto, (shop.client.ip(f), 1000), (dst, PORT)) for proto in ("tcp", "udp", "sctp")
+                       for dst in (old.ip(f), shop.friend.ip(f))])
+    announce_heir(shop, old)
+    shop.store.apply(namespace("tick"), wait=20)
+    assert all(len(with_end(node, ip)) == 3 for ip in old.ips), "nobody looks for them"
+    start_heir(shop, old, shop.netns("heir"))
+    assert not any(with_end(node, ip) for ip in old.ips)
+    assert all(len(with_end(node, shop.friend.ip(f))) == 3 for f in (4, 6)), "others' connections live on"
