@@ -10,8 +10,8 @@ struct random_cluster {
 	struct cluster *c;
 	struct policy_index *x;
 	uint64_t seed;
-	bool wired[RANDOM_PODS];
-	struct object *last[RANDOM_PODS]; /* of those whose object went while they were wired */
+	bool wired
+		[RANDOM_PODS]; /* of which the cluster has a WorkloadEndpoint, with or without a Pod */
 };
 
 void random_cluster_init(struct random_cluster *r, uint64_t seed);

@@ -33,7 +33,7 @@ const char *policy_half_words(const struct policy_half *h, enum policy_type type
 	case POLICY_DENIED:
 		break;
 	}
-	return policy_denial_text(h->isolating.v, h->isolating.n, a);
+	return policy_denial_text(h, a);
 }
 
 static void append_policy(json_t *list, const struct network_policy *p, const char *rule,
@@ -66,7 +66,7 @@ static struct policy_misses misses_of(const struct policy_said *s, struct arena 
 {
 	struct policy_misses m = { .list = { NULL, 0 } };
 
-	if (s->half->state == POLICY_DENIED)
+	if (s->half->state == POLICY_DENIED && !s->half->closed)
 		policy_explain(s->cluster, s->flow, s->type, s->half, a, &m, NULL);
 	return m;
 }

@@ -104,7 +104,8 @@ void why_policy_json(const struct why *w, const struct svc_verdict *v, const str
 static bool is_half_alike(const struct policy_half *a, const struct policy_half *b)
 {
 	return a->state == b->state && a->exempt == b->exempt && a->by == b->by &&
-	       a->rule == b->rule && a->peer == b->peer && a->isolating.n == b->isolating.n &&
+	       a->closed == b->closed && a->rule == b->rule && a->peer == b->peer &&
+	       a->isolating.n == b->isolating.n &&
 	       (!a->isolating.n ||
 		!memcmp(a->isolating.v, b->isolating.v, a->isolating.n * sizeof(*a->isolating.v)));
 }

@@ -8,6 +8,9 @@
  * addresses are those of the book, so that nobody waits for its status; a pod is who ADD said it
  * is, and containers without a Pod, or wired by others (fairlead-ipam), are none to policies.
  *
+ * ADD starts none without its Pod. Who runs on without one, as it was deleted by force, is closed where a policy of its namespace
+ * isolates anybody ("its Pod is not in the store"), and nobody to others' policies.
+ *
  * A kernel whose rules are gone as this process starts gets them back before anybody says which policies there are: until
  * then what lives goes on, and nothing begins at its pods, in either direction ("policies not known yet").
  *

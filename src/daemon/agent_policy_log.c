@@ -4,6 +4,7 @@
  * has gone in that tenth of a second is told by its address. */
 #include "daemon/agent_policy_log.h"
 #include "core/nft/policies.h"
+#include "daemon/agent_ipam.h"
 #include "daemon/agent_plan.h"
 #include "daemon/agent_policy.h"
 #include "daemon/denial.h"
@@ -48,10 +49,13 @@ static void on_peer(void *arg, const struct route_peer *p)
 static struct denial_end end_of(const struct agent *a, const struct ipaddr *addr)
 {
 	const struct pod *p = policy_index_pod_at(agent_policy_index(a), addr);
+	const struct ipam_attachment *at = ipam_find_addr(agent_ipam_book(a), addr);
 	struct node_search s = { .addr = addr };
 
 	if (p)
 		return (struct denial_end){ p->meta.namespace, p->meta.name };
+	if (at && at->pod_name) /* its Pod is not in the store */
+		return (struct denial_end){ at->pod_namespace, at->pod_name };
 	on_peer(&s, &agent_plan_self(a)->node);
 	if (!s.name)
 		agent_plan_peers(a, on_peer, &s);

@@ -145,8 +145,7 @@ static bool forbids(struct policy_look *l, const struct policy_flow *flow, enum 
 	    half.state != POLICY_DENIED || !is_cut_by(l, &half))
 		return false;
 	*why = arena_printf(&l->arena, "Pod %s/%s, %s: %s", pod->meta.namespace, pod->meta.name,
-			    name_of(&policy_way_names, type),
-			    policy_denial_text(half.isolating.v, half.isolating.n, &l->arena));
+			    name_of(&policy_way_names, type), policy_denial_text(&half, &l->arena));
 	return *why != NULL;
 }
 

@@ -65,6 +65,16 @@ static void put_policies(const char *list, struct buf *out)
 		buf_printf(out, "%s%zu more", n ? ", and " : "", more);
 }
 
+/* Of policies' names, or of why a pod is closed. */
+static const char *head_of(const struct denial *d)
+{
+	bool named = !d->policies || policy_names_some(d->policies);
+
+	if (d->midway)
+		return named ? POLICY_MIDWAY ", by " : POLICY_MIDWAY ": ";
+	return d->policies ? policy_denial_head(d->policies) : "by ";
+}
+
 void denial_line(const struct denial *d, struct buf *out)
 {
 	const struct nft_trace_flow *f = &d->packet->flow;
@@ -79,10 +89,7 @@ void denial_line(const struct denial *d, struct buf *out)
 	} else {
 		buf_puts(out, "a packet that cannot be read");
 	}
-	buf_printf(out, ": %s",
-		   d->midway     ? POLICY_MIDWAY ", by "
-		   : d->policies ? policy_denial_head(d->policies)
-				 : "by ");
+	buf_printf(out, ": %s", head_of(d));
 	if (d->policies)
 		put_policies(d->policies, out);
 	else

@@ -545,15 +545,39 @@ def test_what_was_kept_may_be_older_or_newer(shop, start):
     assert connects(shop.friend.ns, db.ip(4)) and not connects(shop.client.ns, ip)
 
 
-def test_a_pod_that_was_deleted_by_force(shop):
-    """Its object is gone, it runs on: closed to all but those who were let in, also to others' policies a friend."""
+NO_POD = "its Pod is not in the store"
+
+
+def test_a_pod_that_was_deleted_by_force(shop, start, hold):
+    """Its object is gone, it runs on: where policies of its namespace isolate anybody nothing new passes, whoever it was to
+    them, now and by the next agent; what lives goes on."""
     node, ip = shop.nodes[0], shop.server.ip(4)
+    serve(start, shop.client)
+    for what in ("udp_timeout", "udp_timeout_stream", "icmp_timeout"):
+        node.ns.sysctl(f"net.netfilter.nf_conntrack_{what}", 600)
+    held = hold(shop.friend.ns, ip)
+    assert held.live() == set(ALL)
+    shop.store.delete(shop.server.object(), wait=20)
+    assert connects(shop.client.ns, ip), "no policy isolates anybody"
     shop.store.apply(deny(), wait=20)
-    before = policed(node)
-    shop.store.delete(shop.server.object(), shop.friend.object(), wait=20)
-    shop.store.apply(namespace("x", later="yes"), wait=20)
-    assert not connects(shop.client.ns, ip) and connects(shop.friend.ns, ip)
-    assert policed(node) == before
+    for _ in range(2):
+        for family in (4, 6):
+            assert not connects(shop.friend.ns, shop.server.ip(family)), family
+            assert connects(shop.friend.ns, shop.client.ip(family)) and connects(node.ns, shop.server.ip(family))
+        assert connects(shop.server.ns, shop.client.ip(4)), "the other direction"
+        assert held.live() == set(ALL)
+        assert f'comment "{NO_POD}"' in rules(node) and "x/deny" not in rules(node)
+        wait_for(lambda: re.search(rf"policy: ingress denied: tcp x/friend .* > x/server {ip}:{PORT}: {NO_POD}", node.keeper.program.log()), 10)
+        why = shop.store.fairlead("why", "x/friend", f"{ip}:{PORT}", check=False)
+        assert why.returncode == 1 and NO_POD in why.stdout, why
+        kill_everything(shop, node)
+        node.wait_serving()
+        shop.store.apply(namespace("tick"), wait=20)
+    # As somebody that others let in it is gone, too.
+    shop.store.apply(shop.server.object(app="server"))
+    wait_for(lambda: connects(shop.friend.ns, ip), 10)
+    shop.store.delete(shop.friend.object())
+    wait_for(lambda: not connects(shop.friend.ns, ip), 10)
     assert shop.server.delete() == (0, None) and shop.friend.delete() == (0, None)
     assert not re.search(rf"(?<![\w:.]){re.escape(ip)}(?![\w:.])", rules(node))
 

@@ -97,6 +97,11 @@ static void test_protocols(void **state)
 	assert_line(&d, "ingress denied: a packet that cannot be read: default deny by a/b");
 	d.policies = POLICY_UNKNOWN;
 	assert_line(&d, "ingress denied: a packet that cannot be read: policies not known yet");
+	d.midway = true;
+	d.policies = POLICY_NO_OBJECT;
+	assert_line(&d,
+		    "ingress denied: a packet that cannot be read: in the middle of a connection "
+		    "that no longer is: its Pod is not in the store");
 }
 
 static void test_many_policies(void **state)

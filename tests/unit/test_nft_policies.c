@@ -79,7 +79,7 @@ static void must_name(const struct policy_half *half, enum policy_type type, str
 		want = arena_printf(a, "%s/%s %s", half->by->meta.namespace, half->by->meta.name,
 				    policy_rule_text(type, half->rule, half->peer, rule));
 	if (half->state == POLICY_DENIED)
-		want = policy_denial_text(half->isolating.v, half->isolating.n, a);
+		want = policy_denial_text(half, a);
 	if ((got.code == NF_DROP) != (half->state == POLICY_DENIED))
 		fail_msg("%s: %s, %s", what, name_of(&policy_state_names, half->state),
 			 got.code == NF_DROP ? "dropped" : "accepted");
@@ -742,6 +742,14 @@ static void test_closed(void **state)
 	assert_int_equal(hand_put(&h), 1);
 	must_end(&h, POLICY_INGRESS, &in, "default deny by shop/deny");
 	must_end(&h, POLICY_EGRESS, &out, NULL);
+	tell(&h, KIND_POD, &web, NULL); /* by force: it is wired */
+	hand_put(&h);
+	must_end(&h, POLICY_INGRESS, &in, POLICY_NO_OBJECT);
+	must_end(&h, POLICY_INGRESS, &self, NULL);
+	must_end(&h, POLICY_EGRESS, &out, NULL);
+	tell(&h, KIND_POD, NULL, &web);
+	hand_put(&h);
+	must_end(&h, POLICY_INGRESS, &in, "default deny by shop/deny");
 	tell(&h, KIND_NETWORKPOLICY, &deny, NULL);
 	hand_put(&h);
 	nft_policies_count(h.s, &left);

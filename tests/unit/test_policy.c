@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 /* Namespaces shop (team=a) and lab (team=b, and a label that lies about its name); nowhere has no
- * object. `host` is on n1's network, `done` has ended. */
+ * object. `host` is on n1's network, `done` has ended; of `lost` (10.244.2.8) there is only the endpoint. */
 static const char base[] =
 	"{apiVersion: v1, kind: Node, metadata: {name: n1},\n"
 	" status: {addresses: [{type: InternalIP, address: 192.0.2.1},\n"
@@ -57,7 +57,15 @@ static const char base[] =
 	"---\n"
 	"{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: done, labels: {app: web}},\n"
 	" spec: {nodeName: n2, containers: [{name: c}]},\n"
-	" status: {phase: Succeeded, podIPs: [{ip: 10.244.2.9}]}}\n";
+	" status: {phase: Succeeded, podIPs: [{ip: 10.244.2.9}]}}\n"
+	"---\n"
+	"{apiVersion: fairlead.io/v1, kind: WorkloadEndpoint, metadata: {namespace: shop, name: "
+	"db-eth0},\n"
+	" spec: {node: n2, pod: db, ips: [10.244.2.1/32]}}\n"
+	"---\n"
+	"{apiVersion: fairlead.io/v1, kind: WorkloadEndpoint, metadata: {namespace: shop, name: "
+	"lost-eth0},\n"
+	" spec: {node: n2, pod: lost, ips: [10.244.2.8/32]}}\n";
 
 struct world {
 	struct cluster *cluster;
@@ -151,7 +159,7 @@ static const char *half_text(struct world *w, const struct policy_half *h, enum 
 		return arena_printf(&w->arena, "%s/%s %s", h->by->meta.namespace, h->by->meta.name,
 				    policy_rule_text(type, h->rule, h->peer, rule));
 	case POLICY_DENIED:
-		return policy_denial_text(h->isolating.v, h->isolating.n, &w->arena);
+		return policy_denial_text(h, &w->arena);
 	}
 	return "?";
 }
@@ -567,10 +575,32 @@ static void no_memory(void **state)
 	close_world(&w);
 }
 
+/* It runs, and whom policies mean nobody can say: closed where one of its namespace is about the direction. */
+static void no_pod_in_the_store(void **state)
+{
+	static const char closed[] = "no pod; " POLICY_NO_OBJECT;
+	struct world w;
+
+	open_world(&w, "shop/p {podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress], "
+		       "ingress: [{}]}\n");
+	check(&w, "203.0.113.9", "10.244.2.8", "80/tcp", closed);
+	check(&w, "shop/web", "10.244.2.8", "icmp", "open; " POLICY_NO_OBJECT);
+	check(&w, "10.244.2.8", "shop/db", "80/tcp", "open; shop/p ingress[0]");
+	check(&w, "10.244.2.8", "10.244.2.8", "80/tcp", "itself; itself");
+	check(&w, "192.0.2.2", "10.244.2.8", "80/tcp", "no pod; own node");
+	check(&w, "192.0.2.1", "10.244.2.8", "80/tcp", closed);
+	check(&w, "203.0.113.9", "10.244.2.7", "80/tcp", "no pod; no pod");
+	close_world(&w);
+	open_world(&w, "lab/p {podSelector: {}}\n");
+	check(&w, "203.0.113.9", "10.244.2.8", "80/tcp", "no pod; open");
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_policies),
+		cmocka_unit_test(no_pod_in_the_store),
 		cmocka_unit_test(both_directions),
 		cmocka_unit_test(first_match_names_the_rule),
 		cmocka_unit_test(types_default),

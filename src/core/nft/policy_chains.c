@@ -227,8 +227,8 @@ static char *list_text(const struct policy_subject *v, enum policy_type type)
 {
 	struct buf b = { 0 };
 
-	if (v->closed)
-		return strdup(v->closed);
+	if (v->closed[type])
+		return strdup(v->closed[type]);
 	for (uint32_t i = 0; i < v->isolating[type].n; i++) {
 		const struct meta *m = &v->isolating[type].v[i]->meta;
 

@@ -98,6 +98,11 @@ static struct nft_policy_pod *pod_new(struct nft_policies *s, const struct polic
 	return NULL;
 }
 
+static bool is_isolated(const struct policy_subject *v, enum policy_type type)
+{
+	return v->closed[type] || v->isolating[type].n;
+}
+
 static bool has_family(const struct policy_subject *v, unsigned family)
 {
 	for (uint32_t i = 0; i < v->n_addrs; i++)
@@ -132,7 +137,7 @@ static int new_profile(struct nft_policies *s, struct nft_policy_pod *p,
 {
 	struct nft_policy_chain *old = p->profiles[type][family], *now = NULL;
 
-	if ((v->closed || v->isolating[type].n) && has_family(v, family)) {
+	if (is_isolated(v, type) && has_family(v, family)) {
 		now = nft_policy_profile(s, v, type, family);
 		if (!now)
 			return -ENOMEM;
@@ -161,8 +166,8 @@ static int new_addresses(struct nft_policies *s, struct nft_policy_pod *p,
 
 int nft_policy_subject(struct nft_policies *s, struct policy_subject *v)
 {
-	bool isolated = v->n_addrs && (v->closed || v->isolating[POLICY_INGRESS].n ||
-				       v->isolating[POLICY_EGRESS].n);
+	bool isolated =
+		v->n_addrs && (is_isolated(v, POLICY_INGRESS) || is_isolated(v, POLICY_EGRESS));
 	struct nft_policy_pod *p = v->reader;
 	int rc = 0;
 

@@ -3,9 +3,8 @@
  * taken. What pods bring into sets stands in index_sets.c and index_members.c.
  *
  * Something is kept for as long as there is its object, it is wired, or the reader was told of
- * it and not yet of its end; of a pod that is wired also what its object last said. */
+ * it and not yet of its end. */
 #include "core/policy/index_state.h"
-#include "model/record.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -76,7 +75,6 @@ static void pod_free(struct policy_index *x, struct policy_pod *p)
 		free(p->subject.isolating[t].v);
 	free(p->wired);
 	free(p->elsewhere);
-	object_free(p->last);
 	by_name_drop(&x->pods, &p->by);
 	policy_ns_sweep(x, ns);
 }
@@ -107,51 +105,20 @@ static struct policy_pod *pod_get(struct policy_index *x, const char *ns, const 
 	return p;
 }
 
-static struct object *copy_of(const struct object *o)
+static int pod_changed(struct policy_index *x, const struct meta *m, const struct pod *now)
 {
-	struct rec_put put = { .kind = o->kind->id };
-	struct object *copy = NULL;
-	struct buf body = { 0 };
-	struct err none;
-
-	if (!record_body(&body, o->kind->schema, o->body, &none)) {
-		put.body.v = (const uint8_t *)body.v;
-		put.body.n = (uint32_t)body.n;
-		copy = record_object(&put, &none);
-	}
-	buf_fini(&body);
-	return copy;
-}
-
-/* Its object may be deleted by force while its processes run: what it was last counts on for as
- * long as it is wired. */
-static int pod_changed(struct policy_index *x, const struct object *old, const struct object *now)
-{
-	const struct meta *m = now ? now->meta : old->meta;
 	struct policy_pod *p = pod_get(x, m->namespace, m->name, now);
-	bool lasts = !now && p && p->pod && p->subject.n_addrs;
-	struct object *last = lasts ? copy_of(old) : NULL;
 	int rc;
 
 	if (!p)
 		return now ? -ENOMEM : 0;
 	policy_pod_withdraw(x, p);
-	x->stats.pods += (now != NULL) - (p->pod && !p->last);
-	object_free(p->last);
-	p->last = last;
-	p->pod = now ? now->body : last ? last->body : NULL;
+	x->stats.pods += (now != NULL) - (p->pod != NULL);
+	p->pod = now;
 	rc = policy_pod_bring(x, p);
 	pod_due(x, p);
 	pod_sweep(x, p);
-	return lasts && !last ? -ENOMEM : rc;
-}
-
-static void forget_last(struct policy_pod *p)
-{
-	if (p->last)
-		p->pod = NULL;
-	object_free(p->last);
-	p->last = NULL;
+	return rc;
 }
 
 static int copy_addresses(const struct ipaddr *addrs, uint32_t n, struct ipaddr **out)
@@ -182,8 +149,6 @@ static int pod_wire(struct policy_index *x, struct policy_pod *p, const struct i
 	free(p->wired);
 	s->addrs = p->wired = v;
 	s->n_addrs = n;
-	if (!n)
-		forget_last(p);
 	if (n)
 		DL_APPEND2(p->ns->here, p, prev_here, next_here);
 	rc = policy_pod_bring(x, p);
@@ -315,7 +280,7 @@ int policy_index_changed(struct policy_index *x, const struct object *old, const
 		rc = ns_changed(x, o->meta->name, body);
 		break;
 	case KIND_POD:
-		rc = pod_changed(x, old, now);
+		rc = pod_changed(x, o->meta, body);
 		break;
 	case KIND_NETWORKPOLICY:
 		rc = policy_changed(x, o->meta, body);
@@ -331,17 +296,28 @@ void policy_index_unknown(struct policy_index *x, bool unknown)
 	if (x->unknown == unknown)
 		return;
 	x->unknown = unknown;
-	policy_index_again(x);
+	for (struct by_name *b = x->pods; b; b = by_name_next(b))
+		pod_due(x, (struct policy_pod *)b);
 }
 
 /* ---- for the reader */
+
+static const char *why_closed(const struct policy_index *x, const struct policy_pod *p,
+			      enum policy_type type)
+{
+	if (x->unknown)
+		return POLICY_UNKNOWN;
+	for (const struct policy_entry *q = p->ns->policies; q && !p->pod; q = q->next)
+		if (network_policy_has(q->policy, type))
+			return POLICY_NO_OBJECT;
+	return NULL;
+}
 
 static int isolate(const struct policy_index *x, struct policy_pod *p)
 {
 	struct policy_subject *s = &p->subject;
 	uint32_t n = 0;
 
-	s->closed = s->n_addrs && x->unknown ? POLICY_UNKNOWN : NULL;
 	for (const struct policy_entry *q = p->ns->policies; q; q = q->next)
 		n++;
 	for (unsigned t = POLICY_INGRESS; t <= POLICY_EGRESS; t++) {
@@ -352,8 +328,9 @@ static int isolate(const struct policy_index *x, struct policy_pod *p)
 			return -ENOMEM;
 		s->isolating[t].v = v;
 		s->isolating[t].n = 0;
-		for (const struct policy_entry *q = p->ns->policies; q && s->n_addrs && !s->closed;
-		     q = q->next)
+		s->closed[t] = s->n_addrs ? why_closed(x, p, t) : NULL;
+		for (const struct policy_entry *q = p->ns->policies;
+		     q && s->n_addrs && !s->closed[t]; q = q->next)
 			if (policy_isolates(q->policy, t, p->pod))
 				v[s->isolating[t].n++] = q->policy;
 	}

@@ -27,7 +27,7 @@ void policy_index_free(struct policy_index *x); /* NULL is fine; the objects may
 int policy_index_changed(struct policy_index *x, const struct object *old, const struct object *now,
 			 struct err *e);
 /* The pod is wired on this node with these addresses (n 0: no longer); before, after or without its
- * Pod object, and as long as it is, it counts as what its object was last. Until told so, a Pod's addresses are those of its status. */
+ * Pod object. Until told so, a Pod's addresses are those of its status. */
 int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
 		       const struct ipaddr *addrs, uint32_t n, struct err *e);
 
@@ -42,18 +42,18 @@ const struct pod *policy_index_pod_at(const struct policy_index *x, const struct
 const struct network_policy *policy_index_policy(const struct policy_index *x, const char *ns,
 						 const char *name);
 
-/* While nobody told of any policy yet: every pod wired here is closed, POLICY_UNKNOWN. A new index is not. */
+/* While nobody told of any policy yet every pod wired here is closed (POLICY_UNKNOWN). A new index is not so. */
 void policy_index_unknown(struct policy_index *x, bool unknown);
 
 /* ---- for the reader */
 
 /* A pod wired here, its addresses, and by enum policy_type the policies that isolate it, by name. No
- * list: not isolated. */
+ * list: not isolated. A closed one has none: nothing may begin at it in that direction, whatever policies say. */
 struct policy_subject {
 	const char *ns, *name;
 	const struct ipaddr *addrs;
 	uint32_t n_addrs;
-	const char *closed; /* why nothing may begin at it, whatever policies say; or NULL */
+	const char *closed[POLICY_EGRESS + 1]; /* POLICY_UNKNOWN, POLICY_NO_OBJECT or NULL */
 	LIST(const struct network_policy *) isolating[POLICY_EGRESS + 1];
 	void *reader; /* the reader's own */
 };

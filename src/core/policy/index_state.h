@@ -32,7 +32,6 @@ struct policy_pod {
 	struct policy_subject subject;
 	struct policy_ns *ns;
 	const struct pod *pod; /* NULL: not told of yet, or gone */
-	struct object *last;   /* a copy that `pod` is of: its object is gone, but it is wired */
 	struct ipaddr *wired;  /* subject.addrs */
 	struct ipaddr *elsewhere;
 	uint32_t n_elsewhere;

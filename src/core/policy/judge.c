@@ -23,6 +23,27 @@ static int find_other_labels(struct policy_side *s, struct arena *a)
 	return s->other_labels ? 0 : -ENOMEM;
 }
 
+static bool is_orphan(const struct cluster *c, const struct workload_endpoint *w,
+		      const struct ipaddr *ip)
+{
+	bool has = false;
+
+	for (uint32_t i = 0; i < w->spec.ips.n; i++)
+		has |= addr_eq(&w->spec.ips.v[i].addr, ip);
+	return has && w->spec.pod && !cluster_get(c, KIND_POD, w->meta.namespace, w->spec.pod);
+}
+
+static const struct workload_endpoint *find_orphan(const struct cluster *c, const struct ipaddr *ip)
+{
+	size_t n;
+	const struct object *const *v = cluster_all(c, KIND_WORKLOADENDPOINT, &n);
+
+	for (size_t i = 0; i < n && ip->family; i++)
+		if (is_orphan(c, v[i]->body, ip))
+			return v[i]->body;
+	return NULL;
+}
+
 int policy_side_of(const struct cluster *c, const struct policy_flow *flow, enum policy_type type,
 		   struct arena *a, struct policy_side *out)
 {
@@ -33,17 +54,23 @@ int policy_side_of(const struct cluster *c, const struct policy_flow *flow, enum
 				     .type = type,
 				     .pod = in ? flow->to : flow->from,
 				     .other = in ? flow->from : flow->to,
+				     .ip = in ? &flow->dst : &flow->src,
 				     .other_ip = in ? &flow->src : &flow->dst };
+	if (!out->pod)
+		out->orphan = find_orphan(c, out->ip);
 	return find_other_labels(out, a);
 }
 
 /* ---- exemptions */
 
-static bool is_same_pod(const struct pod *a, const struct pod *b)
+static bool is_itself(const struct policy_side *s)
 {
-	return a && b &&
-	       (a == b || (text_eq(a->meta.namespace, b->meta.namespace) &&
-			   text_eq(a->meta.name, b->meta.name)));
+	const struct pod *a = s->pod, *b = s->other;
+
+	if (!a)
+		return addr_eq(s->ip, s->other_ip);
+	return b && (a == b || (text_eq(a->meta.namespace, b->meta.namespace) &&
+				text_eq(a->meta.name, b->meta.name)));
 }
 
 static bool node_has(const struct node *n, const struct ipaddr *a)
@@ -58,7 +85,7 @@ static bool node_has(const struct node *n, const struct ipaddr *a)
 
 static bool is_own_node(const struct policy_side *s)
 {
-	const char *name = s->pod->spec.nodeName;
+	const char *name = s->pod ? s->pod->spec.nodeName : s->orphan->spec.node;
 	const struct object *node;
 
 	if (!name || !*name || policy_knows_pod(s->other))
@@ -71,9 +98,9 @@ static bool is_own_node(const struct policy_side *s)
 
 static enum policy_exempt find_exempt(const struct policy_side *s)
 {
-	if (!policy_knows_pod(s->pod))
+	if (!policy_knows_pod(s->pod) && !s->orphan)
 		return POLICY_NO_POD;
-	if (is_same_pod(s->pod, s->other))
+	if (is_itself(s))
 		return POLICY_ITSELF;
 	return is_own_node(s) ? POLICY_OWN_NODE : POLICY_JUDGED;
 }
@@ -104,16 +131,23 @@ static struct candidates candidates_of(const struct cluster *c, const char *ns)
 	return (struct candidates){ all + from, to - from };
 }
 
+static bool may_isolate(const struct policy_side *s, const struct network_policy *p)
+{
+	return s->pod ? policy_isolates(p, s->type, s->pod) : network_policy_has(p, s->type);
+}
+
 static int find_isolating(const struct policy_side *s, struct arena *a, struct policy_half *half)
 {
-	struct candidates c = candidates_of(s->cluster, s->pod->meta.namespace);
+	const struct meta *subject = s->pod ? &s->pod->meta : &s->orphan->meta;
+	struct candidates c = candidates_of(s->cluster, subject->namespace);
 
 	half->isolating.v = arena_array(a, c.n, sizeof(*half->isolating.v));
 	if (!half->isolating.v)
 		return -ENOMEM;
 	for (size_t i = 0; i < c.n; i++)
-		if (policy_isolates(c.v[i]->body, s->type, s->pod))
+		if (may_isolate(s, c.v[i]->body))
 			half->isolating.v[half->isolating.n++] = c.v[i]->body;
+	half->closed = s->orphan && half->isolating.n ? POLICY_NO_OBJECT : NULL;
 	return 0;
 }
 
@@ -165,7 +199,8 @@ int policy_judge_half(const struct cluster *c, const struct policy_flow *flow,
 		if (find_isolating(&s, a, &half))
 			return err_set(e, -ENOMEM, "no memory");
 		half.state = half.isolating.n ? POLICY_DENIED : POLICY_OPEN;
-		for (uint32_t i = 0; i < half.isolating.n && half.state == POLICY_DENIED; i++)
+		for (uint32_t i = 0;
+		     i < half.isolating.n && !half.closed && half.state == POLICY_DENIED; i++)
 			if (try_policy(&s, half.isolating.v[i], &half))
 				half.state = POLICY_ALLOWED;
 	}
@@ -208,10 +243,10 @@ static const char *list_text(const char *start, const struct network_policy *con
 	return text;
 }
 
-const char *policy_denial_text(const struct network_policy *const *isolating, uint32_t n,
-			       struct arena *a)
+const char *policy_denial_text(const struct policy_half *half, struct arena *a)
 {
-	return list_text(POLICY_DENIAL, isolating, n, a);
+	return half->closed ? half->closed
+			    : list_text(POLICY_DENIAL, half->isolating.v, half->isolating.n, a);
 }
 
 const char *policy_midway_text(const struct network_policy *const *isolating, uint32_t n,

@@ -12,6 +12,8 @@
  *   allowed  by the first rule that matches: policies by name, rules and peers by their place. The
  *            order names a rule; what is allowed does not depend on it
  *   denied   by default: policies isolate it, and none of their rules matches
+ *   closed   denied likewise: a WorkloadEndpoint says that a pod of this name has the address, but there is no such
+ *            Pod, and a policy of its namespace is about this direction
  *
  * Only policies of the pod's own namespace are looked at. Nothing is allocated but in the caller's
  * arena: the list of isolating policies, and the labels of a namespace whose object lacks its name.
@@ -37,6 +39,8 @@ struct policy_half {
 	uint8_t exempt; /* enum policy_exempt: why, of POLICY_EXEMPT */
 	/* Of ALLOWED and DENIED: by name. */
 	LIST(const struct network_policy *) isolating;
+	const char
+		*closed; /* of DENIED: POLICY_NO_OBJECT, and those above may isolate it; or NULL */
 	/* Of ALLOWED: the rule. */
 	const struct network_policy *by;
 	uint32_t rule;
@@ -48,7 +52,8 @@ struct policy_verdict {
 	struct policy_half egress, ingress;
 };
 
-/* The pods of `flow` need not be the cluster's. 0 or -ENOMEM. */
+/* The pods of `flow` need not be the cluster's; where it has none at an end, WorkloadEndpoints of its address are
+ * looked for. 0 or -ENOMEM. */
 int policy_judge(const struct cluster *c, const struct policy_flow *flow, struct arena *a,
 		 struct policy_verdict *out, struct err *e);
 /* One direction alone: all that the node of one end knows. */
@@ -56,9 +61,8 @@ int policy_judge_half(const struct cluster *c, const struct policy_flow *flow,
 		      enum policy_type type, struct arena *a, struct policy_half *out,
 		      struct err *e);
 
-/* "default deny by shop/a, shop/b", in `a`; NULL: no memory. */
-const char *policy_denial_text(const struct network_policy *const *isolating, uint32_t n,
-			       struct arena *a);
+/* Of a denied half: "default deny by shop/a, shop/b", in `a`, or why it is closed; NULL: no memory. */
+const char *policy_denial_text(const struct policy_half *half, struct arena *a);
 /* "in the middle of a connection that no longer is, by shop/a, shop/b", likewise. No first packet is. */
 const char *policy_midway_text(const struct network_policy *const *isolating, uint32_t n,
 			       struct arena *a);

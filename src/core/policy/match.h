@@ -37,9 +37,12 @@ struct policy_rules policy_rules(const struct network_policy *p, enum policy_typ
 const char *policy_rule_text(enum policy_type type, uint32_t rule, int64_t peer,
 			     char buf[POLICY_RULE_TEXT]);
 
-/* Why a pod is closed in both directions, whatever policies say. Unlike a list of policies, "shop/a, shop/b", it
- * names none, so that one text can be either: what is said of the drop is policy_denial_head() and that text. */
-#define POLICY_UNKNOWN "policies not known yet"
+/* Why a pod is closed, whatever policies say: in both directions, as nobody told of any yet; in those in which some policy
+ * of its namespace isolates anybody, as it runs without its object, which says whom policies mean. Unlike a list of
+ * policies, "shop/a, shop/b", these name none, so that one text can be either: what is said of a drop is
+ * policy_denial_head() and that text. */
+#define POLICY_UNKNOWN   "policies not known yet"
+#define POLICY_NO_OBJECT "its Pod is not in the store"
 
 static inline bool policy_names_some(const char *text)
 {

@@ -8,7 +8,8 @@ struct policy_side {
 	const struct policy_flow *flow;
 	enum policy_type type;
 	const struct pod *pod, *other;
-	const struct ipaddr *other_ip;
+	const struct workload_endpoint *orphan; /* `pod` NULL: who has its address, without a Pod */
+	const struct ipaddr *ip, *other_ip;
 	const struct strmap
 		*other_labels; /* of the other pod's namespace; NULL: it is no known pod */
 };

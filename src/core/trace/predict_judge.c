@@ -85,7 +85,7 @@ static struct story_by policy_by(const struct policy_half *h, enum policy_type t
 	char text[POLICY_RULE_TEXT];
 
 	out.rule = h->state == POLICY_DENIED
-			   ? policy_denial_text(h->isolating.v, h->isolating.n, a)
+			   ? policy_denial_text(h, a)
 			   : arena_strdup(a, policy_rule_text(type, h->rule, h->peer, text));
 	return out;
 }
