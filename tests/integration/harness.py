@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(os.environ.get("FAIRLEAD_BUILD") or ROOT / "build/release/out").resolve()
 SESSION_ENV = "FAIRLEAD_SESSION"  # stamp of pytest, of the controller when there are workers
 WORKER_ENV = "FAIRLEAD_TEST_WORKER"    # stamp of the process that runs the test
+
+# What tests start as python3 is the one that they run in, and not what a version manager's scripts look for, for a
+# second of processor time at each start.
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 PR_SET_PDEATHSIG = 1
