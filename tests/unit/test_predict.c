@@ -5,6 +5,7 @@
  *
  * n1 and n2 share a subnet, n3 is behind a router. Pools: 10.244 and fd00:244 VXLAN, 10.245 Direct, 10.246
  * VXLAN between subnets; all but the last with natOutgoing. */
+#include "base/text.h"
 #include "core/route/plan.h"
 #include "core/trace/diff.h"
 #include "core/trace/predict.h"
@@ -142,6 +143,13 @@ static struct ipaddr ip(const char *text)
 	return out;
 }
 
+static struct ipaddr address_of_node(const char *node, bool v6)
+{
+	if (text_eq(node, "n2"))
+		return ip(v6 ? "2001:db8::2" : "192.0.2.2");
+	return ip(v6 ? "2001:db8::1" : "192.0.2.1");
+}
+
 /* From a pod of shop, a node, or (`from` NULL) from 203.0.113.9 outside, by way of `node`. */
 static struct stories ask(struct world *w, const char *from, const char *node, const char *dst,
 			  uint16_t port)
@@ -165,9 +173,7 @@ static struct stories ask(struct world *w, const char *from, const char *node, c
 	} else if (q.outside) {
 		q.head.src = ip(v6 ? "2001:db8:9::9" : "203.0.113.9");
 	} else {
-		q.head.src = ip(v6 ? !strcmp(node, "n2") ? "2001:db8::2" : "2001:db8::1"
-				: !strcmp(node, "n2") ? "192.0.2.2"
-						      : "192.0.2.1");
+		q.head.src = address_of_node(node, v6);
 	}
 	assert_int_equal(story_predict(&w->view, &q, &w->arena, &out, &e), 0);
 	return out;
