@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Which peers there are: a configuration is compared with what is there, so that a session ends only for what it cannot live with. And
+ * what people ask and see of peers. */
+#include "core/bgp/fault.h"
+#include "core/bgp/speaker_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- being told apart */
+
+static uint32_t take_index(struct bgp_speaker *s)
+{
+	return s->n_free ? s->free_index[--s->n_free] : s->next_index++;
+}
+
+/* One that comes back without room to keep it is lost, and does no harm. */
+static void give_index(struct bgp_speaker *s, uint32_t index)
+{
+	uint32_t *v = realloc(s->free_index, (s->n_free + 1) * sizeof(*v));
+
+	if (!v)
+		return;
+	s->free_index = v;
+	v[s->n_free++] = index;
+}
+
+/* ---- configuration */
+
+static void set_conf(struct bgp_peer *p, const struct bgp_peer_conf *c)
+{
+	const struct bgp_speaker *s = p->speaker;
+
+	p->conf = *c;
+	p->conf.name = p->name;
+	p->source.addr = c->addr;
+	p->source.as = c->session.peer_as;
+	p->source.ebgp = c->session.peer_as != s->conf.as;
+	p->source.client = c->client;
+	p->source.name = p->name;
+}
+
+static struct bgp_peer *make(struct bgp_speaker *s, const struct bgp_peer_conf *c)
+{
+	struct bgp_peer *p = calloc(1, sizeof(*p)), **at;
+
+	if (p)
+		p->name = strdup(c->name);
+	if (!p || !p->name) {
+		free(p);
+		return NULL;
+	}
+	p->speaker = s;
+	p->source.index = take_index(s);
+	set_conf(p, c);
+	bgp_fsm_init(&p->fsm, &c->session);
+	p->fsm.conf.graceful.restarting = s->restart_until != 0;
+	for (at = &s->peers; *at && strcmp((*at)->name, c->name) < 0; at = &(*at)->next)
+		;
+	p->next = *at;
+	*at = p;
+	return p;
+}
+
+static void stop(struct bgp_peer *p, enum bgp_cease_sub sub, const char *why, int64_t now)
+{
+	struct bgp_fault f = { 0 };
+
+	bgp_cease(&f, sub, why);
+	bgp_peer_step(p, &(struct bgp_input){ .event = BGP_EV_STOP, .fault = &f }, now);
+	p->stale_until = 0;
+	for (unsigned i = 0; i < BGP_FAMILIES; i++)
+		bgp_peer_end_stale(p, i);
+}
+
+static void start(struct bgp_peer *p, int64_t now)
+{
+	bgp_peer_step(p, &(struct bgp_input){ .event = BGP_EV_START }, now);
+}
+
+/* Its session has ended, and nothing of it is known. */
+void bgp_peer_destroy(struct bgp_peer *p)
+{
+	struct bgp_speaker *s = p->speaker;
+	struct bgp_peer **at;
+
+	s->io.gone(p, s->io.arg);
+	for (unsigned i = 0; i < BGP_FAMILIES; i++) {
+		bgp_channel_close(p, i);
+		bgp_rib_forget(s->rib[i], &p->source);
+	}
+	for (at = &s->peers; *at != p; at = &(*at)->next)
+		;
+	*at = p->next;
+	give_index(s, p->source.index);
+	free(p->name);
+	free(p);
+}
+
+static bool same_graceful(const struct bgp_graceful *a, const struct bgp_graceful *b)
+{
+	for (unsigned i = 0; i < BGP_FAMILIES; i++)
+		if (a->family[i] != b->family[i] || a->kept[i] != b->kept[i])
+			return false;
+	return a->offered == b->offered && a->notification == b->notification &&
+	       a->restart_time == b->restart_time;
+}
+
+/* What OPEN says, and how it comes to that. */
+static bool same_session(const struct bgp_session_conf *a, const struct bgp_session_conf *b)
+{
+	for (unsigned i = 0; i < BGP_FAMILIES; i++)
+		if (a->family[i] != b->family[i])
+			return false;
+	return a->local_as == b->local_as && a->local_id == b->local_id &&
+	       a->peer_as == b->peer_as && a->hold_time == b->hold_time &&
+	       a->keepalive == b->keepalive && a->connect_retry == b->connect_retry &&
+	       a->passive == b->passive && a->as4 == b->as4 && a->refresh == b->refresh &&
+	       same_graceful(&a->graceful, &b->graceful);
+}
+
+/* Without the session of before there is no going on. */
+static bool same_peer(const struct bgp_peer_conf *a, const struct bgp_peer_conf *b)
+{
+	return addr_eq(&a->addr, &b->addr) && a->port == b->port && a->transport == b->transport &&
+	       a->client == b->client && a->cluster_id == b->cluster_id &&
+	       same_session(&a->session, &b->session);
+}
+
+/* Of another filter: what is in the tables went through the old one, so that the peer is asked for it again (RFC 2918). */
+static void filter_again(struct bgp_peer *p, enum bgp_family family, int64_t now)
+{
+	int side = bgp_fsm_side(&p->fsm);
+	struct buf b = { 0 };
+
+	if (side < 0 || !p->fsm.agreed.family[family])
+		return;
+	if (!p->fsm.agreed.refresh) {
+		bgp_peer_reset(p, "another import filter", now);
+		return;
+	}
+	bgp_refresh_put(&b, family);
+	if (!b.failed)
+		p->speaker->io.send(p, (enum bgp_side)side, b.v, b.n, p->speaker->io.arg);
+	buf_fini(&b);
+}
+
+static bool same_out(const struct bgp_peer_conf *a, const struct bgp_peer_conf *b,
+		     enum bgp_family f)
+{
+	return a->export[f].digest == b->export[f].digest && a->next_hop_self == b->next_hop_self &&
+	       addr_eq(&a->next_hop[f], &b->next_hop[f]) &&
+	       addr_eq(&a->link_local, &b->link_local) && prefix_eq(&a->on_link, &b->on_link);
+}
+
+static bool same_bfd(const struct bfd_conf *a, const struct bfd_conf *b)
+{
+	return a->interval_us == b->interval_us && a->multiplier == b->multiplier &&
+	       a->discriminator == b->discriminator;
+}
+
+static void set_bfd(struct bgp_peer *p, int64_t now)
+{
+	const struct bfd_conf *c = &p->conf.bfd;
+
+	if (!c->multiplier) {
+		p->has_bfd = NULL;
+	} else if (!p->has_bfd) {
+		bfd_init(&p->bfd, c, now * 1000);
+		p->has_bfd = &p->bfd;
+	} else if (!same_bfd(&p->bfd.conf, c)) {
+		bfd_configure(&p->bfd, c, now * 1000);
+	}
+}
+
+/* What its session need not end for. */
+static void adjust(struct bgp_peer *p, const struct bgp_peer_conf *c, int64_t now)
+{
+	struct bgp_peer_conf old = p->conf;
+
+	set_conf(p, c);
+	for (unsigned i = 0; i < BGP_FAMILIES; i++) {
+		struct bgp_out *o = &p->channel[i].out;
+
+		o->filter = &p->conf.export[i];
+		o->next_hop_self = c->next_hop_self;
+		o->next_hop = c->next_hop[i];
+		o->link_local = i == BGP_IPV6 ? c->link_local : (struct ipaddr){ 0 };
+		o->on_link = c->on_link;
+		if (old.import[i].digest != c->import[i].digest)
+			filter_again(p, i, now);
+		if (!same_out(&old, c, i))
+			bgp_channel_rewind(p, i);
+	}
+	set_bfd(p, now);
+}
+
+static struct bgp_peer *find_named(const struct bgp_speaker *s, const char *name)
+{
+	struct bgp_peer *p = s->peers;
+
+	while (p && strcmp(p->name, name) != 0)
+		p = p->next;
+	return p;
+}
+
+static int want(struct bgp_speaker *s, const struct bgp_peer_conf *c, int64_t now)
+{
+	struct bgp_peer *p = find_named(s, c->name);
+
+	if (p && !same_peer(&p->conf, c)) {
+		stop(p, BGP_E_CHANGED, "", now);
+		bgp_peer_destroy(p);
+		p = NULL;
+	}
+	if (p) {
+		p->wanted = true;
+		adjust(p, c, now);
+		return 0;
+	}
+	p = make(s, c);
+	if (!p)
+		return -ENOMEM;
+	p->wanted = true;
+	set_bfd(p, now);
+	start(p, now);
+	return 0;
+}
+
+int bgp_speaker_peers(struct bgp_speaker *s, const struct bgp_peer_conf *v, size_t n,
+		      int64_t now_ms)
+{
+	struct bgp_peer *p, *next;
+	int rc = 0;
+
+	for (p = s->peers; p; p = p->next)
+		p->wanted = false;
+	for (size_t i = 0; i < n; i++) {
+		int one = want(s, &v[i], now_ms);
+
+		rc = rc ? rc : one;
+	}
+	for (p = s->peers; p; p = next) {
+		next = p->next;
+		if (p->wanted)
+			continue;
+		stop(p, BGP_E_DECONFIGURED, "", now_ms);
+		bgp_peer_destroy(p);
+	}
+	bgp_speaker_look_complete(s);
+	return rc;
+}
+
+void bgp_speaker_stop(struct bgp_speaker *s, bool graceful, const char *why, int64_t now_ms)
+{
+	/* A peer that helps takes a connection that just ends for a restart (RFC 4724 4.2). */
+	for (struct bgp_peer *p = s->peers; p; p = p->next)
+		if (!graceful || !p->fsm.agreed.graceful)
+			stop(p, BGP_E_SHUTDOWN, why, now_ms);
+}
+
+/* ---- what people ask for */
+
+void bgp_peer_reset(struct bgp_peer *p, const char *why, int64_t now_ms)
+{
+	int side = bgp_fsm_side(&p->fsm);
+	struct bgp_fault f = { 0 };
+
+	bgp_cease(&f, BGP_E_RESET, why);
+	if (side >= 0)
+		bgp_peer_fault(p, (enum bgp_side)side, &f, now_ms);
+}
+
+void bgp_peer_refresh(struct bgp_peer *p, int64_t now_ms)
+{
+	for (unsigned i = 0; i < BGP_FAMILIES; i++) {
+		filter_again(p, i, now_ms);
+		bgp_channel_refresh(p, i);
+	}
+}
+
+void bgp_peer_bfd_changed(struct bgp_peer *p, int64_t now_ms)
+{
+	int side = bgp_fsm_side(&p->fsm);
+	struct bgp_fault f = { 0 };
+
+	if (!p->has_bfd || p->bfd.state != BFD_DOWN || side < 0)
+		return;
+	bgp_fault(&f, BGP_E_CEASE, BGP_E_BFD_DOWN, "BFD: %s", bfd_diag_name(p->bfd.diag));
+	bgp_peer_fault(p, (enum bgp_side)side, &f, now_ms);
+}
+
+/* ---- looking */
+
+struct bgp_peer *bgp_speaker_find(const struct bgp_speaker *s, const struct ipaddr *addr)
+{
+	struct bgp_peer *p = s->peers;
+
+	while (p && !addr_eq(&p->conf.addr, addr))
+		p = p->next;
+	return p;
+}
+
+struct bgp_peer *bgp_speaker_named(const struct bgp_speaker *s, const char *name)
+{
+	return find_named(s, name);
+}
+
+struct bgp_peer *bgp_peer_first(const struct bgp_speaker *s)
+{
+	return s->peers;
+}
+
+struct bgp_peer *bgp_peer_after(const struct bgp_peer *p)
+{
+	return p->next;
+}
+
+const char *bgp_peer_name(const struct bgp_peer *p)
+{
+	return p->name;
+}
+
+const struct bgp_peer_conf *bgp_peer_conf(const struct bgp_peer *p)
+{
+	return &p->conf;
+}
+
+const struct bgp_fsm *bgp_peer_fsm(const struct bgp_peer *p)
+{
+	return &p->fsm;
+}
+
+const struct bgp_source *bgp_peer_source(const struct bgp_peer *p)
+{
+	return &p->source;
+}
+
+struct bfd *bgp_peer_bfd(struct bgp_peer *p)
+{
+	return p->has_bfd;
+}
+
+void *bgp_peer_data(const struct bgp_peer *p)
+{
+	return p->data;
+}
+
+void bgp_peer_set_data(struct bgp_peer *p, void *data)
+{
+	p->data = data;
+}
+
+void bgp_peer_count(const struct bgp_peer *p, struct bgp_peer_counts *out)
+{
+	*out = (struct bgp_peer_counts){ .withdrawn_as_faulty = p->withdrawn_as_faulty,
+					 .discarded = p->discarded };
+	for (unsigned i = 0; i < BGP_FAMILIES; i++) {
+		out->received += bgp_rib_count_of(p->speaker->rib[i], &p->source);
+		if (p->channel[i].reader)
+			out->told += bgp_reader_count(p->channel[i].reader);
+	}
+}
+
+struct bgp_rib *bgp_speaker_rib(const struct bgp_speaker *s, enum bgp_family family)
+{
+	return s->rib[family];
+}
