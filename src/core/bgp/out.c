@@ -2,7 +2,6 @@
 /* out: see out.h. */
 #include "core/bgp/out.h"
 
-#include "base/hash.h"
 #include "core/bgp/decide.h"
 #include "core/bgp/path.h"
 
@@ -123,17 +122,10 @@ int bgp_out_attrs(const struct bgp_out *o, const struct bgp_dest *dest, struct a
 
 /* ---- in how few messages */
 
-/* What goes out alike. */
-struct group {
-	struct bgp_draft draft;
-	uint64_t hash;
-	uint32_t n; /* destinations of it */
-};
-
 struct told {
 	struct bgp_dest *dest;
 	struct prefix prefix;
-	uint32_t group;
+	const struct bgp_attrs *as;
 };
 
 struct walk {
@@ -141,58 +133,28 @@ struct walk {
 	struct bgp_reader *rd;
 	struct buf *b;
 	struct arena ar;
-	struct group *groups;
+	struct bgp_attrs **sets; /* held: each goes out with all prefixes that have it */
 	struct told *told;
 	struct prefix *v, *gone; /* room for a window */
-	uint32_t n_groups, n_told, n_gone;
-	/* The last path that was told, whose attributes go out as those of `last_group`. */
-	const struct bgp_attrs *last_attrs;
+	uint32_t n_sets, n_told, n_gone;
+	/* The last path that was told, whose attributes go out as `last_as`. */
+	const struct bgp_attrs *last_attrs, *last_as;
 	const struct bgp_source *last_from;
-	uint32_t last_group;
 };
 
-static uint64_t hash_of(const struct bgp_draft *d)
+/* Sets that are the same are one in the store. NULL: no memory. */
+static const struct bgp_attrs *set_of(struct walk *w, const struct bgp_draft *d)
 {
-	const struct bgp_attrs *f = &d->fixed;
-	uint64_t h = fnv64(FNV64_START, &f->next_hop, sizeof(f->next_hop));
-
-	h = fnv64(h, &f->link_local, sizeof(f->link_local));
-	h = fnv64(h,
-		  (uint32_t[]){ f->has, f->origin, f->med, f->local_pref, f->aggregator_as,
-				f->aggregator_id, f->originator_id },
-		  7 * sizeof(uint32_t));
-	for (unsigned i = 0; i < BGP_PARTS; i++) {
-		h = fnv64(h, &d->len[i], sizeof(d->len[i]));
-		if (d->len[i])
-			h = fnv64(h, d->part[i], d->len[i]);
-	}
-	return h;
-}
-
-static bool same(const struct bgp_draft *a, const struct bgp_draft *b)
-{
-	const struct bgp_attrs *f = &a->fixed, *g = &b->fixed;
-
-	for (unsigned i = 0; i < BGP_PARTS; i++)
-		if (a->len[i] != b->len[i] ||
-		    (a->len[i] && memcmp(a->part[i], b->part[i], a->len[i]) != 0))
-			return false;
-	return f->has == g->has && f->origin == g->origin && f->med == g->med &&
-	       f->local_pref == g->local_pref && f->aggregator_as == g->aggregator_as &&
-	       f->aggregator_id == g->aggregator_id && f->originator_id == g->originator_id &&
-	       addr_eq(&f->next_hop, &g->next_hop) && addr_eq(&f->link_local, &g->link_local);
-}
-
-static uint32_t group_of(struct walk *w, const struct bgp_draft *d)
-{
-	uint64_t hash = hash_of(d);
+	struct bgp_attrs *a = bgp_store_take(w->o->store, d);
 	uint32_t i;
 
-	for (i = 0; i < w->n_groups; i++)
-		if (w->groups[i].hash == hash && same(&w->groups[i].draft, d))
-			return i;
-	w->groups[w->n_groups++] = (struct group){ .draft = *d, .hash = hash };
-	return i;
+	for (i = 0; a && i < w->n_sets && w->sets[i] != a; i++)
+		;
+	if (a && i < w->n_sets)
+		bgp_store_drop(w->o->store, a);
+	else if (a)
+		w->sets[w->n_sets++] = a;
+	return a;
 }
 
 /* Paths of one source with one set go out alike, unless a filter looks at each prefix. */
@@ -206,24 +168,23 @@ static int take(struct walk *w, struct bgp_dest *dest)
 {
 	const struct bgp_path *p = bgp_dest_best(dest);
 	enum bgp_silence why = BGP_TOLD;
-	uint32_t group = w->last_group;
 	struct bgp_draft d;
 	int rc = 0;
 
 	if (!as_the_last(w, p)) {
 		rc = bgp_out_attrs(w->o, dest, &w->ar, &d, &why);
 		if (!rc && why == BGP_TOLD) {
-			group = w->last_group = group_of(w, &d);
+			w->last_as = set_of(w, &d);
 			w->last_attrs = p->attrs;
 			w->last_from = p->from;
+			rc = w->last_as ? 0 : -ENOMEM;
 		}
 	}
 	if (rc)
 		return rc;
 	if (why == BGP_TOLD) {
 		w->told[w->n_told++] =
-			(struct told){ dest, bgp_rib_prefix(w->o->rib, dest), group };
-		w->groups[group].n++;
+			(struct told){ dest, bgp_rib_prefix(w->o->rib, dest), w->last_as };
 	} else if (bgp_reader_told(w->rd, dest)) {
 		w->gone[w->n_gone++] = bgp_rib_prefix(w->o->rib, dest);
 		rc = bgp_reader_note(w->rd, dest, false);
@@ -231,18 +192,19 @@ static int take(struct walk *w, struct bgp_dest *dest)
 	return rc;
 }
 
-/* -EMSGSIZE: its attributes leave no room for a prefix, so that nothing of it is told, nor may be left. */
-static int put_group(struct walk *w, uint32_t group)
+/* One whose attributes leave no room for a prefix is told of nothing, nor may anything be left of it. */
+static int put_set(struct walk *w, const struct bgp_attrs *as)
 {
+	const struct bgp_draft d = bgp_draft_of(as);
 	uint32_t n = 0;
 	int rc;
 
 	for (uint32_t i = 0; i < w->n_told; i++)
-		if (w->told[i].group == group)
+		if (w->told[i].as == as)
 			w->v[n++] = w->told[i].prefix;
-	rc = bgp_update_put(w->b, w->o->family, &w->o->link, &w->groups[group].draft, w->v, n);
+	rc = bgp_update_put(w->b, w->o->family, &w->o->link, &d, w->v, n);
 	for (uint32_t i = 0; i < w->n_told && (rc >= 0 || rc == -EMSGSIZE); i++) {
-		if (w->told[i].group != group)
+		if (w->told[i].as != as)
 			continue;
 		if (rc < 0 && bgp_reader_told(w->rd, w->told[i].dest))
 			w->gone[w->n_gone++] = w->told[i].prefix;
@@ -256,21 +218,27 @@ static int put_window(struct walk *w)
 {
 	int rc = 0;
 
-	for (uint32_t i = 0; i < w->n_groups && !rc; i++)
-		rc = put_group(w, i);
+	for (uint32_t i = 0; i < w->n_sets && !rc; i++)
+		rc = put_set(w, w->sets[i]);
 	if (!rc && w->n_gone) {
 		rc = bgp_update_put(w->b, w->o->family, &w->o->link, NULL, w->gone, w->n_gone);
 		rc = rc < 0 ? rc : 0;
 	}
-	w->n_groups = w->n_told = w->n_gone = 0;
+	return rc;
+}
+
+static void end_window(struct walk *w)
+{
+	while (w->n_sets)
+		bgp_store_drop(w->o->store, w->sets[--w->n_sets]);
+	w->n_told = w->n_gone = 0;
 	w->last_attrs = NULL;
 	arena_reset(&w->ar);
-	return rc;
 }
 
 static int begin_window(struct walk *w)
 {
-	w->groups = arena_array(&w->ar, WINDOW, sizeof(*w->groups));
+	w->sets = arena_array(&w->ar, WINDOW, sizeof(struct bgp_attrs *));
 	w->told = arena_array(&w->ar, WINDOW, sizeof(*w->told));
 	w->v = arena_array(&w->ar, WINDOW, sizeof(*w->v));
 	w->gone = arena_array(&w->ar, 2 * WINDOW, sizeof(*w->gone));
@@ -291,6 +259,7 @@ int bgp_out_walk(const struct bgp_out *o, struct bgp_reader *rd, struct buf *b, 
 			rc = take(&w, d);
 		if (!rc)
 			rc = put_window(&w);
+		end_window(&w);
 	} while (!rc && d && b->n < enough);
 	arena_fini(&w.ar);
 	if (!rc)

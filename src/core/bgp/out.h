@@ -21,6 +21,7 @@ struct bgp_out {
 	struct prefix
 		on_link; /* to another AS a next hop in here stays as it is (5.1.3); family 0: none does */
 	const struct bgp_filter *filter;
+	struct bgp_store *store; /* of the table's sets */
 };
 
 /* Why a destination is not told. */

@@ -12,6 +12,7 @@ int bgp_channel_open(struct bgp_peer *p, enum bgp_family family)
 
 	c->out.family = family;
 	c->out.rib = s->rib[family];
+	c->out.store = s->store;
 	c->out.to = &p->source;
 	c->out.local_as = s->conf.as;
 	c->out.local_id = s->conf.id;
