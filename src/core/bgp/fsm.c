@@ -266,17 +266,12 @@ static void time_has_come(struct step *s)
 		try_again(s);
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return !a || (b && b < a) ? b : a;
-}
-
 int64_t bgp_fsm_at(const struct bgp_fsm *f)
 {
 	int64_t at = f->retry_at;
 
 	for (unsigned i = 0; i < BGP_SIDES; i++)
-		at = earlier(earlier(at, f->side[i].hold_at), f->side[i].keepalive_at);
+		at = bgp_earlier(bgp_earlier(at, f->side[i].hold_at), f->side[i].keepalive_at);
 	return at;
 }
 

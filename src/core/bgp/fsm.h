@@ -94,6 +94,12 @@ struct bgp_connection {
 
 #define BGP_MESSAGES 6
 
+/* Of two times, 0 standing for never. */
+static inline int64_t bgp_earlier(int64_t a, int64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
 struct bgp_fsm {
 	struct bgp_session_conf conf;
 	bool started, waits; /* waits: the next try is put off by a fault */

@@ -211,6 +211,13 @@ size_t bgp_peer_received(struct bgp_peer *p, enum bgp_side side, const uint8_t *
 
 /* ---- restart */
 
+static void complete(struct bgp_speaker *s)
+{
+	s->restart_until = 0;
+	for (struct bgp_peer *p = s->peers; p; p = p->next)
+		p->fsm.conf.graceful.restarting = false;
+}
+
 /* RFC 4724 4.1: of those that help, everybody has told everything. Who is not up yet may still come. */
 void bgp_speaker_look_complete(struct bgp_speaker *s)
 {
@@ -224,9 +231,7 @@ void bgp_speaker_look_complete(struct bgp_speaker *s)
 			    !p->channel[i].end_heard)
 				return;
 	}
-	s->restart_until = 0;
-	for (struct bgp_peer *p = s->peers; p; p = p->next)
-		p->fsm.conf.graceful.restarting = false;
+	complete(s);
 }
 
 bool bgp_speaker_is_complete(const struct bgp_speaker *s)
@@ -236,17 +241,12 @@ bool bgp_speaker_is_complete(const struct bgp_speaker *s)
 
 /* ---- time */
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-	return !a || (b && b < a) ? b : a;
-}
-
 int64_t bgp_speaker_at(const struct bgp_speaker *s)
 {
 	int64_t at = s->restart_until;
 
 	for (const struct bgp_peer *p = s->peers; p; p = p->next)
-		at = earlier(at, earlier(p->stale_until, bgp_fsm_at(&p->fsm)));
+		at = bgp_earlier(at, bgp_earlier(p->stale_until, bgp_fsm_at(&p->fsm)));
 	return at;
 }
 
@@ -268,11 +268,8 @@ void bgp_speaker_time(struct bgp_speaker *s, int64_t now_ms)
 {
 	for (struct bgp_peer *p = s->peers; p; p = p->next)
 		time_of(p, now_ms);
-	if (s->restart_until && s->restart_until <= now_ms) {
-		s->restart_until = 0;
-		for (struct bgp_peer *p = s->peers; p; p = p->next)
-			p->fsm.conf.graceful.restarting = false;
-	}
+	if (s->restart_until && s->restart_until <= now_ms)
+		complete(s);
 }
 
 /* ---- our own routes */

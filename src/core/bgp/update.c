@@ -5,7 +5,6 @@
  * attribute makes the message's routes withdrawn, but only where all of them are known (5.2: with no
  * reachable prefix there is nothing to withdraw, and the session is reset). */
 #include "base/wire.h"
-#include "core/bgp/fault.h"
 #include "core/bgp/update_state.h"
 
 #include <errno.h>
@@ -61,13 +60,6 @@ static int read_prefixes(struct wire w, enum bgp_family family, struct arena *ar
 
 /* ---- multiprotocol (RFC 4760 3, 4) */
 
-static int reset(struct bgp_decoding *d, uint8_t sub, const char *what)
-{
-	bgp_fault(&d->u->fault, BGP_E_UPDATE, sub, "%s", what);
-	d->u->verdict = BGP_RESET;
-	return -EBADMSG;
-}
-
 /* RFC 2545 3: a global address, or that and a link-local one. False: of no such length. */
 static bool read_next_hop(struct wire *w, enum bgp_family family, struct bgp_draft *out)
 {
@@ -101,17 +93,21 @@ static int read_reach(struct bgp_decoding *d)
 	hop = wire_sub(&w, wire_u8(&w));
 	wire_u8(&w);
 	if (w.bad)
-		return reset(d, BGP_E_ATTRIBUTE, "MP_REACH_NLRI is cut short");
+		return bgp_decoding_fail(d, BGP_RESET, BGP_E_ATTRIBUTE, NULL,
+					 "MP_REACH_NLRI is cut short");
 	if (family < 0 || !d->link->family[family])
 		return 0;
 	r = &d->u->family[family];
 	if (family == BGP_IPV4 && r->n_reach)
-		return reset(d, BGP_E_ATTRIBUTE, "IPv4 prefixes with two next hops");
+		return bgp_decoding_fail(d, BGP_RESET, BGP_E_ATTRIBUTE, NULL,
+					 "IPv4 prefixes with two next hops");
 	r->attrs = d->draft;
 	if (!read_next_hop(&hop, family, &r->attrs))
-		return reset(d, BGP_E_ATTRIBUTE, "MP_REACH_NLRI: a next hop of no such length");
+		return bgp_decoding_fail(d, BGP_RESET, BGP_E_ATTRIBUTE, NULL,
+					 "MP_REACH_NLRI: a next hop of no such length");
 	rc = read_prefixes(w, family, d->ar, &r->reach, &r->n_reach);
-	return rc == -EBADMSG ? reset(d, BGP_E_NETWORK, "MP_REACH_NLRI: a prefix that is none")
+	return rc == -EBADMSG ? bgp_decoding_fail(d, BGP_RESET, BGP_E_NETWORK, NULL,
+						  "MP_REACH_NLRI: a prefix that is none")
 			      : rc;
 }
 
@@ -123,14 +119,16 @@ static int read_unreach(struct bgp_decoding *d)
 	struct bgp_routes *r;
 
 	if (w.bad)
-		return reset(d, BGP_E_ATTRIBUTE, "MP_UNREACH_NLRI is cut short");
+		return bgp_decoding_fail(d, BGP_RESET, BGP_E_ATTRIBUTE, NULL,
+					 "MP_UNREACH_NLRI is cut short");
 	if (family < 0 || !d->link->family[family])
 		return 0;
 	r = &d->u->family[family];
 	if (!wire_left(&w))
 		r->end = d->only_unreach;
 	rc = read_prefixes(w, family, d->ar, &r->unreach, &r->n_unreach);
-	return rc == -EBADMSG ? reset(d, BGP_E_NETWORK, "MP_UNREACH_NLRI: a prefix that is none")
+	return rc == -EBADMSG ? bgp_decoding_fail(d, BGP_RESET, BGP_E_NETWORK, NULL,
+						  "MP_UNREACH_NLRI: a prefix that is none")
 			      : rc;
 }
 
@@ -143,30 +141,24 @@ static bool hop_is_usable(const struct bgp_link *l, const struct ipaddr *a)
 	return a->family == AF_INET ? a->b[0] < 224 && a->b[0] && a->b[0] != 127 : a->b[0] != 0xff;
 }
 
-static int withdraw(struct bgp_decoding *d, uint8_t sub, const char *what)
-{
-	if (d->u->verdict == BGP_OK) {
-		bgp_fault(&d->u->fault, BGP_E_UPDATE, sub, "%s", what);
-		d->u->verdict = BGP_AS_WITHDRAWN;
-	}
-	return 0;
-}
-
 /* RFC 7606 3 d, RFC 4271 5: what routes cannot be without; 6.3: what they must be. */
 static void check_routes(struct bgp_decoding *d, const struct bgp_routes *r)
 {
 	if (!bgp_decoding_saw(d, BGP_A_ORIGIN))
-		withdraw(d, BGP_E_MISSING, "ORIGIN is missing");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_MISSING, NULL, "ORIGIN is missing");
 	else if (!bgp_decoding_saw(d, BGP_A_AS_PATH))
-		withdraw(d, BGP_E_MISSING, "AS_PATH is missing");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_MISSING, NULL, "AS_PATH is missing");
 	else if (!d->link->ebgp && !bgp_decoding_saw(d, BGP_A_LOCAL_PREF))
-		withdraw(d, BGP_E_MISSING, "LOCAL_PREF is missing");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_MISSING, NULL,
+				  "LOCAL_PREF is missing");
 	else if (!r->attrs.fixed.next_hop.family)
-		withdraw(d, BGP_E_MISSING, "NEXT_HOP is missing");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_MISSING, NULL, "NEXT_HOP is missing");
 	else if (!hop_is_usable(d->link, &r->attrs.fixed.next_hop))
-		withdraw(d, BGP_E_NEXT_HOP, "a next hop that cannot be one");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_NEXT_HOP, NULL,
+				  "a next hop that cannot be one");
 	else if (d->link->ebgp && d->first_as != d->link->peer_as)
-		withdraw(d, BGP_E_AS_PATH, "AS_PATH does not begin with the peer's AS");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_AS_PATH, NULL,
+				  "AS_PATH does not begin with the peer's AS");
 }
 
 /* What was reachable is not. -ENOMEM. */
@@ -214,7 +206,8 @@ static int read_routes(struct bgp_decoding *d, struct wire withdrawn, struct wir
 	if (!rc)
 		rc = read_prefixes(nlri, BGP_IPV4, d->ar, &v4->reach, &v4->n_reach);
 	if (rc == -EBADMSG)
-		return reset(d, BGP_E_NETWORK, "a prefix that is none");
+		return bgp_decoding_fail(d, BGP_RESET, BGP_E_NETWORK, NULL,
+					 "a prefix that is none");
 	v4->attrs = d->draft;
 	d->routes = wire_left(&nlri) || d->has_reach;
 	if (!rc && d->has_reach)
@@ -237,7 +230,8 @@ int bgp_update_decode(const uint8_t *body, size_t n, const struct bgp_link *l, s
 	withdrawn = wire_sub(&w, wire_u16(&w));
 	attrs = wire_sub(&w, wire_u16(&w));
 	if (w.bad) {
-		reset(&d, BGP_E_ATTRIBUTES, "its lengths reach past the message");
+		bgp_decoding_fail(&d, BGP_RESET, BGP_E_ATTRIBUTES, NULL,
+				  "its lengths reach past the message");
 		return 0;
 	}
 	out->family[BGP_IPV4].end = n == 4;

@@ -202,18 +202,14 @@ bool bgp_decoding_saw(const struct bgp_decoding *d, uint8_t type)
 	return d->seen[type / 64] >> type % 64 & 1;
 }
 
-static void withdrawn(struct bgp_decoding *d, uint8_t sub, const char *name, const char *what)
+int bgp_decoding_fail(struct bgp_decoding *d, enum bgp_verdict v, uint8_t sub, const char *name,
+		      const char *what)
 {
-	if (d->u->verdict != BGP_OK)
-		return;
-	d->u->verdict = BGP_AS_WITHDRAWN;
-	bgp_fault(&d->u->fault, BGP_E_UPDATE, sub, "%s: %s", name, what);
-}
-
-static int reset(struct bgp_decoding *d, uint8_t sub, const char *name, const char *what)
-{
-	d->u->verdict = BGP_RESET;
-	return bgp_fault(&d->u->fault, BGP_E_UPDATE, sub, "%s: %s", name, what);
+	if (v == BGP_AS_WITHDRAWN && d->u->verdict != BGP_OK)
+		return -EBADMSG;
+	d->u->verdict = v;
+	return bgp_fault(&d->u->fault, BGP_E_UPDATE, sub, "%s%s%s", name ? name : "",
+			 name ? ": " : "", what);
 }
 
 /* Kept as it came, header and all, for those that know it. */
@@ -246,7 +242,8 @@ static int unknown(struct bgp_decoding *d, uint8_t flags, uint8_t type, struct w
 	if (flags & BGP_AF_OPTIONAL)
 		return flags & BGP_AF_TRANSITIVE ? keep_unknown(d, flags, type, w) : 0;
 	snprintf(name, sizeof(name), "attribute %u", type);
-	return reset(d, BGP_E_WELL_KNOWN, name, "said to be well-known, and is not");
+	return bgp_decoding_fail(d, BGP_RESET, BGP_E_WELL_KNOWN, name,
+				 "said to be well-known, and is not");
 }
 
 static int read_one(struct bgp_decoding *d, uint8_t flags, uint8_t type, struct wire w)
@@ -261,7 +258,8 @@ static int read_one(struct bgp_decoding *d, uint8_t flags, uint8_t type, struct 
 		return 0;
 	}
 	if ((flags & BOTH) != r->flags) {
-		withdrawn(d, BGP_E_FLAGS, r->name, "flags that it cannot have");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_FLAGS, r->name,
+				  "flags that it cannot have");
 		if (type != BGP_A_REACH && type != BGP_A_UNREACH)
 			return 0;
 	}
@@ -274,8 +272,9 @@ static int read_one(struct bgp_decoding *d, uint8_t flags, uint8_t type, struct 
 	if (r->means == DISCARD)
 		d->u->discarded++;
 	else
-		withdrawn(d, type == BGP_A_AS_PATH ? BGP_E_AS_PATH : BGP_E_ATTRIBUTE_LENGTH,
-			  r->name, "malformed");
+		bgp_decoding_fail(d, BGP_AS_WITHDRAWN,
+				  type == BGP_A_AS_PATH ? BGP_E_AS_PATH : BGP_E_ATTRIBUTE_LENGTH,
+				  r->name, "malformed");
 	return 0;
 }
 
@@ -313,14 +312,15 @@ int bgp_attrs_decode(struct bgp_decoding *d, struct wire attrs)
 									     : wire_u8(&attrs));
 
 		if (attrs.bad) {
-			withdrawn(d, BGP_E_ATTRIBUTES, "the last attribute",
-				  "reaches past the list");
+			bgp_decoding_fail(d, BGP_AS_WITHDRAWN, BGP_E_ATTRIBUTES,
+					  "the last attribute", "reaches past the list");
 			break;
 		}
 		if (!again(d, type))
 			rc = read_one(d, flags, type, value);
 		else if (type == BGP_A_REACH || type == BGP_A_UNREACH)
-			rc = reset(d, BGP_E_ATTRIBUTES, rules[type].name, "is there twice");
+			rc = bgp_decoding_fail(d, BGP_RESET, BGP_E_ATTRIBUTES, rules[type].name,
+					       "is there twice");
 		else
 			d->u->discarded++;
 		d->only_unreach = !d->n_attrs++ && type == BGP_A_UNREACH;

@@ -23,5 +23,10 @@ bool bgp_decoding_saw(const struct bgp_decoding *d, uint8_t type);
 
 /* ---- update_attrs.c */
 
+/* The message has this fault, of the attribute `name` where it is one's. The first for which routes are withdrawn is the one that is
+ * told, and one that resets is told always. -EBADMSG. */
+int bgp_decoding_fail(struct bgp_decoding *d, enum bgp_verdict v, uint8_t sub, const char *name,
+		      const char *what);
+
 /* -ENOMEM; -EBADMSG: the session is to be reset; 0, with the verdict so far. */
 int bgp_attrs_decode(struct bgp_decoding *d, struct wire attrs);
