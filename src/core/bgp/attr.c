@@ -206,34 +206,24 @@ size_t bgp_store_count(const struct bgp_store *s)
 
 /* ---- reading a set */
 
-static bool has_unit(const struct bgp_attrs *a, enum bgp_part part, const uint32_t *v, size_t n)
+static bool has_number(const struct bgp_attrs *a, enum bgp_part part, uint32_t v)
 {
 	struct wire w = wire_from(bgp_attrs_part(a, part), a->len[part]);
 
-	while (wire_left(&w)) {
-		bool same = true;
-
-		for (size_t i = 0; i < n; i++)
-			same &= wire_u32(&w) == v[i];
-		if (same)
+	while (wire_left(&w))
+		if (wire_u32(&w) == v)
 			return true;
-	}
 	return false;
 }
 
 bool bgp_has_community(const struct bgp_attrs *a, uint32_t community)
 {
-	return has_unit(a, BGP_P_COMMUNITIES, &community, 1);
-}
-
-bool bgp_has_large(const struct bgp_attrs *a, const uint32_t v[3])
-{
-	return has_unit(a, BGP_P_LARGE, v, 3);
+	return has_number(a, BGP_P_COMMUNITIES, community);
 }
 
 bool bgp_has_cluster(const struct bgp_attrs *a, uint32_t id)
 {
-	return has_unit(a, BGP_P_CLUSTER_LIST, &id, 1);
+	return has_number(a, BGP_P_CLUSTER_LIST, id);
 }
 
 /* ---- for people */

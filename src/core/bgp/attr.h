@@ -108,7 +108,6 @@ size_t bgp_store_count(const struct bgp_store *s);
 /* ---- reading a set */
 
 bool bgp_has_community(const struct bgp_attrs *a, uint32_t community);
-bool bgp_has_large(const struct bgp_attrs *a, const uint32_t v[3]);
 bool bgp_has_cluster(const struct bgp_attrs *a, uint32_t id);
 
 /* ---- for people */

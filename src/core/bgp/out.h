@@ -14,7 +14,7 @@ struct bgp_out {
 	enum bgp_family family;
 	const struct bgp_rib *rib;
 	const struct bgp_source *to; /* the peer: nobody is told his own */
-	uint32_t local_as, local_id, cluster_id;
+	uint32_t local_as, cluster_id;
 	bool next_hop_self;       /* also where it is not asked for by the RFC */
 	struct ipaddr next_hop;   /* ours, of this family, as the peer reaches it; family 0: none */
 	struct ipaddr link_local; /* IPv6 on one link: ours; family 0: none */

@@ -75,20 +75,6 @@ uint32_t bgp_path_first(const struct bgp_attrs *a)
 	return bgp_segments_first(bgp_attrs_part(a, BGP_P_AS_PATH), a->len[BGP_P_AS_PATH]);
 }
 
-uint32_t bgp_path_origin(const struct bgp_attrs *a)
-{
-	struct wire path = path_of(a);
-	struct segment s;
-	uint32_t last = 0;
-
-	while (next_segment(&path, &s)) {
-		last = 0;
-		while (s.type == BGP_AS_SEQUENCE && wire_left(&s.as))
-			last = wire_u32(&s.as);
-	}
-	return last;
-}
-
 void bgp_path_str(const struct bgp_attrs *a, struct buf *out)
 {
 	static const char *const open[] = { "{", "", "(", "[" }, *const close[] = { "}", "", ")",

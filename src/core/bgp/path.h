@@ -8,9 +8,8 @@
 /* RFC 4271 9.1.2.2 a: an AS_SET counts one. */
 uint32_t bgp_path_length(const struct bgp_attrs *a);
 bool bgp_path_has(const struct bgp_attrs *a, uint32_t as);
-/* Where the route came from: the first of a leading AS_SEQUENCE, 0 from within; and where it began: the last, 0 for a set. */
+/* Where the route came from: the first of a leading AS_SEQUENCE; 0 from within. */
 uint32_t bgp_path_first(const struct bgp_attrs *a);
-uint32_t bgp_path_origin(const struct bgp_attrs *a);
 void bgp_path_str(const struct bgp_attrs *a, struct buf *out); /* "65001 65002 {65003,65004}" */
 
 uint32_t bgp_segments_first(const uint8_t *path, uint16_t len);

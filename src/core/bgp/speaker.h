@@ -112,7 +112,7 @@ void *bgp_peer_data(const struct bgp_peer *p); /* the owner's */
 void bgp_peer_set_data(struct bgp_peer *p, void *data);
 
 struct bgp_peer_counts {
-	uint32_t received, filtered, told;       /* paths, of both families */
+	uint32_t received, told;                 /* paths, of both families */
 	uint64_t withdrawn_as_faulty, discarded; /* messages, attributes (RFC 7606) */
 };
 void bgp_peer_count(const struct bgp_peer *p, struct bgp_peer_counts *out);

@@ -15,7 +15,6 @@ int bgp_channel_open(struct bgp_peer *p, enum bgp_family family)
 	c->out.store = s->store;
 	c->out.to = &p->source;
 	c->out.local_as = s->conf.as;
-	c->out.local_id = s->conf.id;
 	c->out.cluster_id = p->conf.cluster_id ? p->conf.cluster_id : s->conf.id;
 	c->out.next_hop_self = p->conf.next_hop_self;
 	c->out.next_hop = p->conf.next_hop[family];
