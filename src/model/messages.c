@@ -121,6 +121,34 @@ static const struct field proxy_fields[] = {
 };
 static const SCHEMA(proxy_schema, "Proxy", struct rec_proxy, proxy_fields);
 
+static const struct field route_fields[] = {
+	FIELD(struct rec_route, prefix, 1, F_PREFIX),
+	FIELD(struct rec_route, via, 2, F_ADDR, .flags = FF_LIST),
+	FIELD(struct rec_route, peer, 3, F_STR),
+	FIELD(struct rec_route, why, 4, F_STR),
+	FIELD(struct rec_route, withdrawn, 5, F_BOOL),
+};
+static const SCHEMA(route_schema, "Route", struct rec_route, route_fields);
+
+static const struct field routes_fields[] = {
+	FIELD(struct rec_routes, complete, 1, F_BOOL),
+};
+static const SCHEMA(routes_schema, "Routes", struct rec_routes, routes_fields);
+
+static const struct field origin_fields[] = {
+	FIELD(struct rec_origin, prefix, 1, F_PREFIX),
+	FIELD(struct rec_origin, kind, 2, F_STR),
+	FIELD_KEY(struct rec_origin, ns, "namespace", 3, F_STR),
+	FIELD(struct rec_origin, name, 4, F_STR),
+	FIELD(struct rec_origin, withdrawn, 5, F_BOOL),
+};
+static const SCHEMA(origin_schema, "Origin", struct rec_origin, origin_fields);
+
+static const struct field origins_fields[] = {
+	FIELD(struct rec_origins, kept, 1, F_BOOL),
+};
+static const SCHEMA(origins_schema, "Origins", struct rec_origins, origins_fields);
+
 static const struct field takeover_fields[] = {
 	FIELD(struct rec_takeover, version, 1, F_STR),
 	FIELD(struct rec_takeover, pid, 2, F_I64),
@@ -156,6 +184,10 @@ const struct schema *record_schema(unsigned type)
 		[REC_UNBIND] = &unbind_schema,
 		[REC_HEALTH_PORT] = &health_port_schema,
 		[REC_PROXY] = &proxy_schema,
+		[REC_ROUTE] = &route_schema,
+		[REC_ROUTES] = &routes_schema,
+		[REC_ORIGIN] = &origin_schema,
+		[REC_ORIGINS] = &origins_schema,
 	};
 
 	return type < REC_TYPE_COUNT ? schemas[type] : NULL;

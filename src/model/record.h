@@ -57,6 +57,12 @@ enum record_type {
 	/* agent → health */
 	REC_HEALTH_PORT, /* struct rec_health_port */
 	REC_PROXY,       /* struct rec_proxy, every few seconds: the sign of life */
+	/* bgp → agent: what the kernel is to hold of what peers told */
+	REC_ROUTE,  /* struct rec_route: of its prefix from now on */
+	REC_ROUTES, /* struct rec_routes: ends the first list and each batch */
+	/* agent → bgp: what of Services this node is to tell of */
+	REC_ORIGIN,  /* struct rec_origin: of its prefix from now on */
+	REC_ORIGINS, /* struct rec_origins: ends the first list and each batch */
 	REC_TYPE_COUNT
 };
 
@@ -162,6 +168,32 @@ struct rec_proxy {
 	 * not, 0: it does. Both are 0 until it did once. */
 	int64_t updated, queued;
 	uint8_t leaving; /* 1: the Node is being deleted, or about to be */
+};
+
+/* Each side of the stream between bgp and agent starts with all that it has; only what came since counts. */
+struct rec_route {
+	struct prefix prefix;
+	LIST(struct ipaddr) via; /* equally good next hops, in the order of their addresses */
+	const char *peer, *why;  /* of the best: who told it, "preferred: shorter AS path" */
+	uint8_t withdrawn;       /* 1: nobody tells it any more; only the prefix is set */
+};
+
+struct rec_routes {
+	/* 1: this is everything that the peers have. Until then a route of before the stream may
+	 * be missing only because its peer was not heard yet. */
+	uint8_t complete;
+};
+
+struct rec_origin {
+	struct prefix prefix;
+	const char *kind, *ns, *name; /* whose it is: Service shop/web */
+	uint8_t withdrawn;            /* 1: not any more; only the prefix is set */
+};
+
+struct rec_origins {
+	/* 1: the kernel had routes by bgp from before, so packets flowed while bgp was away:
+	 * RFC 4724 3, forwarding state. */
+	uint8_t kept;
 };
 
 struct rec_takeover {

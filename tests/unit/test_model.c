@@ -139,6 +139,55 @@ static void test_record_bytes(void **state)
 	arena_fini(&a);
 }
 
+/* `body` there and back: the frame decodes to bytes that encode the same. */
+static void read_back(unsigned type, const void *body, void *got, struct arena *a)
+{
+	struct buf first = { .v = NULL }, again = { .v = NULL };
+	const struct schema *s = record_schema(type);
+	struct wire in;
+	unsigned t;
+
+	assert_int_equal(record_put(&first, type, s, body, NULL), 0);
+	assert_int_equal(record_next((const uint8_t *)first.v, first.n, &t, &in, NULL), first.n);
+	assert_int_equal(t, type);
+	assert_int_equal(record_decode(&in, s, got, a, NULL), 0);
+	assert_int_equal(record_put(&again, type, s, got, NULL), 0);
+	assert_int_equal(first.n, again.n);
+	assert_memory_equal(first.v, again.v, first.n);
+	buf_fini(&first);
+	buf_fini(&again);
+}
+
+static void test_record_routes(void **state)
+{
+	struct ipaddr via[] = { ip("fd00::2"), ip("fd00::3") };
+	struct rec_route route = { .prefix = pfx("fd10:1::/64"),
+				   .via = { via, 2 },
+				   .peer = "tor",
+				   .why = "preferred: shorter AS path" };
+	struct rec_route gone = { .prefix = pfx("0.0.0.0/0"), .withdrawn = 1 },
+			 got = { .peer = "x" };
+	struct rec_origin origin = { pfx("10.96.0.7/32"), "Service", "shop", "web", 0 }, of = { 0 };
+	struct arena a;
+
+	arena_init(&a, 0);
+	read_back(REC_ROUTE, &route, &got, &a);
+	assert_true(prefix_eq(&got.prefix, &route.prefix));
+	assert_int_equal(got.via.n, 2);
+	assert_true(addr_eq(&got.via.v[1], &via[1]));
+	assert_string_equal(got.peer, "tor");
+	assert_string_equal(got.why, "preferred: shorter AS path");
+	memset(&got, 0, sizeof(got));
+	read_back(REC_ROUTE, &gone, &got, &a);
+	assert_true(prefix_eq(&got.prefix, &gone.prefix)); /* the default route is one, too */
+	assert_true(got.withdrawn && !got.via.n && !got.peer);
+	read_back(REC_ORIGIN, &origin, &of, &a);
+	assert_true(prefix_eq(&of.prefix, &origin.prefix));
+	assert_string_equal(of.ns, "shop");
+	assert_string_equal(of.name, "web");
+	arena_fini(&a);
+}
+
 static void test_record_unknown_fields(void **state)
 {
 	/* Ids 30 (varint) and 31 (bytes) are of a newer writer. */
@@ -162,6 +211,7 @@ static void expect_bad(unsigned type, const void *bytes, size_t n, const char *t
 		struct rec_hello hello;
 		struct rec_write write;
 		struct rec_ctl_request ctl;
+		struct rec_route route;
 	} out = { 0 };
 	struct wire w = wire_from(bytes, n);
 	struct err e = { 0 };
@@ -187,6 +237,9 @@ static void test_record_bad(void **state)
 	expect_bad(REC_WRITE, "\4\5", 2, "record Write: op: has the unknown value 5");
 	expect_bad(REC_CTL_REQUEST, "\5\11\2\1b\1x\1a\1x", 11,
 		   "record ControlRequest: args: keys are not in order");
+	expect_bad(REC_ROUTE, "\3\5\12\0\0\0\41", 7,
+		   "record Route: prefix: has the prefix length 33");
+	expect_bad(REC_ROUTE, "\5\4\1\2\12\0", 6, "record Route: via: [0]: has no address' length");
 	assert_int_equal(record_next((const uint8_t *)"\377\0\0\0", 4, &type, &w, NULL), -EBADMSG);
 	assert_int_equal(record_next((const uint8_t *)"\0\0\0\2", 4, &type, &w, NULL), -EBADMSG);
 	assert_int_equal(record_next((const uint8_t *)"\0\0\0\4\0\1\0\0", 8, &type, &w, NULL),
@@ -488,6 +541,7 @@ int main(void)
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_strmap),
 		cmocka_unit_test(test_record_bytes),
+		cmocka_unit_test(test_record_routes),
 		cmocka_unit_test(test_record_unknown_fields),
 		cmocka_unit_test(test_record_bad),
 		cmocka_unit_test(test_record_refuses_unsorted),
