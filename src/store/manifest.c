@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "store/json.h"
+#include "store/unknown.h"
 #include "store/yaml_json.h"
 #include "sys/file.h"
 
@@ -118,7 +119,13 @@ static void take_object(struct manifest *m, json_t *j, const char *where)
 {
 	struct err e = { .code = 0 };
 	struct object *o = object_from_json(j, &e);
+	char label[512];
 
+	if (o && json_unknown_field(j, o->kind, &e)) {
+		err_wrap(&e, "%s", object_label(o->kind, o->meta, label, sizeof(label)));
+		object_free(o);
+		o = NULL;
+	}
 	if (o && is_twin(m, o, j, where))
 		object_free(o);
 	else if (o)
