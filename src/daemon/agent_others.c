@@ -121,8 +121,14 @@ static void remember(struct others *o, struct agent *a, const struct klist *have
 		return; /* the last ones stay */
 	n = 0;
 	for (size_t i = 0; i < have->n; i++)
-		if (is_others(&have->v[i]))
-			v[n++] = have->v[i];
+		if (is_others(&have->v[i])) {
+			v[n] = have->v[i];
+			/* Its further next hops are the dump's, and nobody asks for them. */
+			if (v[n++].type == KOBJ_ROUTE) {
+				v[n - 1].route.more = NULL;
+				v[n - 1].route.n_more = 0;
+			}
+		}
 
 	bool moved = n != o->seen.n || (n && memcmp(v, o->seen.v, n * sizeof(*v)) != 0);
 

@@ -87,6 +87,16 @@ static bool link_same(const struct klink *want, const struct klink *have)
 	       addr_eq(&want->vxlan_local, &have->vxlan_local);
 }
 
+static bool hops_same(const struct kroute *a, const struct kroute *b)
+{
+	if (a->n_more != b->n_more)
+		return false;
+	for (unsigned i = 0; i < a->n_more; i++)
+		if (khop_cmp(&a->more[i], &b->more[i]) || a->more[i].onlink != b->more[i].onlink)
+			return false;
+	return true;
+}
+
 static bool route_same(const struct kroute *want, const struct kroute *have)
 {
 	if (want->type != have->type || want->protocol != have->protocol)
@@ -101,7 +111,23 @@ static bool route_same(const struct kroute *want, const struct kroute *have)
 	if (want->mtu && want->mtu != have->mtu)
 		return false;
 	return addr_eq(&want->via, &have->via) && want->onlink == have->onlink &&
-	       !strncmp(want->oif, have->oif, IFNAME_LEN);
+	       !strncmp(want->oif, have->oif, IFNAME_LEN) && hops_same(want, have);
+}
+
+int khop_cmp(const struct khop *a, const struct khop *b)
+{
+	int c = addr_cmp(&a->via, &b->via);
+
+	return c ? c : strncmp(a->oif, b->oif, IFNAME_LEN);
+}
+
+void kroute_set_hops(struct kroute *r, const struct khop *hops, size_t n)
+{
+	memcpy(r->oif, hops->oif, IFNAME_LEN);
+	r->via = hops->via;
+	r->onlink = hops->onlink;
+	r->n_more = (uint8_t)(n - 1);
+	r->more = n > 1 ? hops + 1 : NULL;
 }
 
 bool kobj_same(const struct kobj *want, const struct kobj *have)
@@ -163,24 +189,43 @@ static void link_str(const struct klink *l, char *buf, size_t n)
 	add(buf, n, "%s%s", l->isolated ? " isolated on" : "", l->up ? " up" : "");
 }
 
+static void hop_str(const struct khop *h, char *buf, size_t n)
+{
+	char text[ADDR_TEXT];
+
+	if (h->via.family)
+		add(buf, n, " via %s", addr_str(&h->via, text));
+	if (h->oif[0])
+		add(buf, n, " dev %.16s", h->oif);
+}
+
 static void route_str(const struct kroute *r, char *buf, size_t n)
 {
 	static const char *const types[] = { "", "blackhole ", "unreachable " };
+	struct khop hop = { .via = r->via };
 	char text[PREFIX_TEXT];
 
+	memcpy(hop.oif, r->oif, IFNAME_LEN);
 	add(buf, n, "route %s%s", r->type < sizeof(types) / sizeof(types[0]) ? types[r->type] : "",
 	    prefix_str(&r->dst, text));
-	if (r->via.family)
-		add(buf, n, " via %s", addr_str(&r->via, text));
-	if (r->oif[0])
-		add(buf, n, " dev %.16s", r->oif);
+	if (!r->n_more)
+		hop_str(&hop, buf, n);
 	if (r->src.family)
 		add(buf, n, " src %s", addr_str(&r->src, text));
 	if (r->metric)
 		add(buf, n, " metric %u", r->metric);
 	if (r->mtu)
 		add(buf, n, " mtu %u", r->mtu);
+	if (r->n_more) {
+		add(buf, n, " nexthop");
+		hop_str(&hop, buf, n);
+	}
 	add(buf, n, "%s", r->onlink ? " onlink" : "");
+	for (unsigned i = 0; i < r->n_more; i++) {
+		add(buf, n, " nexthop");
+		hop_str(&r->more[i], buf, n);
+		add(buf, n, "%s", r->more[i].onlink ? " onlink" : "");
+	}
 }
 
 const char *kobj_str(const struct kobj *o, char *buf, size_t n)

@@ -41,6 +41,15 @@ struct kaddr {
 	uint8_t noprefixroute, nodad;
 };
 
+/* One of several next hops that share a route's packets, by flow (ECMP). */
+struct khop {
+	char oif[IFNAME_LEN];
+	struct ipaddr via;
+	uint8_t onlink;
+};
+
+#define KROUTE_HOPS 64 /* of one route, at most */
+
 struct kroute {
 	struct prefix dst; /* key; host bits clear */
 	uint32_t metric;   /* key; IPv6: 0 is the kernel's default, 1024 */
@@ -51,6 +60,10 @@ struct kroute {
 	uint8_t scope;    /* RT_SCOPE_* */
 	uint8_t protocol; /* RTPROT_FAIRLEAD in all of ours */
 	uint32_t mtu;     /* 0: the device's */
+	/* Further next hops. With `oif` and `via` they are in the order of khop_cmp(). They belong to who
+	 * wants the route, or to the list that it was read into: a copy of the struct shares them. */
+	const struct khop *more;
+	uint8_t n_more;
 };
 
 struct kneigh {
@@ -91,6 +104,9 @@ struct kobj {
 int kobj_cmp(const struct kobj *a, const struct kobj *b);
 /* Same key is given; are the attributes that `want` sets the ones that `have` has? */
 bool kobj_same(const struct kobj *want, const struct kobj *have);
+int khop_cmp(const struct khop *a, const struct khop *b);
+/* The first of hops[0..n), in the order of khop_cmp(), as the route's own and the others as `more`. */
+void kroute_set_hops(struct kroute *r, const struct khop *hops, size_t n);
 /* One line as `ip` would say it, for logs and verdicts: "route 10.244.1.0/26 via … dev …". */
 const char *kobj_str(const struct kobj *o, char *buf, size_t n);
 /* The link that it is, or is a part of; "" for a sysctl. */

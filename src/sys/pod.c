@@ -229,7 +229,7 @@ static int put_obj(struct nl_batch *b, const struct kobj *o, int ifindex)
 	case KOBJ_ADDR:
 		return rtnl_put_addr(b, KOP_ADD, &o->addr, ifindex);
 	case KOBJ_ROUTE:
-		return rtnl_put_route(b, KOP_ADD, &o->route, ifindex);
+		return rtnl_put_route(b, KOP_ADD, &o->route, ifindex, NULL);
 	case KOBJ_NEIGH:
 		return rtnl_put_neigh(b, KOP_ADD, &o->neigh, ifindex);
 	case KOBJ_NONE:

@@ -20,11 +20,14 @@
 void klist_fini(struct klist *l)
 {
 	free(l->v);
+	arena_fini(&l->hops);
 	*l = (struct klist){ 0 };
 }
 
 int klist_add(struct klist *l, const struct kobj *o)
 {
+	const struct khop *more = NULL;
+
 	if (l->n == l->cap) {
 		size_t cap = l->cap ? 2 * l->cap : 64;
 		struct kobj *v = reallocarray(l->v, cap, sizeof(*v));
@@ -34,7 +37,15 @@ int klist_add(struct klist *l, const struct kobj *o)
 		l->v = v;
 		l->cap = cap;
 	}
-	l->v[l->n++] = *o;
+	if (o->type == KOBJ_ROUTE && o->route.n_more) {
+		more = arena_memdup(&l->hops, o->route.more, o->route.n_more * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+	}
+	l->v[l->n] = *o;
+	if (more)
+		l->v[l->n].route.more = more;
+	l->n++;
 	return 0;
 }
 

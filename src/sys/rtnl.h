@@ -6,6 +6,7 @@
  * addresses (IFA_PROTO) and neighbours (NDA_PROTOCOL). Everything else is read with
  * kobj.foreign set. */
 #pragma once
+#include "base/arena.h"
 #include "model/kernel.h"
 #include "sys/nl.h"
 
@@ -17,10 +18,11 @@
 struct klist {
 	struct kobj *v;
 	size_t n, cap;
+	struct arena hops; /* of routes that have several */
 };
 
 void klist_fini(struct klist *l);
-int klist_add(struct klist *l, const struct kobj *o); /* copies; 0 or -ENOMEM */
+int klist_add(struct klist *l, const struct kobj *o); /* copies, its next hops too; 0 or -ENOMEM */
 void klist_sort(struct klist *l);                     /* by kobj_cmp() */
 
 #define RTNL(type) (1u << (type)) /* e.g. RTNL(KOBJ_ROUTE) | RTNL(KOBJ_LINK) */
@@ -119,7 +121,8 @@ struct ifnames *ifnames_new(void);
 void ifnames_free(struct ifnames *t);
 const char *ifnames_get(const struct ifnames *t, int ifindex); /* NULL when unknown */
 
-/* 1: *o is what the message says; 0: nothing of interest; -errno: no memory. Learns names. */
+/* 1: *o is what the message says; 0: nothing of interest; -errno: no memory. Learns names. A route's
+ * further next hops are there until `names` decodes the next one. */
 int rtnl_decode(struct ifnames *names, const struct nlmsghdr *nlh, struct kobj *o, int *ifindex);
 /* Adds those of all devices. */
 int rtnl_learn_names(struct nl *nl, struct ifnames *names, struct err *e);

@@ -277,13 +277,14 @@ static void bury(struct applying *ap)
 
 /* ---- the rest */
 
-static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, int index)
+static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, int index,
+		  const int *more)
 {
 	switch ((enum kobj_type)o->type) {
 	case KOBJ_ADDR:
 		return rtnl_put_addr(b, verb, &o->addr, index);
 	case KOBJ_ROUTE:
-		return rtnl_put_route(b, verb, &o->route, index);
+		return rtnl_put_route(b, verb, &o->route, index, more);
 	case KOBJ_NEIGH:
 		return rtnl_put_neigh(b, verb, &o->neigh, index);
 	case KOBJ_FDB:
@@ -296,12 +297,24 @@ static int put_op(struct nl_batch *b, enum kop_verb verb, const struct kobj *o, 
 	return -EINVAL;
 }
 
+static int more_indices(struct applying *ap, const struct kobj *o, int *out, struct err *e)
+{
+	unsigned n = o->type == KOBJ_ROUTE ? o->route.n_more : 0;
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < n; i++) {
+		out[i] = index_of(ap, o->route.more[i].oif, e);
+		rc = out[i] < 0 ? out[i] : 0;
+	}
+	return rc;
+}
+
 static void queue(struct applying *ap, size_t i, enum kop_verb verb)
 {
 	const struct kobj *o = ap->ops[i].obj;
 	const char *dev = kobj_device(o);
+	int index = 0, more[KROUTE_HOPS], rc;
 	struct err why;
-	int index = 0, rc;
 
 	if (dev[0]) {
 		index = index_of(ap, dev, &why);
@@ -312,7 +325,12 @@ static void queue(struct applying *ap, size_t i, enum kop_verb verb)
 			return;
 		}
 	}
-	rc = put_op(&ap->b, verb, o, index);
+	rc = verb == KOP_DELETE ? 0 : more_indices(ap, o, more, &why);
+	if (rc) {
+		fail(ap, i, rc, why.text);
+		return;
+	}
+	rc = put_op(&ap->b, verb, o, index, more);
 	if (rc)
 		fail(ap, i, rc, "");
 	else

@@ -24,6 +24,7 @@ struct ifname {
 struct ifnames {
 	struct ifname *v;
 	size_t n, cap;
+	struct khop hops[KROUTE_HOPS]; /* of the route decoded last */
 };
 
 struct ifnames *ifnames_new(void)
@@ -184,23 +185,6 @@ static int decode_addr(struct ifnames *names, const struct nlmsghdr *nlh, const 
 	return 1;
 }
 
-/* Next hops beyond the first are not fairlead's: such a route shows as its first one. */
-static int first_hop(const struct nla *t, struct nla *hop, uint8_t *flags)
-{
-	const struct rtnexthop *nh;
-	size_t n;
-
-	if (!t->v[RTA_MULTIPATH])
-		return 0;
-	nh = mnl_attr_get_payload(t->v[RTA_MULTIPATH]);
-	n = mnl_attr_get_payload_len(t->v[RTA_MULTIPATH]);
-	if (n < sizeof(*nh) || nh->rtnh_len < sizeof(*nh) || nh->rtnh_len > n)
-		return 0;
-	*flags = nh->rtnh_flags;
-	*hop = nla_from(nh + 1, nh->rtnh_len - sizeof(*nh));
-	return nh->rtnh_ifindex;
-}
-
 static void decode_via(const struct nla *t, uint8_t family, struct ipaddr *via)
 {
 	const struct rtvia *rv;
@@ -216,6 +200,44 @@ static void decode_via(const struct nla *t, uint8_t family, struct ipaddr *via)
 		return;
 	memcpy(a.b, rv->rtvia_addr, addr_len(&a));
 	*via = a;
+}
+
+static int hop_order(const void *a, const void *b)
+{
+	return khop_cmp(a, b);
+}
+
+/* As many as are well formed. The kernel keeps them in the order in which they came. */
+static void decode_hops(struct ifnames *names, const struct nlattr *paths, struct kroute *r,
+			int *ifindex)
+{
+	const uint8_t *p = mnl_attr_get_payload(paths);
+	size_t left = mnl_attr_get_payload_len(paths), n = 0;
+	const struct rtnexthop *nh;
+
+	while (left >= sizeof(*nh) && n < KROUTE_HOPS) {
+		struct khop h = { .onlink = 0 };
+		struct nla t;
+		size_t step;
+
+		nh = (const void *)p;
+		if (nh->rtnh_len < sizeof(*nh) || nh->rtnh_len > left)
+			break;
+		t = nla_from(nh + 1, nh->rtnh_len - sizeof(*nh));
+		decode_via(&t, r->dst.addr.family, &h.via);
+		put_name(h.oif, names, nh->rtnh_ifindex);
+		h.onlink = (nh->rtnh_flags & RTNH_F_ONLINK) != 0;
+		if (!n)
+			*ifindex = nh->rtnh_ifindex;
+		names->hops[n++] = h;
+		step = RTNH_ALIGN((size_t)nh->rtnh_len);
+		left -= step < left ? step : left;
+		p += step;
+	}
+	if (!n)
+		return;
+	qsort(names->hops, n, sizeof(*names->hops), hop_order);
+	kroute_set_hops(r, names->hops, n);
 }
 
 static bool route_type(const struct rtmsg *rtm, uint8_t *out)
@@ -241,8 +263,7 @@ static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const
 {
 	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
 	uint32_t table = t->v[RTA_TABLE] ? nla_u32(t, RTA_TABLE) : rtm->rtm_table;
-	struct nla hop = *t, metrics = nla_in(t, RTA_METRICS);
-	uint8_t flags = (uint8_t)rtm->rtm_flags;
+	struct nla metrics = nla_in(t, RTA_METRICS);
 	struct kroute *r = &o->route;
 
 	if (table != RT_TABLE_MAIN || (rtm->rtm_flags & RTM_F_CLONED) || !route_type(rtm, &r->type))
@@ -255,7 +276,7 @@ static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const
 		return 0;
 	r->dst.len = rtm->rtm_dst_len;
 	r->dst = prefix_mask(&r->dst);
-	*ifindex = t->v[RTA_OIF] ? (int)nla_u32(t, RTA_OIF) : first_hop(t, &hop, &flags);
+	*ifindex = (int)nla_u32(t, RTA_OIF);
 	o->type = KOBJ_ROUTE;
 	o->foreign = rtm->rtm_protocol != RTPROT_FAIRLEAD;
 	r->protocol = rtm->rtm_protocol;
@@ -267,8 +288,12 @@ static int decode_route(struct ifnames *names, const struct nlmsghdr *nlh, const
 	nla_addr(t, RTA_PREFSRC, rtm->rtm_family, &r->src);
 	if (r->type != KROUTE_UNICAST)
 		return 1; /* IPv6 says "dev lo" for those; the model names no device */
-	r->onlink = (flags & RTNH_F_ONLINK) != 0;
-	decode_via(&hop, rtm->rtm_family, &r->via);
+	if (t->v[RTA_MULTIPATH]) {
+		decode_hops(names, t->v[RTA_MULTIPATH], r, ifindex);
+		return 1;
+	}
+	r->onlink = (rtm->rtm_flags & RTNH_F_ONLINK) != 0;
+	decode_via(t, rtm->rtm_family, &r->via);
 	put_name(r->oif, names, *ifindex);
 	return 1;
 }

@@ -2,7 +2,8 @@
 /* rtnl_msg: see rtnl_msg.h.
  *
  * Routes: ADD is exclusive, because a route of the same key may be somebody else's; CHANGE replaces.
- * A deletion names our protocol, so that it cannot hit a foreign route. Addresses, neighbours and
+ * A deletion names key and our protocol, so that it cannot hit a foreign route, and no next hop, so that
+ * all of them go (of an IPv6 route each could go alone). Addresses, neighbours and
  * entries live on devices that are ours or by keys that are ours, and are always brought into the
  * wanted state. */
 #include "sys/rtnl_msg.h"
@@ -63,22 +64,48 @@ static uint8_t rtn_type(const struct kroute *r)
 	return RTN_UNSPEC;
 }
 
-static void put_via(struct nlmsghdr *nlh, const struct kroute *r)
+static void put_via(struct nlmsghdr *nlh, uint8_t family, const struct ipaddr *a)
 {
 	struct {
 		uint16_t family;
 		uint8_t addr[16];
-	} via = { .family = r->via.family };
+	} via = { .family = a->family };
 
-	if (r->via.family == r->dst.addr.family) {
-		put_addr(nlh, RTA_GATEWAY, &r->via);
+	if (!a->family)
+		return;
+	if (a->family == family) {
+		put_addr(nlh, RTA_GATEWAY, a);
 		return;
 	}
-	memcpy(via.addr, r->via.b, addr_len(&r->via));
-	mnl_attr_put(nlh, RTA_VIA, sizeof(via.family) + addr_len(&r->via), &via);
+	memcpy(via.addr, a->b, addr_len(a));
+	mnl_attr_put(nlh, RTA_VIA, sizeof(via.family) + addr_len(a), &via);
 }
 
-int rtnl_put_route(struct nl_batch *b, enum kop_verb verb, const struct kroute *r, int ifindex)
+/* struct rtnexthop is no attribute but has its attributes behind it (rtnetlink(7)). */
+static void put_hop(struct nlmsghdr *nlh, uint8_t family, const struct khop *h, int ifindex)
+{
+	struct rtnexthop *nh = mnl_nlmsg_get_payload_tail(nlh);
+
+	*nh = (struct rtnexthop){ .rtnh_flags = h->onlink ? RTNH_F_ONLINK : 0,
+				  .rtnh_ifindex = ifindex };
+	nlh->nlmsg_len += sizeof(*nh);
+	put_via(nlh, family, &h->via);
+	nh->rtnh_len = (uint16_t)((char *)mnl_nlmsg_get_payload_tail(nlh) - (char *)nh);
+}
+
+static void put_hops(struct nlmsghdr *nlh, const struct kroute *r, int ifindex, const int *more)
+{
+	struct nlattr *all = mnl_attr_nest_start(nlh, RTA_MULTIPATH);
+	struct khop first = { .via = r->via, .onlink = r->onlink };
+
+	put_hop(nlh, r->dst.addr.family, &first, ifindex);
+	for (unsigned i = 0; i < r->n_more; i++)
+		put_hop(nlh, r->dst.addr.family, &r->more[i], more[i]);
+	mnl_attr_nest_end(nlh, all);
+}
+
+int rtnl_put_route(struct nl_batch *b, enum kop_verb verb, const struct kroute *r, int ifindex,
+		   const int *more)
 {
 	static const uint16_t flags[] = { [KOP_ADD] = NLM_F_CREATE | NLM_F_EXCL,
 					  [KOP_CHANGE] = NLM_F_CREATE | NLM_F_REPLACE,
@@ -103,13 +130,16 @@ int rtnl_put_route(struct nl_batch *b, enum kop_verb verb, const struct kroute *
 		metric = IP6_DEFAULT_METRIC;
 	if (metric)
 		mnl_attr_put_u32(nlh, RTA_PRIORITY, metric);
-	if (ifindex)
-		mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)ifindex);
 	if (verb == KOP_DELETE)
 		return 0;
-	rtm->rtm_flags = r->onlink ? RTNH_F_ONLINK : 0;
-	if (r->via.family)
-		put_via(nlh, r);
+	if (r->n_more) {
+		put_hops(nlh, r, ifindex, more);
+	} else {
+		rtm->rtm_flags = r->onlink ? RTNH_F_ONLINK : 0;
+		if (ifindex)
+			mnl_attr_put_u32(nlh, RTA_OIF, (uint32_t)ifindex);
+		put_via(nlh, r->dst.addr.family, &r->via);
+	}
 	if (r->src.family)
 		put_addr(nlh, RTA_PREFSRC, &r->src);
 	if (r->mtu) {

@@ -8,7 +8,9 @@
 #include <stdbool.h>
 
 int rtnl_put_addr(struct nl_batch *b, enum kop_verb verb, const struct kaddr *a, int ifindex);
-int rtnl_put_route(struct nl_batch *b, enum kop_verb verb, const struct kroute *r, int ifindex);
+/* `more`: the indices of its further next hops' devices. A deletion needs none. */
+int rtnl_put_route(struct nl_batch *b, enum kop_verb verb, const struct kroute *r, int ifindex,
+		   const int *more);
 int rtnl_put_neigh(struct nl_batch *b, enum kop_verb verb, const struct kneigh *g, int ifindex);
 int rtnl_put_fdb(struct nl_batch *b, enum kop_verb verb, const struct kfdb *f, int ifindex);
 

@@ -512,6 +512,8 @@ static void test_kobj(void **state)
 					 .protocol = RTPROT_FAIRLEAD } };
 	struct kobj link = { .type = KOBJ_LINK,
 			     .link = { .name = "vxlan0", .kind = KLINK_VXLAN, .vni = 4096 } };
+	struct khop hops[] = { { "eth0", ip("10.0.0.2"), 0 }, { "eth1", ip("10.0.0.2"), 0 } };
+	struct khop same[] = { hops[0], hops[1] };
 	struct kobj other = route;
 	char text[128];
 
@@ -524,6 +526,20 @@ static void test_kobj(void **state)
 	other.route.via = ip("10.244.1.1");
 	assert_int_equal(kobj_cmp(&route, &other), 0);
 	assert_false(kobj_same(&route, &other));
+	kroute_set_hops(&other.route, hops, 2);
+	assert_string_equal(
+		kobj_str(&other, text, sizeof(text)),
+		"route 10.244.1.0/26 nexthop via 10.0.0.2 dev eth0 nexthop via 10.0.0.2 dev eth1");
+	assert_false(kobj_same(&other, &route));
+	kroute_set_hops(&route.route, same, 2);
+	assert_true(kobj_same(&other, &route));
+	same[1].onlink = 1;
+	assert_false(kobj_same(&other, &route));
+	same[1].onlink = 0;
+	same[1].via = ip("10.0.0.3");
+	assert_false(kobj_same(&other, &route));
+	kroute_set_hops(&route.route, same, 1);
+	assert_false(kobj_same(&other, &route));
 	other = route;
 	other.route.metric = 1;
 	assert_true(kobj_cmp(&route, &other) < 0);

@@ -437,6 +437,89 @@ static void test_routes(void **state)
 	must(KOP_DELETE, six_hole);
 }
 
+static struct khop hop(const char *via, const char *oif)
+{
+	struct khop h = { .via = ip(via) };
+
+	strcpy(h.oif, oif);
+	return h;
+}
+
+/* Several next hops, as `ip` sees them: each set replaces the one before, whole. */
+static void ecmp(const char *dst, const struct khop *hops, const char *show, const char *line)
+{
+	struct kobj two = route_obj(dst, "", ""), three = two, one = two;
+	char text[256];
+
+	kroute_set_hops(&two.route, hops, 2);
+	kroute_set_hops(&three.route, hops, 3);
+	kroute_set_hops(&one.route, hops + 2, 1);
+	two.route.scope = three.route.scope = one.route.scope = RT_SCOPE_UNIVERSE;
+	must(KOP_ADD, two);
+	reads_as(two);
+	must(KOP_ADD, two); /* what an agent before us left */
+	reads_as(two);
+	must(KOP_CHANGE, three);
+	reads_as(three);
+	snprintf(text, sizeof(text), "%s | grep -c 'nexthop via'", show);
+	shows(text, "3\n");
+	must(KOP_CHANGE, one);
+	reads_as(one);
+	shows_not(show, "nexthop");
+	must(KOP_CHANGE, two);
+	reads_as(two);
+	shows(text, "2\n");
+	must(KOP_DELETE, two);
+	shows_not(show, line);
+	must(KOP_DELETE, two);
+}
+
+static void test_multipath(void **state)
+{
+	struct khop four[] = { hop("10.9.0.2", "t0"), hop("10.9.0.3", "t0"),
+			       hop("10.9.1.2", "t1") };
+	struct khop six[] = { hop("fd00:9::2", "t0"), hop("fd00:9::3", "t0"),
+			      hop("fd00:9:1::2", "t1") };
+	struct kobj far = route_obj("10.3.0.0/24", "", "");
+	struct kobj lost = far;
+	struct err e;
+
+	sh("ip link add t0 type veth peer t1; ip link set t0 up; ip link set t1 up;"
+	   "ip addr add 10.9.0.1/24 dev t0; ip addr add fd00:9::1/64 dev t0 nodad;"
+	   "ip addr add 10.9.1.1/24 dev t1; ip addr add fd00:9:1::1/64 dev t1 nodad");
+	ecmp("10.2.0.0/24", four, "ip route show proto 70", "10.2.0.0/24");
+	ecmp("fd00:2::/64", six, "ip -6 route show proto 70", "fd00:2::/64");
+
+	/* In whatever order they were given to the kernel. */
+	sh("ip route add 10.2.0.0/24 proto 70 nexthop via 10.9.1.2 nexthop via 10.9.0.3 "
+	   "nexthop via 10.9.0.2;"
+	   "ip -6 route add fd00:2::/64 proto 70 nexthop via fd00:9:1::2 nexthop via fd00:9::3 "
+	   "nexthop via fd00:9::2");
+	far = route_obj("10.2.0.0/24", "", "");
+	kroute_set_hops(&far.route, four, 3);
+	far.route.scope = RT_SCOPE_UNIVERSE;
+	reads_as(far);
+	far = route_obj("fd00:2::/64", "", "");
+	kroute_set_hops(&far.route, six, 3);
+	reads_as(far);
+
+	/* By hosts that no route leads to. */
+	four[1] = hop("192.0.2.9", "t1");
+	four[1].onlink = 1;
+	far = route_obj("10.3.0.0/24", "", "");
+	kroute_set_hops(&far.route, four, 2);
+	far.route.scope = RT_SCOPE_UNIVERSE;
+	must(KOP_ADD, far);
+	shows("ip route", "nexthop via 192.0.2.9 dev t1 weight 1 onlink");
+	reads_as(far);
+	must(KOP_DELETE, far);
+
+	strcpy(four[1].oif, "none");
+	lost = far;
+	assert_int_equal(apply1(KOP_ADD, &lost, &e), -ENODEV);
+	assert_non_null(strstr(e.text, "via 10.9.0.2 dev t0 nexthop via 192.0.2.9 dev none"));
+}
+
 static void test_foreign_routes(void **state)
 {
 	struct kobj ours = route_obj("10.7.0.0/24", "", "t0"),
@@ -1165,27 +1248,17 @@ static void test_carries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_old_kernel),
-		TEST(test_carries),
-		TEST(test_vxlan),
-		TEST(test_vxlan_of_others),
-		TEST(test_bridge_and_port),
-		TEST(test_ifb),
-		TEST(test_addrs),
-		TEST(test_routes),
-		TEST(test_foreign_routes),
-		TEST(test_neighs_and_fdb),
-		TEST(test_proxies_without_carrier),
-		TEST(test_sysctls),
-		TEST(test_batch),
-		TEST(test_ordered),
-		TEST(test_many_links),
-		TEST(test_monitor),
-		TEST(test_monitor_overrun),
-		TEST(test_netns),
-		TEST(test_pod),
-		TEST(test_pod_conflicts),
-		TEST(test_pod_on_bridge),
+		TEST(test_old_kernel),      TEST(test_carries),
+		TEST(test_vxlan),           TEST(test_vxlan_of_others),
+		TEST(test_bridge_and_port), TEST(test_ifb),
+		TEST(test_addrs),           TEST(test_routes),
+		TEST(test_multipath),       TEST(test_foreign_routes),
+		TEST(test_neighs_and_fdb),  TEST(test_proxies_without_carrier),
+		TEST(test_sysctls),         TEST(test_batch),
+		TEST(test_ordered),         TEST(test_many_links),
+		TEST(test_monitor),         TEST(test_monitor_overrun),
+		TEST(test_netns),           TEST(test_pod),
+		TEST(test_pod_conflicts),   TEST(test_pod_on_bridge),
 		TEST(test_pod_cost),
 	};
 
