@@ -359,6 +359,37 @@ static void fixed_in_foreign_block(void **state)
 	sim_audit(m);
 }
 
+/* A pod whose first sandbox failed asks again, under another container's name, before its own node gave the loan of the first one back. */
+static void fixed_again_at_once(void **state)
+{
+	struct sim *m = *state;
+	size_t a = sim_host(m, "a"), b = sim_host(m, "b");
+	struct sim_host *h = &m->hosts[a];
+	struct ipaddr x = ip("10.1.0.77");
+	struct ipam_turn t = { .now = m->now, .arena = &m->mem, .journal = &h->journal };
+	struct ipam_request q = {
+		.at = { .network = "net", .container = "a2", .ifname = "eth0", .addrs = { &x, 1 } }
+	};
+	struct ipam_answer out;
+	struct err e = { .code = 0 };
+
+	sim_pool(m, "10.1.0.0/24", 26);
+	sim_sync(m);
+	assert_int_equal(want(m, b, "b1", "10.1.0.64"), 0);
+	assert_int_equal(want(m, a, "a1", "10.1.0.77"), 0);
+	sim_sync(m);
+	/* While the first one lives it is refused. */
+	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, &e), -EADDRINUSE);
+	sim_drop(m, 1);
+	sim_sync(m);
+	assert_int_equal(ipam_take(h->ipam, &q, &t, &out, &e), 0);
+	assert_int_equal(out.verdict, IPAM_WAIT);
+	sim_settle(m);
+	assert_int_equal(want(m, a, "a2", "10.1.0.77"), 0);
+	assert_true(last(m)->borrowed[0]);
+	sim_audit(m);
+}
+
 /* The owner gives the address away in the moment between the asking and its answer. */
 static void owner_decides(void **state)
 {
@@ -1106,6 +1137,7 @@ int main(void)
 		T(fixed_in_one_family),
 		T(fixed_address),
 		T(fixed_in_foreign_block),
+		T(fixed_again_at_once),
 		T(owner_decides),
 		T(endless_handle),
 		T(borrow_when_full),

@@ -102,6 +102,22 @@ void ipam_cancel(struct ipam *s, const char *network, const char *container, con
 
 /* ---- borrowing */
 
+bool loan_used(const struct ipam *s, struct arena *a, const struct block_borrow *w)
+{
+	const struct ipam_attachment *at =
+		w->state == BORROW_GRANTED ? ipam_find_addr(s, &w->address) : NULL;
+	const char *handle = at ? handle_of(a, at) : NULL;
+
+	return handle && !strcmp(handle, w->handle);
+}
+
+/* Of an attachment of ours that ended, or never came to be: housekeeping takes it out. */
+static bool is_left_over(const struct asking *k, const struct block_borrow *w)
+{
+	return !strcmp(w->node, k->s->node) && !is_pending(k->s, w->handle) &&
+	       !loan_used(k->s, k->t->arena, w);
+}
+
 static const struct block_borrow *my_entry(const struct asking *k, const struct view_block *b,
 					   const struct ipaddr *want)
 {
@@ -220,9 +236,13 @@ int borrow_fixed(const struct asking *k, const struct view_block *b, const struc
 	for (uint32_t i = 0; i < b->b.spec.borrowed.n; i++) {
 		const struct block_borrow *w = &b->b.spec.borrowed.v[i];
 
-		if (w->state == BORROW_GRANTED && addr_eq(&w->address, a) && w != my_entry(k, b, a))
-			return err_set(k->e, -EADDRINUSE, "%s is in use on node %s by %s", text,
-				       w->node, w->handle);
+		if (w->state != BORROW_GRANTED || !addr_eq(&w->address, a) ||
+		    w == my_entry(k, b, a))
+			continue;
+		if (is_left_over(k, w))
+			return PICK_WAIT;
+		return err_set(k->e, -EADDRINUSE, "%s is in use on node %s by %s", text, w->node,
+			       w->handle);
 	}
 	if (is_tunnel(k->s, a))
 		return err_set(k->e, -EADDRINUSE, "%s is the tunnel address of node %s", text,

@@ -172,15 +172,6 @@ static int end_loans(const struct keeping *k)
 
 /* ---- the borrower's side */
 
-static bool entry_used(const struct keeping *k, const struct block_borrow *w)
-{
-	const struct ipam_attachment *at =
-		w->state == BORROW_GRANTED ? ipam_find_addr(k->s, &w->address) : NULL;
-	const char *handle = at ? handle_of(k->t->arena, at) : NULL;
-
-	return handle && !strcmp(handle, w->handle);
-}
-
 static int return_loans(const struct keeping *k, const struct view_block *b)
 {
 	const struct store_write *w = write_of(k->s, &b->b.spec.cidr);
@@ -195,7 +186,7 @@ static int return_loans(const struct keeping *k, const struct view_block *b)
 	for (uint32_t i = 0; i < b->b.spec.borrowed.n; i++) {
 		const struct block_borrow *v = &b->b.spec.borrowed.v[i];
 
-		if (strcmp(v->node, k->s->node) != 0 || entry_used(k, v) ||
+		if (strcmp(v->node, k->s->node) != 0 || loan_used(k->s, k->t->arena, v) ||
 		    (is_pending(k->s, v->handle) && !again))
 			a.block.spec.borrowed.v[n++] = a.block.spec.borrowed.v[i];
 		else

@@ -163,6 +163,8 @@ bool tunnel_wanted(const struct ipam *s, uint8_t family);
 /* ---- borrow.c */
 /* How an attachment is named in the blocks of others. */
 char *handle_of(struct arena *a, const struct ipam_attachment *at);
+/* An attachment of this node lives on the address that this entry of ours was granted. */
+bool loan_used(const struct ipam *s, struct arena *a, const struct block_borrow *w);
 bool is_pending(const struct ipam *s, const char *handle);
 /* The write that asked was not done: it may be asked again. */
 void pending_unasked(struct ipam *s, const struct prefix *cidr);
