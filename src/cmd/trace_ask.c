@@ -12,8 +12,8 @@
 
 #include "cmd/interrupt.h"
 #include "cmd/out.h"
+#include "cmd/outside.h"
 #include "core/nft/trace.h"
-#include "lab/world.h"
 #include "sys/clock.h"
 
 #include <errno.h>
@@ -34,8 +34,7 @@ struct asking {
 	struct cmd_ctx *ctx;
 	const struct trace_opts *o;
 	struct why why;
-	struct world world;                 /* of a lab, where `outside` takes part */
-	const struct world_member *outside; /* sends; NULL: an agent does */
+	struct outside outside; /* its sender NULL: an agent sends */
 	struct packet_trace question;
 	struct store *store;
 	struct object *answer;
@@ -43,71 +42,18 @@ struct asking {
 
 /* ---- who asks whom */
 
-/* Sets its port, too; 0: none. */
-static bool names_outside(const struct asking *q, const char *text, uint16_t *port)
-{
-	const char *host;
-
-	return !world_split(text, &host, port, q->ctx->arena, NULL) && !strcmp(host, "outside");
-}
-
-/* An end that is "outside", as its address there. */
-static const char *name_outside(struct asking *q, const char *text, bool v6, int *rc)
-{
-	const struct lab_opts none = { .name = NULL };
-	const struct ipaddr *ip;
-	char addr[ADDR_TEXT];
-	uint16_t port;
-
-	*rc = 0;
-	if (!names_outside(q, text, &port))
-		return text;
-	if (!q->world.name && lab_load(q->ctx, &none, &q->world)) {
-		*rc = CMD_USAGE;
-		return text;
-	}
-	ip = world_addr(&q->world.outside, v6 ? AF_INET6 : AF_INET);
-	ip = ip ? ip : world_addr(&q->world.outside, 0);
-	if (!ip) {
-		*rc = cmd_error(CMD_NO, "outside has no address");
-		return text;
-	}
-	addr_str(ip, addr);
-	return port ? arena_printf(q->ctx->arena, ip->family == AF_INET6 ? "[%s]:%u" : "%s:%u",
-				   addr, port)
-		    : arena_strdup(q->ctx->arena, addr);
-}
-
-static bool names_v6(struct asking *q, const char *text)
-{
-	struct ipaddr ip;
-	const char *host;
-	uint16_t port;
-
-	return !world_split(text, &host, &port, q->ctx->arena, NULL) && !addr_parse(host, &ip) &&
-	       ip.family == AF_INET6;
-}
-
 static int resolve(struct asking *q, const char *from, const char *to)
 {
 	const struct why_opts asked = { .proto = q->o->proto };
-	bool sends = !strcmp(from, "outside");
-	uint16_t port;
-	int rc;
+	int rc = outside_name(q->ctx, &from, &to, &q->outside);
 
-	if (sends && names_outside(q, to, &port))
-		return cmd_error(CMD_USAGE, "%s: no node is on the way from outside to there", to);
-	from = name_outside(q, from, names_v6(q, to), &rc);
-	if (!rc)
-		to = name_outside(q, to, names_v6(q, from), &rc);
 	if (rc)
 		return rc;
-	q->outside = sends ? &q->world.outside : NULL;
 	rc = why_ask(q->ctx, &asked, from, to, &q->why);
 	if (!rc && (!q->why.from.n || !q->why.to.n))
 		rc = cmd_error(CMD_NO, "Pod %s has no address yet",
 			       q->why.from.n ? q->why.to.text : q->why.from.text);
-	if (!rc && !sends && !q->why.from.node)
+	if (!rc && !q->outside.sender && !q->why.from.node)
 		rc = cmd_error(CMD_USAGE,
 			       "%s: no agent is there that could send: FROM is a pod, a node, "
 			       "or `outside` of a lab",
@@ -172,7 +118,7 @@ static int choose_nodes(struct asking *q)
 	t->spec.nodes.v = arena_array(q->ctx->arena, TRACE_NODES_MAX, sizeof(*t->spec.nodes.v));
 	if (!t->spec.nodes.v)
 		return cmd_error(CMD_NO, "no memory");
-	look_at(t, q->outside ? NULL : w->from.node);
+	look_at(t, q->outside.sender ? NULL : w->from.node);
 	look_at(t, w->to.node);
 	look_at(t, pod ? pod->spec.nodeName : node ? node->meta.name : NULL);
 	block_looks(w, t);
@@ -235,10 +181,10 @@ static int make_question(struct asking *q)
 	if (!t->meta.name)
 		return cmd_error(CMD_NO, "no memory");
 	/* Nodes have several addresses, of which their routes choose. */
-	t->spec.source.address = w->from.pod || q->outside
+	t->spec.source.address = w->from.pod || q->outside.sender
 					 ? w->flow.src
 					 : (struct ipaddr){ .family = w->flow.src.family };
-	if (!q->outside) {
+	if (!q->outside.sender) {
 		t->spec.source.node = t->spec.sender = w->from.node;
 		if (w->from.pod) {
 			t->spec.source.namespace = w->from.pod->meta.namespace;
@@ -313,7 +259,7 @@ static int send_from_here(struct asking *q)
 		pause_since(start);
 		rc = read_answer(q);
 	}
-	return rc || cmd_interrupted() ? rc : trace_send(q->store, &q->question, q->outside);
+	return rc || cmd_interrupted() ? rc : trace_send(q->store, &q->question, q->outside.sender);
 }
 
 static bool has_said(const struct packet_trace *t, const char *node)
@@ -365,7 +311,7 @@ static int ask(struct asking *q)
 	cmd_block_interrupts(&old);
 	if (store_put(q->store, STORE_OP_CREATE, k, &q->question, NULL, &e))
 		rc = cmd_fail(&e);
-	else if (q->outside)
+	else if (q->outside.sender)
 		rc = send_from_here(q);
 	if (!rc)
 		rc = wait_for_all(q);

@@ -4,6 +4,7 @@
  * are core/service's and core/policy's; docs/abi.md has the JSON. */
 #include "cmd/why.h"
 #include "cmd/out.h"
+#include "cmd/outside.h"
 #include "cmd/verbs.h"
 
 #include <string.h>
@@ -203,6 +204,8 @@ static int exit_of(const struct why *w, const struct svc_verdict *v, const struc
 static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct why_opts *o = opts;
+	const char *from, *to;
+	struct outside outside;
 	struct why_policy p;
 	struct svc_verdict v;
 	struct stories s;
@@ -211,7 +214,12 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 
 	if (argc != 2)
 		return cmd_usage(ctx, "takes FROM and TO[:PORT]");
-	rc = why_ask(ctx, o, argv[0], argv[1], &w);
+	from = argv[0];
+	to = argv[1];
+	rc = outside_name(ctx, &from, &to, &outside);
+	if (rc)
+		return rc;
+	rc = why_ask(ctx, o, from, to, &w);
 	if (!rc) {
 		svc_judge(&w.node, w.plans, w.n_plans, &w.seen, &v);
 		rc = why_policy(ctx, &w, &v, &p);
@@ -235,8 +243,10 @@ const struct cmd cmd_why = {
 	.name = "why",
 	.args = "FROM TO[:PORT]",
 	.summary = "What becomes of a connection: Services, network policies, and why",
-	.help = "FROM is NS/POD, NS/WORKLOAD (one of its pods), a node or an address. TO may be\n"
-		"a Service too: NS/NAME, or its name in DNS; one with a single port needs no\n"
+	.help = "FROM is NS/POD, NS/WORKLOAD (one of its pods), a node, an address, or `outside` "
+		"of a\n"
+		"lab. TO may be a Service too: NS/NAME, or its name in DNS; one with a single port "
+		"needs no\n"
 		"PORT, and ICMP (between IPv6 addresses ICMPv6) has none. IPv6 as [ADDR]:PORT.\n"
 		"Says what Services do with the connection, and for each endpoint whether network\n"
 		"policies let it through: the rule that allows it, or who isolates the pod and\n"
