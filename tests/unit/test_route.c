@@ -256,6 +256,21 @@ static void test_own_block_and_borrowed(void **state)
 
 /* Behind a router that the default route leads to: the block's own route is in the way, and where there is
  * none the default route does it. */
+/* BGP brings what leads to others; what is here stays. */
+static void test_routes_by_bgp(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_DIRECT, false);
+	struct route_out out;
+
+	p.spec.routes = ROUTES_BGP;
+	out = plan_block("10.244.2.0/26", "b", &p);
+	assert_int_equal(out.n, 0);
+	route_out_fini(&out);
+	out = plan_block("10.244.1.0/26", "a", &p);
+	WANT(&out, "route blackhole 10.244.1.0/26 via - dev - src - metric 4096");
+	route_out_fini(&out);
+}
+
 static void test_borrowed_beyond_a_router(void **state)
 {
 	struct ippool p = pool("10.244.0.0/16", POOL_DIRECT, false);
@@ -559,6 +574,17 @@ static void test_uplink(void **state)
 	via = uplink_gateway(have, n, "eth0", &out);
 	want = ip("10.0.2.2");
 	assert_true(addr_eq(&via.ip, &want) && via.by_default);
+
+	struct ipaddr six = ip("fd00:10::12"), local = ip("fe80::9");
+	struct prefix there = net("192.168.10.0/24"), inside = net("192.168.10.0/25");
+
+	assert_string_equal(uplink_link(have, n, &near), "eth1");
+	assert_null(uplink_link(have, n, &far)); /* behind a router */
+	assert_null(uplink_link(have, n, &out));
+	assert_null(uplink_link(have, n, &six)); /* by the default route only */
+	assert_null(uplink_link(have, n, &local));
+	assert_true(uplink_has_route(have, n, &there));
+	assert_false(uplink_has_route(have, n, &inside));
 }
 
 /* The node's own connections to Services need a route, any route. */
@@ -602,6 +628,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_direct),
 		cmocka_unit_test(test_direct_gateway),
+		cmocka_unit_test(test_routes_by_bgp),
 		cmocka_unit_test(test_borrowed_beyond_a_router),
 		cmocka_unit_test(test_front),
 		cmocka_unit_test(test_vxlan),

@@ -16,11 +16,14 @@ void route_out_reset(struct route_out *o)
 	o->n = 0;
 	o->failed = false;
 	o->problem[0] = 0;
+	free(o->hops);
+	o->hops = NULL;
 }
 
 void route_out_fini(struct route_out *o)
 {
 	free(o->v);
+	free(o->hops);
 	*o = (struct route_out){ 0 };
 }
 
@@ -313,16 +316,28 @@ static void plan_remote(const struct route_self *self, const struct route_peer *
 	}
 }
 
+void route_plan_way(const struct route_self *self, const struct route_peer *peer,
+		    const struct ippool *pool, const struct prefix *dst, struct route_out *out)
+{
+	plan_remote(self, peer, pool, dst, false, out);
+}
+
+struct kroute *route_out_route(struct route_out *out, const struct prefix *dst)
+{
+	return want_route(out, dst, KROUTE_UNICAST);
+}
+
 void route_plan_block(const struct route_self *self, const struct route_block *b,
 		      struct route_out *out)
 {
 	const struct ipblock *block = b->block;
 	bool own = block->spec.node && !strcmp(block->spec.node, self->node.name);
+	bool told = b->pool->spec.routes == ROUTES_BGP;
 	bool hides = own || (b->owner && route_way(self, b->owner, b->pool) != ROUTE_BY_FABRIC);
 
 	if (own)
 		want_route(out, &block->spec.cidr, KROUTE_BLACKHOLE)->metric = METRIC_FALLBACK;
-	else if (b->owner)
+	else if (b->owner && !told)
 		plan_remote(self, b->owner, b->pool, &block->spec.cidr, false, out);
 
 	for (uint32_t i = 0; i < block->spec.borrowed.n; i++) {
@@ -338,7 +353,7 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 			continue;
 		}
 
-		const struct route_peer *peer = b->peer(b->arg, borrow->node);
+		const struct route_peer *peer = told ? NULL : b->peer(b->arg, borrow->node);
 
 		if (peer)
 			plan_remote(self, peer, b->pool, &host, hides, out);

@@ -26,7 +26,9 @@
  * Own blocks are blackholes, so that a packet to an address nobody holds does not go out by
  * the default route and back again; pods' host routes are longer, and the connected route of a
  * bridge that another plugin made over our addresses has the better metric. An address granted
- * out of a block is a host route to the borrower, in every mode. */
+ * out of a block is a host route to the borrower, in every mode.
+ *
+ * In a pool with `routes: bgp` what leads to other nodes comes by learned.h instead. */
 #pragma once
 #include "model/cluster.h"
 #include "model/kernel.h"
@@ -117,6 +119,9 @@ struct route_out {
 	bool no_ipv6;      /* set by the owner: this kernel runs without, want nothing of it */
 	char problem[160]; /* why something is missing, in words; empty: nothing is */
 	struct kobj spare; /* written to instead, once `failed` */
+	/* Further next hops of a route in `v`, malloc()ed; whoever has the route wanted takes them
+	 * over. NULL: it has none. */
+	struct khop *hops;
 };
 
 void route_out_reset(struct route_out *o); /* keeps the memory */
@@ -148,6 +153,10 @@ void route_plan_block(const struct route_self *self, const struct route_block *b
 /* Addresses of Services, for the node's own connections: that there is a route is enough, as they
  * are translated or refused before a packet leaves. Wanted where nothing else leads there. */
 void route_plan_front(const struct route_self *self, const struct prefix *p, struct route_out *out);
+/* A route to a peer's addresses by the way of the pool; and one by hops that are set later. */
+void route_plan_way(const struct route_self *self, const struct route_peer *peer,
+		    const struct ippool *pool, const struct prefix *dst, struct route_out *out);
+struct kroute *route_out_route(struct route_out *out, const struct prefix *dst);
 /* Host link, neighbours and host routes of a pod on this node. */
 void route_plan_endpoint(const struct route_endpoint *ep, struct route_out *out);
 void route_plan_bridge(const struct route_bridge *br, struct route_out *out);

@@ -91,8 +91,8 @@ bool uplink_find(const struct kobj *have, size_t n, const char *forced,
 	return true;
 }
 
-struct route_hop uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
-				const struct ipaddr *ip)
+/* The longest route of others to `ip`, of those the one with the lowest metric; NULL. */
+static const struct kroute *longest(const struct kobj *have, size_t n, const struct ipaddr *ip)
 {
 	const struct kroute *best = NULL;
 
@@ -106,6 +106,14 @@ struct route_hop uplink_gateway(const struct kobj *have, size_t n, const char *u
 		    (r->dst.len == best->dst.len && r->metric < best->metric))
 			best = r;
 	}
+	return best;
+}
+
+struct route_hop uplink_gateway(const struct kobj *have, size_t n, const char *uplink,
+				const struct ipaddr *ip)
+{
+	const struct kroute *best = longest(have, n, ip);
+
 	if (!best || best->type != KROUTE_UNICAST || strcmp(best->oif, uplink))
 		return (struct route_hop){ 0 };
 	return (struct route_hop){ best->via, !best->dst.len };
@@ -120,5 +128,22 @@ bool uplink_leads_to(const struct kobj *have, size_t n, const struct prefix *p)
 		    r->type == KROUTE_UNICAST && prefix_covers(&r->dst, p))
 			return true;
 	}
+	return false;
+}
+
+const char *uplink_link(const struct kobj *have, size_t n, const struct ipaddr *ip)
+{
+	const struct kroute *best = addr_is_link_local(ip) ? NULL : longest(have, n, ip);
+
+	return best && best->type == KROUTE_UNICAST && !best->via.family && best->oif[0] ? best->oif
+											 : NULL;
+}
+
+bool uplink_has_route(const struct kobj *have, size_t n, const struct prefix *p)
+{
+	for (size_t i = 0; i < n; i++)
+		if (have[i].type == KOBJ_ROUTE && have[i].route.protocol != RTPROT_FAIRLEAD &&
+		    prefix_eq(&have[i].route.dst, p))
+			return true;
 	return false;
 }

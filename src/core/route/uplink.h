@@ -26,3 +26,9 @@ struct route_hop uplink_gateway(const struct kobj *have, size_t n, const char *u
 
 /* Does a route of others lead to all of `p`, through whatever device? */
 bool uplink_leads_to(const struct kobj *have, size_t n, const struct prefix *p);
+
+/* The device of the link that `ip` is on, by the longest route of others; NULL: it is on none. Link-local
+ * addresses are on any. */
+const char *uplink_link(const struct kobj *have, size_t n, const struct ipaddr *ip);
+/* Does somebody else have a route to this very prefix? */
+bool uplink_has_route(const struct kobj *have, size_t n, const struct prefix *p);
