@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "core/ipam/pool.h"
+#include "model/bgp.h"
 #include "model/trace.h"
 
 #include <string.h>
@@ -208,17 +209,24 @@ static void slice_cells(struct table *t, const struct object *o, bool wide)
 	buf_fini(&b);
 }
 
-static void policy_cells(struct table *t, const struct object *o, bool wide)
+/* "" for none. */
+static void cell_selector(struct table *t, const struct label_selector *s)
 {
-	const struct network_policy *p = o->body;
-	bool in = network_policy_has(p, POLICY_INGRESS), out = network_policy_has(p, POLICY_EGRESS);
 	struct arena a;
 	const char *text;
 
 	arena_init(&a, 0);
-	text = selector_text(&p->spec.podSelector, &a);
-	table_cell(t, "%s", text && *text ? text : "<all>");
+	text = s ? selector_text(s, &a) : "";
+	table_cell(t, "%s", s && text && !*text ? "<all>" : text ? text : "");
 	arena_fini(&a);
+}
+
+static void policy_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct network_policy *p = o->body;
+	bool in = network_policy_has(p, POLICY_INGRESS), out = network_policy_has(p, POLICY_EGRESS);
+
+	cell_selector(t, &p->spec.podSelector);
 	table_cell(t, "%s%s%s", in ? "Ingress" : "", in && out ? "," : "", out ? "Egress" : "");
 }
 
@@ -235,6 +243,7 @@ static void pool_cells(struct table *t, const struct object *o, bool wide)
 	cell_yes(t, p->spec.disabled);
 	if (!wide)
 		return;
+	cell_str(t, p->spec.routes == ROUTES_BGP ? "bgp" : "store");
 	cell_yes(t, p->spec.strictAffinity);
 	if (p->spec.nodeSelector)
 		cell_labels(t, &p->spec.nodeSelector->matchLabels);
@@ -322,6 +331,65 @@ static void trace_cells(struct table *t, const struct object *o, bool wide)
 	table_cell(t, "%u armed, %u done, %u failed of %u", armed, done, failed, p->spec.nodes.n);
 }
 
+static void config_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct bgpconfiguration *c = o->body;
+
+	if (c->spec.asNumber)
+		table_cell(t, "%lld", (long long)c->spec.asNumber);
+	else
+		cell_str(t, NULL);
+	cell_str(t, c->spec.nodeToNodeMeshEnabled == TRI_TRUE    ? "yes"
+		    : c->spec.nodeToNodeMeshEnabled == TRI_FALSE ? "no"
+								 : NULL);
+	if (c->spec.listenPort)
+		table_cell(t, "%lld", (long long)c->spec.listenPort);
+	else
+		cell_str(t, NULL);
+}
+
+static void peer_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct bgppeer *p = o->body;
+
+	if (p->spec.node)
+		cell_str(t, p->spec.node);
+	else if (p->spec.nodeSelector)
+		cell_selector(t, p->spec.nodeSelector);
+	else
+		cell_str(t, "<all>");
+	if (p->spec.peerIP)
+		cell_str(t, p->spec.peerIP);
+	else
+		cell_selector(t, p->spec.peerSelector);
+	if (p->spec.asNumber)
+		table_cell(t, "%lld", (long long)p->spec.asNumber);
+	else
+		cell_str(t, NULL);
+	cell_strs(t, p->spec.filters.v, p->spec.filters.n);
+}
+
+static void filter_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct bgpfilter *f = o->body;
+
+	table_cell(t, "%u", f->spec.importV4.n);
+	table_cell(t, "%u", f->spec.exportV4.n);
+	table_cell(t, "%u", f->spec.importV6.n);
+	table_cell(t, "%u", f->spec.exportV6.n);
+}
+
+static void secret_cells(struct table *t, const struct object *o, bool wide)
+{
+	const struct secret *s = o->body;
+	uint32_t n = s->data.n;
+
+	for (uint32_t i = 0; i < s->stringData.n; i++)
+		n += !strmap_get(&s->data, s->stringData.v[i].key);
+	cell_str(t, s->type);
+	table_cell(t, "%u", n);
+}
+
 #define HEADS 8
 
 static const struct columns {
@@ -343,7 +411,7 @@ static const struct columns {
 	[KIND_JOB] = { .cells = workload_cells, .heads = { "COMPLETIONS", "SELECTOR" } },
 	[KIND_IPPOOL] = { .cells = pool_cells,
 			  .heads = { "CIDR", "MODE", "BLOCKS", "NAT", "DISABLED" },
-			  .wide = { "STRICT", "NODES" } },
+			  .wide = { "ROUTES", "STRICT", "NODES" } },
 	[KIND_IPBLOCK] = { .cells = block_cells,
 			   .heads = { "CIDR", "POOL", "NODE", "TUNNEL", "BORROWED" } },
 	[KIND_IPRESERVATION] = { .cells = reservation_cells, .heads = { "CIDRS" } },
@@ -354,6 +422,11 @@ static const struct columns {
 	[KIND_NODESTATE] = { .cells = state_cells,
 			     .heads = { "REVISION", "VERSION", "PODS", "TUNNEL4", "TUNNEL6",
 					"CONDITIONS" } },
+	[KIND_BGPCONFIGURATION] = { .cells = config_cells, .heads = { "AS", "MESH", "PORT" } },
+	[KIND_BGPPEER] = { .cells = peer_cells, .heads = { "NODES", "PEER", "AS", "FILTERS" } },
+	[KIND_BGPFILTER] = { .cells = filter_cells,
+			     .heads = { "IMPORT-V4", "EXPORT-V4", "IMPORT-V6", "EXPORT-V6" } },
+	[KIND_SECRET] = { .cells = secret_cells, .heads = { "TYPE", "DATA" } },
 	[KIND_PACKETTRACE] = { .cells = trace_cells,
 			       .heads = { "FROM", "TO", "PROTOCOL", "RESULT", "NODES" } },
 };

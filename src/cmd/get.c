@@ -34,9 +34,30 @@ struct result {
 	bool bad;
 };
 
+/* A Secret's keys, as data, without what they hold: "***" is no base64, so that nobody can write it back. kubectl's
+ * note of what was applied is a copy of all of it. */
+static json_t *masked(const json_t *secret)
+{
+	static const char *const maps[] = { "stringData", "data" };
+	json_t *j = json_deep_copy(secret), *hidden = json_object();
+	const char *key;
+	json_t *value;
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		json_object_foreach(json_object_get(j, maps[i]), key, value)
+			json_object_set_new(hidden, key, json_string("***"));
+		json_object_del(j, maps[i]);
+	}
+	json_object_set_new(j, "data", hidden);
+	json_object_del(json_object_get(json_object_get(j, "metadata"), "annotations"),
+			"kubectl.kubernetes.io/last-applied-configuration");
+	return j;
+}
+
 static void on_put(void *arg, struct object *o, const json_t *json)
 {
 	struct result *r = arg;
+	json_t *shown = o->kind->id == KIND_SECRET ? masked(json) : json_incref((json_t *)json);
 
 	if (r->n == r->cap) {
 		r->cap = r->cap ? 2 * r->cap : 64;
@@ -44,7 +65,7 @@ static void on_put(void *arg, struct object *o, const json_t *json)
 		if (!r->v)
 			abort();
 	}
-	r->v[r->n++] = (struct found){ o, json_incref((json_t *)json) };
+	r->v[r->n++] = (struct found){ o, shown };
 }
 
 static void on_bad(void *arg, const struct err *e)
@@ -172,7 +193,8 @@ const struct cmd cmd_get = {
 	.args = "KIND [NAME]",
 	.summary = "Show objects of the store",
 	.help = "KIND is a kind in any spelling that kubectl takes (pods, pod, po). NAME may be "
-		"NS/NAME.\nroutes are those that the nodes' agents want, and whether their kernels "
+		"NS/NAME.\nOf Secrets nothing but the keys is shown.\nroutes are those that the "
+		"nodes' agents want, and whether their kernels "
 		"have them.\nExit code 1 when NAME does not exist; the List is empty then.\n\n"
 		"Try:\n"
 		"  fairlead get nodes\n"

@@ -34,6 +34,10 @@ enum kind_id {
 				* bare containers */
 	KIND_NODESTATE,        /* derived: written by agents */
 	KIND_PACKETTRACE,      /* derived: a question of `fairlead trace`; model/trace.h */
+	KIND_BGPCONFIGURATION, /* model/bgp.h, as the next ones */
+	KIND_BGPPEER,
+	KIND_BGPFILTER,
+	KIND_SECRET, /* core/v1 */
 	KIND_COUNT
 };
 

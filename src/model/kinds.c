@@ -39,6 +39,11 @@ static const struct kind kinds[KIND_COUNT] = {
 		 workload_endpoint_schema),
 	FAIRLEAD(KIND_NODESTATE, "NodeState", "nodestates", NULL, 0, 1, node_state_schema),
 	FAIRLEAD(KIND_PACKETTRACE, "PacketTrace", "packettraces", NULL, 0, 1, packet_trace_schema),
+	FAIRLEAD(KIND_BGPCONFIGURATION, "BGPConfiguration", "bgpconfigurations", NULL, 0, 0,
+		 bgpconfiguration_schema),
+	FAIRLEAD(KIND_BGPPEER, "BGPPeer", "bgppeers", NULL, 0, 0, bgppeer_schema),
+	FAIRLEAD(KIND_BGPFILTER, "BGPFilter", "bgpfilters", NULL, 0, 0, bgpfilter_schema),
+	CORE(KIND_SECRET, "Secret", "secrets", NULL, 1, secret_schema),
 };
 
 const struct kind *kind_by_id(unsigned id)

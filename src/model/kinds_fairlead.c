@@ -43,7 +43,7 @@ static const struct field ippool_spec_fields[] = {
 	      .absent = "every node", .doc = "Nodes that may take addresses from this pool."),
 	FIELD(ippool_spec, routes, 10, F_ENUM, .names = &route_source_names, .absent = "store",
 	      .doc = "Where routes to other nodes' blocks come from: the IPBlocks in the store, "
-		     "or BGP (refused until it is built)."),
+		     "or BGP, as its peers tell them (docs/bgp.md)."),
 };
 static const SCHEMA(ippool_spec_schema, "IPPoolSpec", ippool_spec, ippool_spec_fields);
 

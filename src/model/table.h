@@ -41,3 +41,4 @@ extern const struct schema node_schema, namespace_schema, pod_schema, workload_s
 extern const struct schema service_schema, endpoint_slice_schema, network_policy_schema;
 extern const struct schema ippool_schema, ipblock_schema, ipreservation_schema,
 	workload_endpoint_schema, node_state_schema, packet_trace_schema, port_mapping_schema;
+extern const struct schema bgpconfiguration_schema, bgppeer_schema, bgpfilter_schema, secret_schema;

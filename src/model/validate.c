@@ -84,6 +84,13 @@ static int check_selector(const struct object *o, const char *at, const struct l
 	return s && validate_selector(at, s, &inner) ? bad(o, e, "%s", inner.text) : 0;
 }
 
+static int check_bgp(const struct object *o, struct err *e)
+{
+	struct err inner = { .code = 0 };
+
+	return validate_bgp(o, &inner) ? bad(o, e, "%s", inner.text) : 0;
+}
+
 /* ---- Node, Pod, workloads */
 
 static const char *const taint_effects[] = { "NoSchedule", "PreferNoSchedule", "NoExecute", NULL };
@@ -93,7 +100,10 @@ static int check_node(const struct object *o, struct err *e)
 	const struct node *n = o->body;
 	struct prefix p;
 	struct ipaddr a;
+	int rc = check_bgp(o, e);
 
+	if (rc)
+		return rc;
 	if (n->spec.podCIDR && *n->spec.podCIDR && prefix_parse(n->spec.podCIDR, &p))
 		return bad(o, e, "spec.podCIDR: must be a CIDR such as 10.244.0.0/24");
 	for (uint32_t i = 0; i < n->spec.taints.n; i++)
@@ -290,8 +300,6 @@ static int check_pool(const struct object *o, struct err *e)
 	/* Accepted without being obeyed would be worse than refused. */
 	if (p->spec.mode == POOL_IPIP)
 		return bad(o, e, "spec.mode: IPIP is not built yet; use VXLAN or Direct");
-	if (p->spec.routes == ROUTES_BGP)
-		return bad(o, e, "spec.routes: bgp is not built yet; use store");
 	if (p->spec.crossSubnet && p->spec.mode == POOL_DIRECT)
 		return bad(o, e, "spec.crossSubnet: has no meaning with mode Direct");
 	return check_selector(o, "spec.nodeSelector", p->spec.nodeSelector, e);
@@ -396,6 +404,11 @@ int validate_object(const struct object *o, struct err *e)
 		return check_reservation(o, e);
 	case KIND_PACKETTRACE:
 		return check_trace(o, e);
+	case KIND_BGPCONFIGURATION:
+	case KIND_BGPPEER:
+	case KIND_BGPFILTER:
+	case KIND_SECRET:
+		return check_bgp(o, e);
 	case KIND_NAMESPACE:
 	case KIND_LEASE:
 	case KIND_WORKLOADENDPOINT:

@@ -15,6 +15,7 @@ int validate_service(const struct service *s, struct err *e);
 int validate_endpoint_slice(const struct endpoint_slice *s, struct err *e);
 int validate_network_policy(const struct network_policy *p, struct err *e);
 int validate_packet_trace(const struct packet_trace *t, struct err *e);
+int validate_bgp(const struct object *o, struct err *e); /* and Secrets, and Nodes' annotations */
 int validate_labels(const char *at, const struct strmap *labels, struct err *e);
 int validate_selector(const char *at, const struct label_selector *s, struct err *e);
 

@@ -207,7 +207,9 @@ int dir_write(const struct dir_store *d, struct dir_tx *tx, const struct store_k
 	}
 	text[n] = '\n'; /* in the place of the terminating zero */
 	fd = dir_open_folder(d, key->k->name, key->ns ? key->ns : DIR_NO_NS, true, e);
-	rc = fd < 0 ? fd : file_write_at(fd, name_in(path), text, n + 1, 0644);
+	rc = fd < 0 ? fd
+		    : file_write_at(fd, name_in(path), text, n + 1,
+				    key->k->id == KIND_SECRET ? 0600 : 0644);
 	free(text);
 	if (fd < 0)
 		return fd;

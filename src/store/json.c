@@ -4,6 +4,7 @@
 #include "store/json.h"
 
 #include "base/buf.h"
+#include "model/bgp.h"
 #include "model/validate.h"
 
 #include <errno.h>
@@ -336,6 +337,14 @@ static void raw_label(const json_t *j, const char *kind, bool namespaced, char *
 		 namespaced ? "/" : "", name ? name : "?");
 }
 
+/* Of Secrets only those that are meant for us are looked at, or kept. */
+static bool is_others_secret(const json_t *j)
+{
+	const char *type = json_string_value(json_object_get(j, "type"));
+
+	return !type || strcmp(type, SECRET_BGP_PASSWORD) != 0;
+}
+
 static const struct kind *kind_of(const json_t *j, struct err *e)
 {
 	const char *api = json_string_value(json_object_get(j, "apiVersion"));
@@ -358,6 +367,13 @@ static const struct kind *kind_of(const json_t *j, struct err *e)
 
 		raw_label(j, kind, namespaced, label, sizeof(label));
 		err_set(e, -ENOTSUP, "%.63s %s: unknown kind", api, label);
+		return NULL;
+	}
+	if (k->id == KIND_SECRET && is_others_secret(j)) {
+		raw_label(j, kind, true, label, sizeof(label));
+		err_set(e, -ENOTSUP, "%s: type: none that fairlead reads, which is %s", label,
+			SECRET_BGP_PASSWORD);
+		return NULL;
 	}
 	return k;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Manifests: YAML or JSON by the first bytes, and as a file that says to be JSON. What is accepted comes back the same from its
  * own JSON, and through a merge onto what was written.
- * Parser: store/manifest.c store/json.c store/yaml_read.c store/yaml_plain.c model/validate.c model/text.c */
+ * Parser: store/manifest.c store/json.c store/yaml_read.c store/yaml_plain.c model/validate.c model/validate_bgp.c model/text.c model/bgp.c */
 #include "model/validate.h"
 #include "store/json.h"
 #include "store/manifest.h"

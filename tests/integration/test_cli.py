@@ -134,6 +134,30 @@ def test_network_policies_are_kept(store, scratch):
     assert store.fairlead("get", "netpol", "db", "-n", "shop", "-o", "json").stdout.count("10.0.0.0/8") == 1
 
 
+def test_secrets_are_kept_and_not_shown(store, scratch):
+    """Only those of our type are kept; nobody but their owner can read the file, and no command shows what they hold."""
+    ours = {"apiVersion": "v1", "kind": "Secret", "type": "fairlead.io/bgp-password",
+            "metadata": {"name": "bgp", "namespace": "kube-system",
+                         "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "correct horse"}},
+            "data": {"rack": "aHVudGVyMg=="}, "stringData": {"mesh": "correct horse"}}
+    other = {**ours, "type": "Opaque", "metadata": {"name": "token", "namespace": "kube-system"}}
+    r = store.apply(ours, other)
+    assert r.stdout.splitlines()[0] == "secret/kube-system/bgp created" and "Secret kube-system/token: type" in r.stderr
+    path = store.path / "Secret" / "kube-system" / "bgp.json"
+    assert "correct horse" in path.read_text() and path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in path.parent.glob("[!.]*")] == ["bgp.json"]
+    shown = store.get("secret", "kube-system/bgp")
+    assert shown["data"] == {"rack": "***", "mesh": "***"} and "stringData" not in shown
+    for args in (["-o", "json"], ["-o", "yaml"], ["-o", "wide"], []):
+        r = store.fairlead("get", "secrets", "-A", *args)
+        assert "bgp" in r.stdout and not re.search("hunter2|aHVudGVyMg|horse", r.stdout + r.stderr)
+    assert r.stdout.split()[-4:] == ["kube-system", "bgp", "fairlead.io/bgp-password", "2"]
+    back = scratch / "back.json"
+    back.write_text(json.dumps(shown))
+    r = store.fairlead("apply", "-f", back, "--wait=0", check=False)
+    assert r.returncode and "Secret kube-system/bgp: data.mesh: must be" in r.stderr and "correct horse" in path.read_text()
+
+
 def test_a_bad_object_does_not_stop_the_others(store, scratch):
     text = yaml.safe_dump_all([NODE, {**POOL, "spec": {"cidr": "10.244.0.1/16"}}, pod("Bad"), pod("ok"), {
         "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "ing"}}])

