@@ -9,10 +9,8 @@
 #include <string.h>
 
 const struct config_role config_roles[CONFIG_ROLES] = {
-	{ "watch", NULL },
-	{ "agent", "watch" },
-	{ "controller", "watch" },
-	{ "health", NULL },
+	{ "watch", NULL, false },         { "agent", "watch", false }, { "bgp", "watch", true },
+	{ "controller", "watch", false }, { "health", NULL, false },
 };
 
 /* BGP, BFD (RFC 5881, 5883), DNS, ingress, and healthCheckNodePort. */
@@ -184,7 +182,8 @@ static int finish_roles(struct config *c, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; i < CONFIG_ROLES; i++)
-		want[i] = all || config_has_role(c, config_roles[i].name);
+		want[i] =
+			(all && !config_roles[i].asked) || config_has_role(c, config_roles[i].name);
 	for (size_t i = 0; i < CONFIG_ROLES; i++)
 		for (size_t k = 0; k < CONFIG_ROLES; k++)
 			if (want[k] && config_roles[k].needs &&

@@ -144,7 +144,7 @@ int config_add_role(struct config *c, const char *name, struct err *e)
 
 	if (!role_known(name))
 		return err_set(e, -EINVAL,
-			       "\"%s\" is no role; known are agent, watch, health, controller",
+			       "\"%s\" is no role; known are agent, bgp, watch, health, controller",
 			       name);
 	if (config_has_role(c, name))
 		return 0;

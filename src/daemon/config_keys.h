@@ -5,7 +5,7 @@
 
 #define CONFIG_VALUE_MAX 4096 /* bytes of a line */
 #define CONFIG_KEYS      24
-#define CONFIG_ROLES     4
+#define CONFIG_ROLES     5
 
 struct config_key {
 	const char *key;
@@ -16,9 +16,10 @@ struct config_key {
 
 extern const struct config_key config_keys[CONFIG_KEYS];
 
-/* In the order in which the keeper starts them; `needs` is started along. */
+/* In the order in which the keeper starts them; `needs` is started along. `asked`: only where it is named. */
 struct config_role {
 	const char *name, *needs;
+	bool asked;
 };
 
 extern const struct config_role config_roles[CONFIG_ROLES];

@@ -27,11 +27,20 @@
 #define CONNECTIONS 64
 
 /* Whose series; the index of a peer is its source. */
-enum source { SRC_AGENT, SRC_WATCH, SRC_CONTROLLER, SRC_PEERS, SRC_KEEPER = SRC_PEERS, SRC_SELF };
-
-static const char *const peer_names[SRC_PEERS] = {
-	[SRC_AGENT] = "agent", [SRC_WATCH] = "watch", [SRC_CONTROLLER] = "controller"
+enum source {
+	SRC_AGENT,
+	SRC_WATCH,
+	SRC_CONTROLLER,
+	SRC_BGP,
+	SRC_PEERS,
+	SRC_KEEPER = SRC_PEERS,
+	SRC_SELF
 };
+
+static const char *const peer_names[SRC_PEERS] = { [SRC_AGENT] = "agent",
+						   [SRC_WATCH] = "watch",
+						   [SRC_CONTROLLER] = "controller",
+						   [SRC_BGP] = "bgp" };
 
 struct health {
 	struct role *role;

@@ -21,6 +21,7 @@
  * longer allows it. A takeover hands these on, takeover.sock among them. */
 struct keeper_sock {
 	int fd;
+	char role[32]; /* whose it is */
 	char proto[8];
 	struct ipaddr addr;
 	uint16_t port;
@@ -127,9 +128,9 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
  * keeper_bind_started(). */
 void keeper_unbind(struct keeper *k, const char *role, const struct rec_bind *want);
 void keeper_bind_started(struct keeper *k, const char *role);
-/* The request in the form that is kept, whoever asks; -EINVAL where it is none. */
-int keeper_bind_named(const struct keeper *k, const struct rec_bind *want, struct keeper_sock *s,
-		      struct err *e);
+/* The request of `role` in the form that is kept; -EINVAL where it is none. */
+int keeper_bind_named(const struct keeper *k, const char *role, const struct rec_bind *want,
+		      struct keeper_sock *s, struct err *e);
 /* Keeps `fd`, which another keeper bound for that request. */
 void keeper_bind_take(struct keeper *k, const struct rec_bind *want, int fd);
 void keeper_bind_recheck(struct keeper *k);            /* closes what a new configuration forbids */

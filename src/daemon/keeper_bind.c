@@ -21,6 +21,7 @@ static const struct {
 } allowed[] = {
 	{ "agent", false, { "cni.sock", "ctl.sock" } },
 	{ "health", true, { NULL, NULL } },
+	{ "bgp", true, { "bgp.sock", NULL } },
 };
 
 static bool known_file(const char *path)
@@ -51,10 +52,11 @@ static bool role_may(const char *role, const struct rec_bind *want)
 	return false;
 }
 
-int keeper_bind_named(const struct keeper *k, const struct rec_bind *want, struct keeper_sock *s,
-		      struct err *e)
+int keeper_bind_named(const struct keeper *k, const char *role, const struct rec_bind *want,
+		      struct keeper_sock *s, struct err *e)
 {
 	*s = (struct keeper_sock){ .fd = -1, .addr = want->addr, .port = (uint16_t)want->port };
+	snprintf(s->role, sizeof(s->role), "%s", role);
 	if (!want->proto || strlen(want->proto) >= sizeof(s->proto))
 		return err_set(e, -EINVAL, "bind: no protocol");
 	memcpy(s->proto, want->proto, strlen(want->proto) + 1);
@@ -79,7 +81,7 @@ static int judge(const struct keeper *k, const char *role, const struct rec_bind
 	if (want->proto && !role_may(role, want))
 		return err_set(e, -EACCES, "bind: role %s may not have %s sockets %s", role,
 			       want->proto, want->path ? want->path : "");
-	rc = keeper_bind_named(k, want, s, e);
+	rc = keeper_bind_named(k, role, want, s, e);
 	if (rc || s->path[0])
 		return rc;
 	if (!config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
@@ -105,6 +107,9 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
 	s.asked = true;
 	for (size_t i = 0; i < k->n_socks; i++)
 		if (same(&k->socks[i], &s)) {
+			if (!s.path[0] && strcmp(k->socks[i].role, role) != 0)
+				return err_set(e, -EADDRINUSE, "bind: role %s has it",
+					       k->socks[i].role);
 			k->socks[i].asked = true;
 			return k->socks[i].fd;
 		}
@@ -127,7 +132,9 @@ void keeper_bind_take(struct keeper *k, const struct rec_bind *want, int fd)
 	struct keeper_sock s = { .fd = -1 };
 	struct err e = { 0 };
 
-	if (!keeper_bind_named(k, want, &s, &e) && k->n_socks < KEEPER_SOCKS) {
+	/* Before other roles had sockets all were of health, and nobody said so. */
+	if (!keeper_bind_named(k, want->role ? want->role : "health", want, &s, &e) &&
+	    k->n_socks < KEEPER_SOCKS) {
 		s.fd = fd;
 		k->socks[k->n_socks++] = s;
 		return;
@@ -145,28 +152,27 @@ static void drop(struct keeper_sock *s)
 
 void keeper_bind_started(struct keeper *k, const char *role)
 {
-	static const struct rec_bind inet = { .proto = "tcp" };
-
-	for (size_t i = 0; i < k->n_socks && role_may(role, &inet); i++)
-		k->socks[i].asked = false;
+	for (size_t i = 0; i < k->n_socks; i++)
+		if (strcmp(k->socks[i].role, role) == 0)
+			k->socks[i].asked = false;
 }
 
 /* While another keeper has them already, its own roles give them up. */
 void keeper_unbind(struct keeper *k, const char *role, const struct rec_bind *want)
 {
-	const struct rec_bind inet = { .proto = want->proto ? want->proto : "tcp" };
 	struct keeper_sock which;
 	size_t kept = 0;
 	struct err e;
 
-	if (keeper_giving(k) || !role_may(role, &inet))
+	if (keeper_giving(k))
 		return;
-	if (want->proto && keeper_bind_named(k, want, &which, &e))
+	if (want->proto && keeper_bind_named(k, role, want, &which, &e))
 		return;
 	for (size_t i = 0; i < k->n_socks; i++) {
 		struct keeper_sock *s = &k->socks[i];
 
-		if (!s->path[0] && (want->proto ? same(s, &which) : !s->asked))
+		if (!s->path[0] && strcmp(s->role, role) == 0 &&
+		    (want->proto ? same(s, &which) : !s->asked))
 			drop(s);
 		else
 			k->socks[kept++] = *s;
@@ -182,7 +188,8 @@ void keeper_bind_recheck(struct keeper *k)
 		struct keeper_sock *s = &k->socks[i];
 
 		if (s->path[0] ? known_file(s->path)
-			       : config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
+			       : config_has_role(&k->cfg, s->role) &&
+					 config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
 			k->socks[kept++] = *s;
 		else
 			drop(s);

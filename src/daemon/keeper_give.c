@@ -35,7 +35,7 @@ int keeper_give_open(struct keeper *k, struct err *e)
 {
 	const struct rec_bind want = { .proto = "unix", .path = TAKEOVER_SOCK };
 	struct keeper_sock s;
-	int rc = keeper_bind_named(k, &want, &s, e);
+	int rc = keeper_bind_named(k, "", &want, &s, e);
 
 	if (rc)
 		return rc;
@@ -103,7 +103,9 @@ static int send_sockets(struct keeper *k, struct err *e)
 
 	for (size_t i = 0; !rc && i < k->n_socks; i++) {
 		const struct keeper_sock *s = &k->socks[i];
-		struct rec_bind body = { .proto = s->proto, .addr = s->addr, .port = s->port };
+		struct rec_bind body = {
+			.proto = s->proto, .addr = s->addr, .port = s->port, .role = s->role
+		};
 
 		if (s->path[0])
 			body.path = strrchr(s->path, '/') + 1;

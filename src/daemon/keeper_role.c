@@ -29,7 +29,8 @@ static const struct {
 	const char *a, *b;
 } joins[] = {
 	{ "agent", "watch" },  { "controller", "watch" },  { "health", "watch" },
-	{ "health", "agent" }, { "health", "controller" },
+	{ "health", "agent" }, { "health", "controller" }, { "bgp", "watch" },
+	{ "bgp", "agent" },    { "health", "bgp" },
 };
 
 static struct keeper_role *find(struct keeper *k, const char *name)

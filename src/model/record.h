@@ -72,6 +72,7 @@ struct rec_bind {
 	struct ipaddr addr;
 	int64_t port;
 	const char *path; /* unix */
+	const char *role; /* of REC_TAKEOVER_SOCKET: whose it is */
 };
 
 struct rec_bound {

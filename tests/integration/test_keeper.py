@@ -2,6 +2,7 @@
 """The keeper: configuration, sockets that outlive their roles, restarts, joins, privileges, its
 own death. Where the rules between keeper and role are judged, the role is a script that speaks
 the wire format by hand (roles.py)."""
+import errno
 import os
 import pwd
 import re
@@ -238,6 +239,38 @@ BIND_CASES = [
     ("unix", None, 0, "cni.sock", -13),
     ("unix", None, 0, "../health.sock", -13),
 ]
+
+
+def test_sockets_of_one_role_are_no_business_of_another(netns, keeper, store, fakes):
+    """health gives up all that it did not ask for, after bgp has started anew; bgp asks for one of health's."""
+    f = fakes("watch", health="""
+        note('bind', bind('tcp', '127.0.0.1', 80)[0])
+        while not os.path.exists(out + '.go'):
+            time.sleep(0.02)
+        send(22, b'')  # REC_UNBIND
+        note('asked after that', bind('tcp', '127.0.0.1', 443)[0])
+        while receive()[0]: pass
+    """, bgp="""
+        while '"health"' not in open(out).read():
+            time.sleep(0.02)
+        note('bind', bind('tcp', '127.0.0.1', 179)[0], bind('tcp', '127.0.0.1', 80)[0])
+        while receive()[0]: pass
+    """)
+    ns = netns()
+    keeper(ns, "n1", store, roles="health bgp", libexec_dir=f.path)
+
+    def ports():
+        return sorted(int(line.split()[3].rpartition(":")[2])
+                      for line in ns.run("ss", "-Hltn").stdout.splitlines())
+    f.wait("health", "bind")
+    pid, *_ = [row[1] for row in f.wait("bgp", "bind")]
+    os.kill(pid, signal.SIGKILL)
+    rows = wait_for(lambda: len(rows := f.notes("bgp")) == 2 and rows)
+    assert [row[4:] for row in rows] == [[0, -errno.EADDRINUSE]] * 2
+    assert ports() == [80, 179]
+    (f.out.parent / f"{f.out.name}.go").touch()
+    assert f.wait("health", "asked after that")[0][4] == 0
+    assert ports() == [80, 179, 443]
 
 
 def test_what_a_role_may_bind(netns, keeper, store, fakes):

@@ -175,8 +175,9 @@ static void test_errors(void **state)
 	expect_error("store dir:rel\n",
 		     "conf:1: store: \"dir:rel\" is no store; known is dir:/PATH");
 	expect_error("run-dir run\n", "conf:1: run-dir: \"run\" is no absolute path");
-	expect_error("roles agent bgp\n", "conf:1: roles: \"bgp\" is no role; known are agent, "
-					  "watch, health, controller");
+	expect_error("roles agent bpg\n",
+		     "conf:1: roles: \"bpg\" is no role; known are agent, bgp, "
+		     "watch, health, controller");
 	expect_error("roles ,\n", "conf:1: roles: no role is named");
 	expect_error("node-ip 1.2.3\n", "conf:1: node-ip: \"1.2.3\" is no IP address");
 	expect_error("service-cidr 10.0.0.1/8\n",
@@ -231,9 +232,8 @@ static void test_flags_and_hostname(void **state)
 	parse(&c, "node a\nstore dir:/s\n");
 	assert_int_equal(config_set(&c, "--node", "node", "b", &e), 0);
 	assert_int_not_equal(config_set(&c, "--roles", "roles", "x", &e), 0);
-	assert_string_equal(
-		e.text,
-		"--roles: roles: \"x\" is no role; known are agent, watch, health, controller");
+	assert_string_equal(e.text, "--roles: roles: \"x\" is no role; known are agent, bgp, "
+				    "watch, health, controller");
 	assert_int_equal(config_finish(&c, NULL, &e), 0);
 	assert_string_equal(c.node, "b");
 	config_fini(&c);
