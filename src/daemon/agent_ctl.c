@@ -3,174 +3,35 @@
 #include "daemon/agent_ctl.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define CALLS 64 /* at once */
 
 struct agent_ctl {
-	struct listener listener;
+	struct ctl_server server;
 };
-
-static const struct {
-	const char *verb;
-	int (*fn)(struct ctl_call *c, struct err *e);
-} verbs[] = {
-	{ "node-status", ctl_node_status },   { "routes", ctl_routes },
-	{ "ipam-show", ctl_ipam_show },       { "ipam-check", ctl_ipam_check },
-	{ "ipam-release", ctl_ipam_release }, { "policy-show", ctl_policy_show },
-};
-
-/* ---- rows */
-
-void ctl_row(struct ctl_call *c, const char *table)
-{
-	c->row = (struct rec_ctl_row){ .table = table, .cols = { c->cols, 0 } };
-}
-
-void ctl_col(struct ctl_call *c, const char *key, const char *value)
-{
-	uint32_t i = c->row.cols.n;
-
-	if (!value || !value[0] || i == CTL_COLS)
-		return;
-	/* Maps are sorted by key. */
-	for (; i > 0 && strcmp(c->cols[i - 1].key, key) > 0; i--)
-		c->cols[i] = c->cols[i - 1];
-	c->cols[i] = (struct strmap_entry){ key, arena_strdup(&c->arena, value) };
-	c->row.cols.n++;
-}
-
-void ctl_num(struct ctl_call *c, const char *key, uint64_t n)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
-	ctl_col(c, key, text);
-}
-
-void ctl_flag(struct ctl_call *c, const char *key, bool on)
-{
-	ctl_col(c, key, on ? "true" : "false");
-}
-
-void ctl_addr(struct ctl_call *c, const char *key, const struct ipaddr *a)
-{
-	char text[ADDR_TEXT];
-
-	if (a->family)
-		ctl_col(c, key, addr_str(a, text));
-}
-
-void ctl_prefix(struct ctl_call *c, const char *key, const struct prefix *p)
-{
-	char text[PREFIX_TEXT];
-
-	if (p->addr.family)
-		ctl_col(c, key, prefix_str(p, text));
-}
-
-void ctl_send(struct ctl_call *c)
-{
-	struct err e;
-
-	if (stream_send(c->client.stream, REC_CTL_ROW, NULL, &c->row, -1, &e))
-		log_debug("ctl: %s", e.text);
-}
-
-/* ---- calls */
-
-static int answer(struct ctl_call *c, struct err *e)
-{
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-		if (c->req.verb && !strcmp(c->req.verb, verbs[i].verb))
-			return verbs[i].fn(c, e);
-	return err_set(e, -ENOTSUP, "the agent does not know \"%s\"",
-		       c->req.verb ? c->req.verb : "");
-}
-
-static void on_opened(struct client *client)
-{
-	struct ctl_call *c = (struct ctl_call *)client;
-
-	c->agent = client->listener->arg;
-	arena_init(&c->arena, 0);
-}
-
-void ctl_end(struct ctl_call *c, int rc, const struct err *e)
-{
-	const struct rec_written end = { .code = rc, .text = rc ? e->text : NULL };
-	struct err gone;
-
-	if (stream_send(c->client.stream, REC_CTL_END, NULL, &end, -1, &gone))
-		log_debug("ctl: %s", gone.text);
-	client_finish(&c->client);
-}
-
-static void on_asked(struct client *client, struct wire *body, int fd)
-{
-	struct ctl_call *c = (struct ctl_call *)client;
-	struct err e = { 0 };
-	int rc;
-
-	if (fd >= 0)
-		close(fd);
-	rc = record_decode(body, record_schema(REC_CTL_REQUEST), &c->req, &c->arena, &e);
-	if (!rc)
-		rc = answer(c, &e);
-	if (rc != CTL_LATER)
-		ctl_end(c, rc, &e);
-}
-
-static void on_closed(struct client *client)
-{
-	struct ctl_call *c = (struct ctl_call *)client;
-
-	if (c->closed)
-		c->closed(c);
-	arena_fini(&c->arena);
-}
-
-/* ---- life */
-
-static void bound(struct role *r, int fd, const struct err *e, void *arg)
-{
-	struct agent_ctl *s = arg;
-
-	if (fd < 0) {
-		log_error("ctl.sock: %s", e->text);
-		role_exit(r, 1);
-		return;
-	}
-	listener_start(&s->listener, fd);
-	role_ready(r);
-}
 
 int agent_ctl_open(struct agent *a, struct err *e)
 {
-	static const struct listener_ops ops = { .name = "ctl.sock",
-						 .size = sizeof(struct ctl_call),
-						 .max = CALLS,
-						 .request = REC_CTL_REQUEST,
-						 .opened = on_opened,
-						 .asked = on_asked,
-						 .closed = on_closed };
-	const struct rec_bind want = { .proto = "unix", .path = "ctl.sock" };
+	static const struct ctl_verb verbs[] = {
+		{ "node-status", ctl_node_status },
+		{ "routes", ctl_routes },
+		{ "ipam-show", ctl_ipam_show },
+		{ "ipam-check", ctl_ipam_check },
+		{ "ipam-release", ctl_ipam_release },
+		{ "policy-show", ctl_policy_show },
+		{ NULL, NULL },
+	};
 
 	a->ctl = calloc(1, sizeof(*a->ctl));
 	if (!a->ctl)
 		return err_set(e, -ENOMEM, "no memory");
-	listener_init(&a->ctl->listener, a->role->loop, &ops, a);
-	return role_bind(a->role, &want, bound, a->ctl, e);
+	return ctl_server_open(&a->ctl->server, a->role, "ctl.sock", verbs, a, e);
 }
 
 void agent_ctl_close(struct agent *a)
 {
 	if (!a->ctl)
 		return;
-	listener_fini(&a->ctl->listener);
+	ctl_server_close(&a->ctl->server);
 	free(a->ctl);
 	a->ctl = NULL;
 }

@@ -80,16 +80,16 @@ static void show_address(struct ctl_call *c, const struct ipam_attachment *at,
 
 int ctl_ipam_show(struct ctl_call *c, struct err *e)
 {
-	const struct ipam *book = agent_ipam_book(c->agent);
+	const struct ipam *book = agent_ipam_book(c->owner);
 	const struct ipam_attachment *const *atts;
 	const struct object *const *pools;
 	struct ipam_block_use *v;
 	size_t n, n_pools, n_atts;
-	int rc = ipam_usage(book, agent_now_ms(c->agent), &c->arena, &v, &n, e);
+	int rc = ipam_usage(book, agent_now_ms(c->owner), &c->arena, &v, &n, e);
 
 	if (rc)
 		return rc;
-	pools = cluster_all(agent_store_cluster(c->agent), KIND_IPPOOL, &n_pools);
+	pools = cluster_all(agent_store_cluster(c->owner), KIND_IPPOOL, &n_pools);
 	for (size_t i = 0; i < n_pools; i++)
 		show_pool(c, pools[i]->body, v, n);
 	for (size_t i = 0; i < n; i++)
@@ -129,7 +129,7 @@ static void say(struct checking *k, const char *what, const struct ipaddr *ip, c
 /* Addresses held for a pod whose link is gone. */
 static int check_leaks(struct checking *k, struct err *e)
 {
-	struct agent *a = k->c->agent;
+	struct agent *a = k->c->owner;
 	const struct ipam_attachment *const *v;
 	uint64_t *ids;
 	size_t n;
@@ -165,7 +165,7 @@ static int check_leaks(struct checking *k, struct err *e)
 /* Links with our name that nobody in the book has. */
 static int check_links(struct checking *k, const struct klist *links, struct err *e)
 {
-	struct agent *a = k->c->agent;
+	struct agent *a = k->c->owner;
 	int rc = 0;
 
 	for (size_t i = 0; i < links->n && !rc; i++) {
@@ -195,12 +195,12 @@ int ctl_ipam_check(struct ctl_call *c, struct err *e)
 	struct ipam_problem *v;
 	struct klist links = { 0 };
 	size_t n;
-	int rc = ipam_check(agent_ipam_book(c->agent), &c->arena, &v, &n, e);
+	int rc = ipam_check(agent_ipam_book(c->owner), &c->arena, &v, &n, e);
 
 	for (size_t i = 0; !rc && i < n; i++)
 		say(&k, v[i].what, &v[i].address, v[i].text, false);
 	if (!rc)
-		rc = rtnl_dump(agent_kernel_nl(c->agent), RTNL(KOBJ_LINK), &links, e);
+		rc = rtnl_dump(agent_kernel_nl(c->owner), RTNL(KOBJ_LINK), &links, e);
 	if (!rc)
 		rc = check_leaks(&k, e);
 	if (!rc)
@@ -225,13 +225,13 @@ int ctl_ipam_release(struct ctl_call *c, struct err *e)
 
 	if (!text || addr_parse(text, &ip))
 		return err_set(e, -EINVAL, "\"%s\" is no address", text ? text : "");
-	at = ipam_find_addr(agent_ipam_book(c->agent), &ip);
+	at = ipam_find_addr(agent_ipam_book(c->owner), &ip);
 	if (!at)
 		return err_set(e, -ENOENT, "%s is not allocated on this node", text);
 	if (agent_ipam_is_gateway(at))
 		return err_set(e, -EBUSY, "%s is the gateway of network %s", text, at->network);
 	if (!(force && !strcmp(force, "true")) && !at->ipam_only)
-		rc = link_of(agent_kernel_nl(c->agent), at, e);
+		rc = link_of(agent_kernel_nl(c->owner), at, e);
 	if (rc < 0)
 		return rc;
 	if (rc)
@@ -240,7 +240,7 @@ int ctl_ipam_release(struct ctl_call *c, struct err *e)
 			       at->pod_name ? "/" : "", at->pod_name ? at->pod_name : at->container,
 			       at->hostif);
 	show_address(c, at, &ip);
-	rc = agent_pod_del(c->agent, at, -1, e);
-	agent_report_state(c->agent);
+	rc = agent_pod_del(c->owner, at, -1, e);
+	agent_report_state(c->owner);
 	return rc;
 }

@@ -74,14 +74,14 @@ static void show_pods(struct ctl_call *c, const struct network_policy *p, enum p
 	const struct ipam_attachment *const *v;
 	size_t n;
 
-	v = ipam_all(agent_ipam_book(c->agent), &n);
+	v = ipam_all(agent_ipam_book(c->owner), &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct object *pod;
 
 		if (v[i]->state != IPAM_LIVE || !v[i]->pod_name ||
 		    strcmp(v[i]->pod_namespace, p->meta.namespace) != 0)
 			continue;
-		pod = cluster_get(agent_store_cluster(c->agent), KIND_POD, v[i]->pod_namespace,
+		pod = cluster_get(agent_store_cluster(c->owner), KIND_POD, v[i]->pod_namespace,
 				  v[i]->pod_name);
 		if (!pod || !policy_isolates(p, type, pod->body))
 			continue;
@@ -126,7 +126,7 @@ static void show_next_policy(struct ctl_call *c, struct showing *s)
 	const struct object *const *v;
 	size_t n, i;
 
-	v = cluster_all(agent_store_cluster(c->agent), KIND_NETWORKPOLICY, &n);
+	v = cluster_all(agent_store_cluster(c->owner), KIND_NETWORKPOLICY, &n);
 	for (i = first_behind(v, n, s); i < n; i++)
 		if (is_asked(&s->asked, v[i]->meta->namespace, v[i]->meta->name))
 			break;
@@ -157,7 +157,7 @@ static void show_count(struct ctl_call *c, const struct nft_policy_count *n)
 /* The sums may change before all is written. */
 static int keep_counts(struct ctl_call *c, struct showing *s, struct err *e)
 {
-	int rc = agent_policy_counts(c->agent, &c->arena, &s->counts, &s->n, e);
+	int rc = agent_policy_counts(c->owner, &c->arena, &s->counts, &s->n, e);
 
 	for (size_t i = 0; i < s->n && !rc; i++) {
 		struct nft_policy_count *v = &s->counts[i];
@@ -214,15 +214,15 @@ static void on_read(void *arg, int rc, const struct err *why)
 	if (rc)
 		ctl_end(c, rc, why);
 	else
-		ev_timer_start(c->agent->role->loop, &s->turn);
+		ev_timer_start(c->client.listener->loop, &s->turn);
 }
 
 static void on_closed(struct ctl_call *c)
 {
 	struct showing *s = c->state;
 
-	agent_policy_count_unread(c->agent, &s->ask);
-	ev_timer_stop(c->agent->role->loop, &s->turn);
+	agent_policy_count_unread(c->owner, &s->ask);
+	ev_timer_stop(c->client.listener->loop, &s->turn);
 }
 
 int ctl_policy_show(struct ctl_call *c, struct err *e)
@@ -239,6 +239,6 @@ int ctl_policy_show(struct ctl_call *c, struct err *e)
 	s->turn.data = c;
 	c->state = s;
 	c->closed = on_closed;
-	agent_policy_count_read(c->agent, &s->ask);
+	agent_policy_count_read(c->owner, &s->ask);
 	return CTL_LATER;
 }

@@ -28,7 +28,7 @@ static uint64_t count_pods(const struct agent *a)
 
 static void show_node(struct ctl_call *c)
 {
-	const struct agent *a = c->agent;
+	const struct agent *a = c->owner;
 	const struct route_self *self = agent_plan_self(a);
 	char mac[MAC_TEXT];
 
@@ -64,11 +64,11 @@ static const char *const way_names[] = { [ROUTE_NO_WAY] = "none",
 static void show_peer(void *arg, const struct route_peer *peer)
 {
 	struct ctl_call *c = arg;
-	const struct route_self *self = agent_plan_self(c->agent);
+	const struct route_self *self = agent_plan_self(c->owner);
 	const struct object *const *pools;
 	size_t n;
 
-	pools = cluster_all(agent_store_cluster(c->agent), KIND_IPPOOL, &n);
+	pools = cluster_all(agent_store_cluster(c->owner), KIND_IPPOOL, &n);
 	for (size_t i = 0; i < n; i++) {
 		const struct ippool *pool = pools[i]->body;
 		enum route_family f = route_family(&pool->spec.cidr.addr);
@@ -94,11 +94,11 @@ static void show_verdict(struct ctl_call *c, const char *of, const char *verdict
 
 int ctl_node_status(struct ctl_call *c, struct err *e)
 {
-	const struct agent_kernel_stats *k = agent_kernel_stats(c->agent);
-	const struct agent_nft_stats *n = agent_nft_stats(c->agent);
+	const struct agent_kernel_stats *k = agent_kernel_stats(c->owner);
+	const struct agent_nft_stats *n = agent_nft_stats(c->owner);
 
 	show_node(c);
-	agent_plan_peers(c->agent, show_peer, c);
+	agent_plan_peers(c->owner, show_peer, c);
 	for (int v = 0; v < DIFF_VERDICTS; v++)
 		show_verdict(c, "rtnetlink", diff_verdict_name((enum diff_verdict)v),
 			     k->verdicts[v]);
@@ -117,15 +117,17 @@ static void show_route(struct ctl_call *c, const struct kroute *r, uint32_t owne
 					     [KROUTE_BLACKHOLE] = "blackhole",
 					     [KROUTE_UNREACHABLE] = "unreachable" };
 
+	const struct agent *a = c->owner;
+
 	ctl_row(c, "route");
-	ctl_col(c, "node", c->agent->role->cfg.node);
+	ctl_col(c, "node", a->role->cfg.node);
 	ctl_prefix(c, "dst", &r->dst);
 	ctl_col(c, "type", types[r->type]);
 	ctl_addr(c, "via", &r->via);
 	ctl_col(c, "dev", r->oif);
 	ctl_addr(c, "src", &r->src);
 	ctl_num(c, "metric", r->metric);
-	ctl_col(c, "owner", agent_plan_owner(c->agent, owner));
+	ctl_col(c, "owner", agent_plan_owner(a, owner));
 	ctl_col(c, "state", state);
 	ctl_send(c);
 }
@@ -145,9 +147,9 @@ int ctl_routes(struct ctl_call *c, struct err *e)
 	const struct kobj *want;
 	struct klist have = { 0 };
 	size_t n, at = 0;
-	int rc = rtnl_dump(agent_kernel_nl(c->agent), RTNL(KOBJ_ROUTE), &have, e);
+	int rc = rtnl_dump(agent_kernel_nl(c->owner), RTNL(KOBJ_ROUTE), &have, e);
 
-	want = rc ? NULL : desired_all(agent_kernel_desired(c->agent), &c->arena, &n);
+	want = rc ? NULL : desired_all(agent_kernel_desired(c->owner), &c->arena, &n);
 	if (!rc && !want)
 		rc = err_set(e, -ENOMEM, "no memory");
 	for (size_t i = 0; !rc && i < n; i++)
