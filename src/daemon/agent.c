@@ -6,6 +6,7 @@
  * network administrator only, and no_new_privs, under a filter of its own (agent_calls.c). It
  * parses nothing but records. */
 #include "daemon/agent.h"
+#include "daemon/agent_bgp.h"
 #include "daemon/agent_cni.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_ctl.h"
@@ -83,11 +84,12 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open,        agent_kernel_open, agent_nft_open,
-		agent_conntrack_open,    agent_health_open, agent_service_open,
-		agent_policy_open,       agent_ipam_open,   agent_plan_open,
-		agent_reap_open,         agent_gc_open,     agent_policy_log_open,
-		agent_policy_count_open, agent_trace_open,  agent_report_open,
+		agent_store_open,      agent_kernel_open,       agent_nft_open,
+		agent_conntrack_open,  agent_health_open,       agent_bgp_open,
+		agent_service_open,    agent_policy_open,       agent_ipam_open,
+		agent_plan_open,       agent_reap_open,         agent_gc_open,
+		agent_policy_log_open, agent_policy_count_open, agent_trace_open,
+		agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -121,6 +123,8 @@ static void join(struct role *r, const char *peer, int fd)
 		agent_store_join(a, fd);
 	else if (!strcmp(peer, "health"))
 		agent_report_join(a, fd);
+	else if (!strcmp(peer, "bgp"))
+		agent_bgp_join(a, fd);
 	else
 		close(fd);
 }
@@ -145,6 +149,7 @@ static void stop(struct role *r)
 	agent_policy_close(a);
 	agent_service_close(a);
 	agent_conntrack_close(a);
+	agent_bgp_close(a);
 	agent_health_close(a);
 	agent_nft_close(a);
 	agent_kernel_close(a);

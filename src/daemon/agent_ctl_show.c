@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_ctl_show: node-status and routes. */
+#include "daemon/agent_bgp.h"
 #include "daemon/agent_ctl.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
@@ -108,7 +109,48 @@ int ctl_node_status(struct ctl_call *c, struct err *e)
 	return 0;
 }
 
-/* ---- routes: what is wanted, by whom, and whether the kernel has it */
+/* ---- routes: what is wanted, by whom, and whether the kernel has it; what BGP brought and nobody wants */
+
+/* All next hops, of a route that has several. */
+static void show_hops(struct ctl_call *c, const struct kroute *r)
+{
+	struct buf b = { .v = NULL };
+	char text[ADDR_TEXT];
+
+	if (!r->n_more)
+		return;
+	buf_printf(&b, "%s dev %s", addr_str(&r->via, text), r->oif);
+	for (unsigned i = 0; i < r->n_more; i++)
+		buf_printf(&b, ", %s dev %s", addr_str(&r->more[i].via, text), r->more[i].oif);
+	buf_put(&b, "", 1);
+	if (!b.failed)
+		ctl_col(c, "hops", b.v);
+	buf_fini(&b);
+}
+
+static void show_words(struct ctl_call *c, const struct agent_bgp_words *w)
+{
+	ctl_col(c, "peer", w->peer);
+	ctl_col(c, "why", w->why);
+	if (w->stale)
+		ctl_flag(c, "stale", true);
+}
+
+static void show_left(void *arg, const struct agent_bgp_words *w)
+{
+	struct ctl_call *c = arg;
+	const struct agent *a = c->owner;
+
+	if (!w->left)
+		return;
+	ctl_row(c, "route");
+	ctl_col(c, "node", a->role->cfg.node);
+	ctl_prefix(c, "dst", &w->prefix);
+	ctl_col(c, "state", "left");
+	show_words(c, w);
+	ctl_col(c, "left", w->left);
+	ctl_send(c);
+}
 
 static void show_route(struct ctl_call *c, const struct kroute *r, uint32_t owner,
 		       const char *state)
@@ -116,8 +158,9 @@ static void show_route(struct ctl_call *c, const struct kroute *r, uint32_t owne
 	static const char *const types[] = { [KROUTE_UNICAST] = "unicast",
 					     [KROUTE_BLACKHOLE] = "blackhole",
 					     [KROUTE_UNREACHABLE] = "unreachable" };
-
-	const struct agent *a = c->owner;
+	struct agent *a = c->owner;
+	const char *of = agent_plan_owner(a, owner);
+	struct agent_bgp_words w;
 
 	ctl_row(c, "route");
 	ctl_col(c, "node", a->role->cfg.node);
@@ -127,8 +170,11 @@ static void show_route(struct ctl_call *c, const struct kroute *r, uint32_t owne
 	ctl_col(c, "dev", r->oif);
 	ctl_addr(c, "src", &r->src);
 	ctl_num(c, "metric", r->metric);
-	ctl_col(c, "owner", agent_plan_owner(a, owner));
+	ctl_col(c, "owner", of);
 	ctl_col(c, "state", state);
+	show_hops(c, r);
+	if (of && !strncmp(of, "bgp/", 4) && agent_bgp_words(a, &r->dst, &w))
+		show_words(c, &w);
 	ctl_send(c);
 }
 
@@ -156,6 +202,8 @@ int ctl_routes(struct ctl_call *c, struct err *e)
 		if (want[i].type == KOBJ_ROUTE)
 			show_route(c, &want[i].route, want[i].owner,
 				   state_of(&want[i], &have, &at));
+	if (!rc)
+		agent_bgp_each(c->owner, show_left, c);
 	klist_fini(&have);
 	return rc;
 }

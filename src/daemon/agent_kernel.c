@@ -464,6 +464,16 @@ struct route_hop agent_kernel_gateway(const struct agent *a, const struct ipaddr
 	return others_gateway(&a->kernel->others, ip);
 }
 
+const char *agent_kernel_link(const struct agent *a, const struct ipaddr *ip)
+{
+	return others_link(&a->kernel->others, ip);
+}
+
+bool agent_kernel_has_route(const struct agent *a, const struct prefix *p)
+{
+	return others_have_route(&a->kernel->others, p);
+}
+
 bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p)
 {
 	return others_lead_to(&a->kernel->others, p);

@@ -47,6 +47,9 @@ const struct uplink *agent_kernel_uplink(const struct agent *a);
 void agent_kernel_find_uplink(struct agent *a);
 /* See uplink_gateway(). */
 struct route_hop agent_kernel_gateway(const struct agent *a, const struct ipaddr *ip);
+/* See uplink_link(), uplink_has_route(). */
+const char *agent_kernel_link(const struct agent *a, const struct ipaddr *ip);
+bool agent_kernel_has_route(const struct agent *a, const struct prefix *p);
 /* See uplink_leads_to(). */
 bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p);
 const struct desired *agent_kernel_desired(const struct agent *a);

@@ -155,6 +155,16 @@ bool others_lead_to(const struct others *o, const struct prefix *p)
 	return uplink_leads_to(o->seen.v, o->seen.n, p);
 }
 
+const char *others_link(const struct others *o, const struct ipaddr *ip)
+{
+	return uplink_link(o->seen.v, o->seen.n, ip);
+}
+
+bool others_have_route(const struct others *o, const struct prefix *p)
+{
+	return uplink_has_route(o->seen.v, o->seen.n, p);
+}
+
 void others_fini(struct others *o)
 {
 	klist_fini(&o->seen);

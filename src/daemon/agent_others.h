@@ -21,6 +21,9 @@ void others_look(struct others *o, struct agent *a, struct klist *have);
 void others_find_uplink(struct others *o, struct agent *a);
 /* See uplink_leads_to(). */
 bool others_lead_to(const struct others *o, const struct prefix *p);
+/* See uplink_link(), uplink_has_route(). */
+const char *others_link(const struct others *o, const struct ipaddr *ip);
+bool others_have_route(const struct others *o, const struct prefix *p);
 /* See uplink_gateway(). */
 struct route_hop others_gateway(const struct others *o, const struct ipaddr *ip);
 /* Leaves out what would go to a tunnel that is not ours; returns how many operations stay. */

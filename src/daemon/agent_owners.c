@@ -65,6 +65,7 @@ void owners_drop(struct owners *v, struct owner *o)
 
 	HASH_DEL(v->v, x);
 	HASH_DELETE(by_id, v->by_id, x);
+	free(x->o.hops);
 	free(x->o.key);
 	free(x);
 }

@@ -2,6 +2,8 @@
 /* Owners of kernel objects: a name ("block/10-244-1-0-26") and the number by which core/diff
  * knows it, given out once and not again. */
 #pragma once
+#include "core/route/plan.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,7 +13,8 @@ struct owner {
 	char *key;
 	uint32_t id;
 	bool dirty;
-	char problem[160]; /* as last logged */
+	struct route_hops *hops; /* that what it wants refers to */
+	char problem[160];       /* as last logged */
 };
 
 struct owners *owners_new(void); /* NULL: no memory */

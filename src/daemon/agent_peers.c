@@ -8,9 +8,19 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+struct peer;
+
+/* An address of a node. Of two nodes that claim one, the first has it. */
+struct place {
+	struct ipaddr ip; /* family 0: not in the table */
+	struct peer *of;
+	UT_hash_handle hh;
+};
+
 struct peer {
 	char *name;
 	struct route_peer rp;
+	struct place places[ROUTE_FAMILIES];
 	bool node;     /* its Node object is there */
 	char **blocks; /* names, each once per block that names this node */
 	size_t n_blocks, cap_blocks;
@@ -19,6 +29,7 @@ struct peer {
 
 struct peers {
 	struct peer *v;
+	struct place *places;
 };
 
 struct peers *peers_new(void)
@@ -26,8 +37,32 @@ struct peers *peers_new(void)
 	return calloc(1, sizeof(struct peers));
 }
 
+static void leave_place(struct peers *p, struct place *at)
+{
+	if (at->ip.family)
+		HASH_DEL(p->places, at);
+	at->ip.family = 0;
+}
+
+static void take_place(struct peers *p, struct peer *x, struct place *at, const struct ipaddr *ip)
+{
+	struct place *there;
+
+	leave_place(p, at);
+	HASH_FIND(hh, p->places, ip, sizeof(*ip), there);
+	if (there || !ip->family)
+		return;
+	at->of = x;
+	at->ip = *ip;
+	HASH_ADD(hh, p->places, ip, sizeof(at->ip), at);
+	if (!at->hh.tbl)
+		at->ip.family = 0;
+}
+
 static void peer_free(struct peers *p, struct peer *x)
 {
+	for (int f = 0; f < ROUTE_FAMILIES; f++)
+		leave_place(p, &x->places[f]);
 	HASH_DEL(p->v, x);
 	for (size_t i = 0; i < x->n_blocks; i++)
 		free(x->blocks[i]);
@@ -93,6 +128,8 @@ bool peers_set_node(struct peers *p, const char *name, const struct node *node)
 	if (memcmp(ips, x->rp.ip, sizeof(ips)) != 0)
 		memset(x->rp.gateway, 0, sizeof(x->rp.gateway));
 	memcpy(x->rp.ip, ips, sizeof(ips));
+	for (int f = 0; f < ROUTE_FAMILIES; f++)
+		take_place(p, x, &x->places[f], &ips[f]);
 	x->node = node != NULL;
 	free_if_unused(p, x);
 	return changed;
@@ -202,6 +239,14 @@ const struct route_peer *peers_get(const struct peers *p, const char *name)
 	struct peer *x = find(p, name);
 
 	return x && x->node ? &x->rp : NULL;
+}
+
+const struct route_peer *peers_at(const struct peers *p, const struct ipaddr *ip)
+{
+	struct place *at;
+
+	HASH_FIND(hh, p->places, ip, sizeof(*ip), at);
+	return at ? &at->of->rp : NULL;
 }
 
 void peers_blocks(const struct peers *p, const char *name, void (*fn)(void *arg, const char *block),

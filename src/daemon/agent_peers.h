@@ -25,6 +25,8 @@ void peers_find_gateways(struct peers *p, const char *name, peers_gateway_fn *ga
 
 /* NULL when there is no such Node, or it has no address. */
 const struct route_peer *peers_get(const struct peers *p, const char *name);
+/* The one that has this address, or NULL. */
+const struct route_peer *peers_at(const struct peers *p, const struct ipaddr *ip);
 void peers_blocks(const struct peers *p, const char *name, void (*fn)(void *arg, const char *block),
 		  void *arg);
 void peers_each(const struct peers *p, void (*fn)(void *arg, const struct route_peer *p),

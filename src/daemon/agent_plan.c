@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_plan: see agent_plan.h. Owners are named "self", "node/NAME", "block/NAME", "pod/ID",
- * "bridge/NAME", "front/PREFIX"; what a name stands for is looked up when it is planned, so a mark never goes
+ * "bridge/NAME", "front/PREFIX", "bgp/PREFIX"; what a name stands for is looked up when it is planned, so a mark never goes
  * stale. What must be known of peers per change, their addresses and blocks, is in
  * agent_peers.h. */
 #include "daemon/agent_plan.h"
 #include "core/route/mtu.h"
+#include "daemon/agent_bgp.h"
 #include "daemon/agent_fronts.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_mtu.h"
@@ -39,6 +40,8 @@ struct agent_plan {
 	struct owner **dirty;
 	size_t first, n_dirty, cap_dirty;
 	struct route_out out;
+	struct route_hops
+		*parked; /* nobody wants them any more, but what is sent may refer to them */
 	struct route_self self;
 	bool self_due, pools_due;
 	bool settled;     /* the kernel held everything once */
@@ -89,10 +92,21 @@ static void mark_block(void *arg, const char *block)
 	mark_key(arg, "block", block);
 }
 
+/* Routes with these next hops. */
+static void mark_via(struct agent_plan *p, const struct ipaddr ips[ROUTE_FAMILIES])
+{
+	for (int f = 0; f < ROUTE_FAMILIES; f++)
+		agent_bgp_via_moved(p->agent, &ips[f]);
+}
+
 static void mark_peer(struct agent_plan *p, const char *node)
 {
+	const struct route_peer *peer = peers_get(p->peers, node);
+
 	mark_key(p, "node", node);
 	peers_blocks(p->peers, node, mark_block, p);
+	if (peer)
+		mark_via(p, peer->ip);
 }
 
 static void mark_self(struct agent_plan *p)
@@ -119,12 +133,31 @@ static void mark_if_front(void *arg, struct owner *o)
 		mark(arg, o);
 }
 
+static void mark_if_learned(void *arg, struct owner *o)
+{
+	if (!strncmp(o->key, "bgp/", 4))
+		mark(arg, o);
+}
+
+/* What BGP told of this prefix, if anything, is to be judged anew. */
+static void mark_learned(struct agent_plan *p, const struct prefix *to)
+{
+	char key[PREFIX_TEXT + 4] = "bgp/";
+	struct owner *o;
+
+	prefix_str(to, key + 4);
+	o = owners_find(p->owners, key);
+	if (o)
+		mark(p, o);
+}
+
 static void mark_front(void *arg, const struct ipaddr *ip)
 {
 	struct prefix host = prefix_host(ip);
 	char text[PREFIX_TEXT];
 
 	mark_key(arg, "front", prefix_str(&host, text));
+	mark_learned(arg, &host);
 }
 
 /* A block's route needs what its node has on the tunnel. Pods and bridges depend on nothing but
@@ -134,6 +167,7 @@ static void mark_cluster(struct agent_plan *p)
 	owners_each(p->owners, mark_node, p);
 	owners_each(p->owners, mark_if_block, p);
 	owners_each(p->owners, mark_if_front, p);
+	owners_each(p->owners, mark_if_learned, p);
 }
 
 const char *agent_plan_owner(const struct agent *a, uint32_t owner)
@@ -162,12 +196,18 @@ static void way_moved(void *arg, const char *node)
 
 static void node_changed(struct agent_plan *p, const char *name, const struct object *now)
 {
+	const struct route_peer *peer = peers_get(p->peers, name);
+	struct ipaddr was[ROUTE_FAMILIES] = { 0 };
+
 	if (is_self(p, name)) {
 		agent_kernel_find_uplink(p->agent);
 		mark_self(p);
 		return;
 	}
+	if (peer)
+		memcpy(was, peer->ip, sizeof(was));
 	if (peers_set_node(p->peers, name, now ? now->body : NULL)) {
+		mark_via(p, was);
 		peers_find_gateways(p->peers, name, gateway_of, p->agent, way_moved, p);
 		mark_peer(p, name);
 	}
@@ -180,6 +220,19 @@ static void tunnels_changed(struct agent_plan *p, const char *node)
 		mark_peer(p, node);
 }
 
+/* Whose an address is decides whether BGP may have a route to it. */
+static void mark_learned_of(struct agent_plan *p, const struct ipblock *b)
+{
+	if (!b)
+		return;
+	mark_learned(p, &b->spec.cidr);
+	for (uint32_t i = 0; i < b->spec.borrowed.n; i++) {
+		struct prefix host = prefix_host(&b->spec.borrowed.v[i].address);
+
+		mark_learned(p, &host);
+	}
+}
+
 static void block_changed(struct agent_plan *p, const struct ipblock *old,
 			  const struct ipblock *now)
 {
@@ -188,6 +241,8 @@ static void block_changed(struct agent_plan *p, const struct ipblock *old,
 	if (now)
 		peers_add_block(p->peers, now);
 	mark_block(p, (now ? now : old)->meta.name);
+	mark_learned_of(p, old);
+	mark_learned_of(p, now);
 	tunnels_changed(p, old ? old->spec.node : NULL);
 	tunnels_changed(p, now ? now->spec.node : NULL);
 }
@@ -235,6 +290,15 @@ void agent_plan_ways_changed(struct agent *a)
 		return;
 	peers_find_gateways(a->plan->peers, NULL, gateway_of, a, way_moved, a->plan);
 	owners_each(a->plan->owners, mark_if_front, a->plan);
+	owners_each(a->plan->owners, mark_if_learned, a->plan);
+}
+
+void agent_plan_learned(struct agent *a, const struct prefix *p)
+{
+	struct prefix to = prefix_mask(p);
+	char text[PREFIX_TEXT];
+
+	mark_key(a->plan, "bgp", prefix_str(&to, text));
 }
 
 /* ---- this node itself */
@@ -350,6 +414,26 @@ static void say_problem(struct owner *o, const char *problem)
 		log_info("%s: has a way again", o->key);
 }
 
+static void keep_hops(struct agent_plan *p, struct owner *o)
+{
+	if (o->hops) {
+		o->hops->next = p->parked;
+		p->parked = o->hops;
+	}
+	o->hops = p->out.hops;
+	p->out.hops = NULL;
+}
+
+static void free_parked(struct agent_plan *p)
+{
+	while (p->parked) {
+		struct route_hops *h = p->parked;
+
+		p->parked = h->next;
+		free(h);
+	}
+}
+
 static void plan_owner(struct agent_plan *p, struct owner *o)
 {
 	bool there = true;
@@ -364,13 +448,18 @@ static void plan_owner(struct agent_plan *p, struct owner *o)
 		there = plan_node(p, o->key + 5);
 	else if (!strncmp(o->key, "front/", 6))
 		there = plan_front(p, o->key + 6);
+	else if (!strncmp(o->key, "bgp/", 4))
+		there = agent_bgp_plan(p->agent, o->key + 4, &p->out);
 	o->dirty = false;
 	if (p->out.failed) {
 		log_error("%s: no memory to plan it", o->key);
 		return;
 	}
-	if (agent_kernel_want(p->agent, o->id, p->out.v, p->out.n, &e))
+	if (agent_kernel_want(p->agent, o->id, p->out.v, p->out.n, &e)) {
 		log_error("%s: %s", o->key, e.text);
+		return;
+	}
+	keep_hops(p, o);
 	say_problem(o, p->out.problem);
 	if (!there)
 		owners_drop(p->owners, o);
@@ -430,6 +519,7 @@ static void run_slice(struct ev_loop *loop, ev_timer *w, int events)
 	agent_kernel_hold(p->agent);
 	if (agent_kernel_apply(p->agent, false, &e))
 		log_error("%s", e.text);
+	free_parked(p);
 	if (p->first < p->n_dirty) {
 		ev_timer_stop(loop, &p->timer); /* a mark may have begun it */
 		ev_timer_set(&p->timer, again, 0.);
@@ -478,6 +568,21 @@ struct route_out *agent_plan_out(const struct agent *a)
 const struct route_self *agent_plan_self(const struct agent *a)
 {
 	return &a->plan->self;
+}
+
+const struct route_peer *agent_plan_peer_at(const struct agent *a, const struct ipaddr *ip)
+{
+	return peers_at(a->plan->peers, ip);
+}
+
+bool agent_plan_serves(const struct agent *a, const struct prefix *p)
+{
+	const struct config *cfg = &a->role->cfg;
+
+	for (uint32_t i = 0; i < cfg->service_cidrs.n; i++)
+		if (prefix_covers(&cfg->service_cidrs.v[i], p))
+			return true;
+	return p->len == addr_bits(&p->addr) && fronts_have(a->plan->fronts, &p->addr);
 }
 
 uint32_t agent_plan_mtu(const struct agent *a)
@@ -537,6 +642,7 @@ void agent_plan_close(struct agent *a)
 	ev_timer_stop(a->role->loop, &p->timer);
 	ev_timer_stop(a->role->loop, &p->linger);
 	owners_free(p->owners);
+	free_parked(p);
 	peers_free(p->peers);
 	fronts_free(p->fronts);
 	route_out_fini(&p->out);

@@ -22,11 +22,18 @@ void agent_plan_uplink_changed(struct agent *a);
 void agent_plan_ways_changed(struct agent *a); /* routes of others: gateways to peers */
 void agent_plan_tunnel_changed(struct agent *a);
 
+/* BGP's word on this prefix is another (agent_bgp.h). */
+void agent_plan_learned(struct agent *a, const struct prefix *p);
+
 const struct route_self *agent_plan_self(const struct agent *a);
 uint32_t agent_plan_mtu(const struct agent *a); /* of new pods */
 /* Calls fn for every other node that is known, in no order. */
 void agent_plan_peers(const struct agent *a, void (*fn)(void *arg, const struct route_peer *p),
 		      void *arg);
+/* The node that has this address, or NULL. */
+const struct route_peer *agent_plan_peer_at(const struct agent *a, const struct ipaddr *ip);
+/* Is it of Services: in a range of theirs, or an address that some have? */
+bool agent_plan_serves(const struct agent *a, const struct prefix *p);
 /* "block/10-244-1-0-26" of an object that is wanted, or NULL. */
 const char *agent_plan_owner(const struct agent *a, uint32_t owner);
 

@@ -4,6 +4,7 @@
 #include "daemon/agent_service.h"
 #include "base/by_name.h"
 #include "base/text.h"
+#include "daemon/agent_bgp.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_hostport.h"
@@ -248,8 +249,10 @@ static void plan(struct agent_service *s, struct entry *x, const struct svc_node
 		agent_conntrack_put(s->agent, x->id.ns, x->id.name, plans, (size_t)n);
 		rc = nft_services_put(s->rules, x->id.ns, x->id.name, plans, (size_t)n, ops, &e);
 	}
-	if (!rc)
+	if (!rc) {
 		agent_health_planned(s->agent, x->id.ns, x->id.name, plans, (size_t)n);
+		agent_bgp_planned(s->agent, x->id.ns, x->id.name, plans, (size_t)n);
+	}
 	say_problem(x, rc ? e.text : "");
 	x->dirty = false;
 }
@@ -286,6 +289,7 @@ static bool plan_some(struct agent_service *s, struct arena *ar)
 	}
 	agent_nft_services(s->agent, &ops);
 	agent_health_sent(s->agent, began, s->first == s->n_dirty);
+	agent_bgp_sent(s->agent);
 	return true;
 }
 

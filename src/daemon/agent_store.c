@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_store: see agent_store.h. */
 #include "daemon/agent_store.h"
+#include "daemon/agent_bgp.h"
 #include "daemon/agent_cni.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_health.h"
@@ -20,9 +21,9 @@
 #include <unistd.h>
 
 static const uint8_t kinds[] = {
-	KIND_NODE,          KIND_NAMESPACE,        KIND_POD,        KIND_IPPOOL,
-	KIND_IPBLOCK,       KIND_IPRESERVATION,    KIND_SERVICE,    KIND_ENDPOINTSLICE,
-	KIND_NETWORKPOLICY, KIND_WORKLOADENDPOINT, KIND_PACKETTRACE
+	KIND_NODE,          KIND_NAMESPACE,        KIND_POD,         KIND_IPPOOL,
+	KIND_IPBLOCK,       KIND_IPRESERVATION,    KIND_SERVICE,     KIND_ENDPOINTSLICE,
+	KIND_NETWORKPOLICY, KIND_WORKLOADENDPOINT, KIND_PACKETTRACE, KIND_BGPCONFIGURATION
 };
 
 /* Taking in the view of all blocks costs the address book what the cluster is large. What other
@@ -77,6 +78,7 @@ static enum ipam_due due_of(const struct agent *a, const struct object *old,
 	case KIND_ENDPOINTSLICE:
 	case KIND_WORKLOADENDPOINT:
 	case KIND_PACKETTRACE:
+	case KIND_BGPCONFIGURATION:
 		return IPAM_KNOWS;
 	case KIND_NODE:
 		return strcmp(any->meta->name, a->role->cfg.node) ? IPAM_LATER : IPAM_NOW;
@@ -109,6 +111,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 	agent_policy_changed(a, old, now);
 	agent_plan_changed(a, old, now);
 	agent_service_changed(a, old, now);
+	agent_bgp_changed(a, old, now);
 	agent_trace_changed(a, old, now);
 }
 
@@ -147,6 +150,7 @@ static void in_kernel(struct agent *a)
 {
 	struct agent_store *s = a->store;
 
+	agent_bgp_adopt(a);
 	agent_ipam_adopt(a); /* first: what is not in the book goes in what follows */
 	if (!s->adopted && !s->live) {
 		agent_kernel_start(a); /* adds, and deletes nothing */
@@ -159,6 +163,7 @@ static void in_kernel(struct agent *a)
 	if (s->adopted)
 		agent_conntrack_look(a);
 	agent_health_in_kernel(a, s->adopted);
+	agent_bgp_in_kernel(a);
 	s->planned = s->revision;
 	agent_store_in_kernel(a);
 	agent_wake(a);

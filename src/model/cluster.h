@@ -268,6 +268,7 @@ struct service {
 
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 #define LABEL_ZONE         "topology.kubernetes.io/zone"
+#define LABEL_NO_BALANCER  "node.kubernetes.io/exclude-from-external-load-balancers" /* Node */
 /* On Services and EndpointSlices, with any value: no node makes rules for them. */
 #define LABEL_HEADLESS   "service.kubernetes.io/headless"
 #define LABEL_PROXY_NAME "service.kubernetes.io/service-proxy-name"

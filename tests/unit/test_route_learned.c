@@ -92,7 +92,7 @@ static void expect(const struct told *t, const char *want)
 		kobj_str(&out.v[0], text, sizeof(text));
 	assert_string_equal(text, want);
 	if (out.n && out.v[0].route.n_more)
-		assert_ptr_equal(out.v[0].route.more, out.hops + 1);
+		assert_ptr_equal(out.v[0].route.more, &out.hops->v[1]);
 	route_out_fini(&out);
 }
 

@@ -88,7 +88,8 @@ static size_t find_hops(const struct route_self *self, const struct route_learne
 static void plan_hops(const struct route_self *self, const struct route_learned *l,
 		      struct route_out *out)
 {
-	struct khop hops[KROUTE_HOPS], *kept = NULL;
+	struct khop hops[KROUTE_HOPS];
+	struct route_hops *kept = NULL;
 	size_t n = find_hops(self, l, hops);
 	char text[ADDR_TEXT];
 
@@ -99,15 +100,16 @@ static void plan_hops(const struct route_self *self, const struct route_learned 
 		return;
 	}
 	if (n > 1) {
-		kept = malloc(n * sizeof(*kept));
+		kept = malloc(sizeof(*kept) + n * sizeof(*hops));
 		if (!kept) {
 			out->failed = true;
 			return;
 		}
-		memcpy(kept, hops, n * sizeof(*kept));
+		kept->next = NULL;
+		memcpy(kept->v, hops, n * sizeof(*hops));
 		out->hops = kept;
 	}
-	kroute_set_hops(route_out_route(out, &l->prefix), kept ? kept : hops, n);
+	kroute_set_hops(route_out_route(out, &l->prefix), kept ? kept->v : hops, n);
 }
 
 void route_plan_learned(const struct route_self *self, const struct route_learned *l,

@@ -110,6 +110,13 @@ struct route_block {
 	void *arg;
 };
 
+/* Next hops that a wanted route refers to, malloc()ed: whoever has it wanted takes them over, and frees them when
+ * nothing can refer to them any more. */
+struct route_hops {
+	struct route_hops *next; /* the taker's */
+	struct khop v[];
+};
+
 /* What a planner returns, in the order of planning. The caller owns it: route_out_fini(). On
  * a failed allocation it becomes `failed` and must not be used. */
 struct route_out {
@@ -119,9 +126,7 @@ struct route_out {
 	bool no_ipv6;      /* set by the owner: this kernel runs without, want nothing of it */
 	char problem[160]; /* why something is missing, in words; empty: nothing is */
 	struct kobj spare; /* written to instead, once `failed` */
-	/* Further next hops of a route in `v`, malloc()ed; whoever has the route wanted takes them
-	 * over. NULL: it has none. */
-	struct khop *hops;
+	struct route_hops *hops; /* of a route in `v` that has several; NULL: none has */
 };
 
 void route_out_reset(struct route_out *o); /* keeps the memory */
