@@ -102,9 +102,8 @@ static const char *const number_keys[] = {
 	"podMTU",    "pods",     "problems", "reserved",         "revision",  "size",
 	"used",      "usedHere", NULL
 };
-static const char *const flag_keys[] = {
-	"disabled", "fixed", "inSync", "natOutgoing", "own", NULL
-};
+static const char *const flag_keys[] = { "disabled", "fixed", "inSync", "natOutgoing",
+					 "own",      "stale", NULL };
 
 static bool is_one_of(const char *const *v, const char *key)
 {

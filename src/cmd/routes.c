@@ -11,7 +11,7 @@ static const char *say_why(const json_t *row, char *buf, size_t n)
 {
 	char none[32];
 	const char *peer = ctl_text(row, "peer", none), *why = ctl_text(row, "why", none),
-		   *left = ctl_text(row, "left", none), *hops = ctl_text(row, "hops", none);
+		   *left = ctl_text(row, "because", none), *hops = ctl_text(row, "hops", none);
 
 	snprintf(buf, n, "%s%s%s%s%s%s%s", peer, peer[0] && why[0] ? ": " : "",
 		 left[0] ? left : why,

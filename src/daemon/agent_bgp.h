@@ -13,7 +13,8 @@ int agent_bgp_open(struct agent *a, struct err *e);
 void agent_bgp_close(struct agent *a);
 void agent_bgp_join(struct agent *a, int fd); /* takes the descriptor */
 
-/* Before anything is deleted: what is in the kernel by BGP. Once, later calls do nothing. */
+/* The store was heard, and nothing is deleted yet: what is in the kernel by BGP is wanted when marks are planned.
+ * Later calls do nothing. */
 void agent_bgp_adopt(struct agent *a);
 /* What of Services is told is all that there is: their plans are made, and in the kernel. */
 void agent_bgp_in_kernel(struct agent *a);

@@ -148,7 +148,7 @@ static void show_left(void *arg, const struct agent_bgp_words *w)
 	ctl_prefix(c, "dst", &w->prefix);
 	ctl_col(c, "state", "left");
 	show_words(c, w);
-	ctl_col(c, "left", w->left);
+	ctl_col(c, "because", w->left);
 	ctl_send(c);
 }
 

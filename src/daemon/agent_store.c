@@ -150,7 +150,6 @@ static void in_kernel(struct agent *a)
 {
 	struct agent_store *s = a->store;
 
-	agent_bgp_adopt(a);
 	agent_ipam_adopt(a); /* first: what is not in the book goes in what follows */
 	if (!s->adopted && !s->live) {
 		agent_kernel_start(a); /* adds, and deletes nothing */
@@ -199,6 +198,8 @@ static void on_synced(void *arg, const struct rec_sync *y)
 	}
 	agent_policy_synced(a);
 	agent_service_synced(a);
+	if (agent_store_known(a))
+		agent_bgp_adopt(a); /* wants what agent_kernel_adopt() would delete */
 	agent_plan_flush(a, is_planned);
 }
 
