@@ -23,7 +23,7 @@ static const struct opt why_table[] = {
 	OPT(struct why_opts, pod_cidrs, 0, "pod-cidr", OPT_PREFIX, .list = 1, .arg = "CIDR",
 	    .doc = "Who is a pod (default: who is in an IPPool, else known Pods)"),
 	OPT(struct why_opts, service_cidrs, 0, "service-cidr", OPT_PREFIX, .list = 1, .arg = "CIDR",
-	    .doc = "Where cluster IPs come from: the others in it are dropped"),
+	    .doc = "Where cluster IPs come from: others are dropped (default: NodeState's)"),
 	OPT(struct why_opts, node_port_addresses, 0, "node-port-addresses", OPT_PREFIX, .list = 1,
 	    .arg = "CIDR", .doc = "The node's addresses that take node ports (default: all)"),
 	OPT(struct why_opts, masquerade_all, 0, "masquerade-all", OPT_FLAG,

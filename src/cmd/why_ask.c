@@ -333,6 +333,21 @@ static int set_pods(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w
 		       : cmd_usage(ctx, "where do pods live? There is no IPPool: give --pod-cidr");
 }
 
+/* As asked, else as the node is configured. */
+static void set_services(const struct why_opts *o, struct why *w)
+{
+	const struct object *state =
+		cluster_get(w->objects.cluster, KIND_NODESTATE, NULL, w->node.name);
+	const struct node_state *s = state ? state->body : NULL;
+
+	w->node.services.v = o->service_cidrs.v;
+	w->node.services.n = o->service_cidrs.n;
+	if (o->service_cidrs.n || !s)
+		return;
+	w->node.services.v = s->status.serviceCIDRs.v;
+	w->node.services.n = s->status.serviceCIDRs.n;
+}
+
 static int set_node(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w)
 {
 	const char *name = choose_node(o, w);
@@ -353,8 +368,7 @@ static int set_node(struct cmd_ctx *ctx, const struct why_opts *o, struct why *w
 	w->node.name = name;
 	w->node.addresses.v = end->ips;
 	w->node.addresses.n = end->n;
-	w->node.services.v = o->service_cidrs.v;
-	w->node.services.n = o->service_cidrs.n;
+	set_services(o, w);
 	w->node.nodePortAddresses.v = o->node_port_addresses.v;
 	w->node.nodePortAddresses.n = o->node_port_addresses.n;
 	w->node.masquerade_all = o->masquerade_all;

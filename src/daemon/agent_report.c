@@ -73,6 +73,8 @@ static struct node_state present_state(struct agent *a)
 	s.status.mtu = self->uplink_mtu;
 	s.status.subnets.v = (struct prefix *)self->subnets;
 	s.status.subnets.n = (uint32_t)self->n_subnets;
+	s.status.serviceCIDRs.v = a->role->cfg.service_cidrs.v;
+	s.status.serviceCIDRs.n = a->role->cfg.service_cidrs.n;
 	return s;
 }
 

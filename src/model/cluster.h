@@ -446,6 +446,7 @@ struct node_state {
 		const char *uplink;          /* NULL: none */
 		int64_t mtu;                 /* of the uplink, bytes; 0: not known */
 		LIST(struct prefix) subnets; /* its addresses, with their length */
+		LIST(struct prefix) serviceCIDRs;
 	} status;
 };
 

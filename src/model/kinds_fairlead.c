@@ -196,6 +196,10 @@ static const struct field state_status_fields[] = {
 	      .doc = "Addresses of that interface, with the length of their subnet: other nodes in "
 		     "it are neighbours, reached without a router or a tunnel."),
 	FIELD(state_status, mtu, 10, F_I64, .doc = "MTU of that interface."),
+	FIELD(state_status, serviceCIDRs, 11, F_PREFIX, .flags = FF_LIST,
+	      .doc = "The ranges of Services that the node is configured with: addresses in them "
+		     "that "
+		     "no Service has lead nowhere."),
 };
 static const SCHEMA(state_status_schema, "NodeStateStatus", state_status, state_status_fields);
 

@@ -560,3 +560,14 @@ def test_the_source_that_arrives(world, source, family, to):
     said = json.loads(world.store("why", source, target, "-o", "json").stdout)
     said = {t["source"] for t in said["policy"]}
     assert seen <= said and (len(said) == 1 or len(said) == world.ways), (seen, said)
+
+
+@pytest.mark.parametrize("source", ["n1", "x/here"])
+def test_range_of_services_of_the_node(world, source):
+    """An address in it that no Service has: nobody tells `why` the range, but the node's state."""
+    there = world.store("get", "service", "there", "-n", "x", "-o", "json").stdout
+    used = json.loads(there)["spec"]["clusterIP"]
+    for target, action, result in ((f"{used}:80", "DNAT", "connected"), ("10.111.255.254:80", "DROP", "timeout")):
+        r = world.store("why", source, target, "-o", "json", check=False)
+        assert json.loads(r.stdout)["service"]["action"] == action
+        assert world.probe(source, target, "--timeout", 700)["results"][result] == 1
