@@ -1,26 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the programs in the kernel and the process that loaded them say to each other: configuration before
- * they are loaded, then one record per event in a ring. Both sides are of one build. */
+/* What the programs in the kernel and the processes that share them say to each other: configuration before
+ * they are loaded, then one record per event in a ring for each process. All sides are of one build. */
 #pragma once
 #include <linux/types.h>
 
-#define TRACE_SPACES_MAX 256 /* network namespaces */
-#define TRACE_INUM_BITS  4096
-#define TRACE_EVENTS_MAX 8192
-#define TRACE_FLOWS_MAX  64
-#define TRACE_RING       (1 << 20)
-#define TRACE_SEQS       64
-#define TRACE_BYTES      224  /* two headers of IPv6, one of VXLAN, and an ICMP error's quotation */
-#define TRACE_RULE_BYTES 1024 /* a larger message of nftables comes through its socket */
+#define TRACE_SPACES_MAX     256 /* network namespaces of one process */
+#define TRACE_ALL_SPACES_MAX 4096
+#define TRACE_TAKERS_MAX     64 /* processes that share the programs, in all their time */
+#define TRACE_INUM_BITS      4096
+#define TRACE_EVENTS_MAX     8192 /* of one process */
+#define TRACE_FLOWS_MAX      64
+#define TRACE_RING           (1 << 20)
+#define TRACE_SEQS           64
+#define TRACE_BYTES          224 /* two headers of IPv6, one of VXLAN, and an ICMP error's quotation */
+#define TRACE_RULE_BYTES     1024 /* a larger message of nftables comes through its socket */
 
+/* Also what tells who may share: whose is the same. */
 struct trace_config {
+	__u64 build;      /* of the programs */
 	__u64 value;      /* UDP, ICMP: the eight bytes as they stand in memory */
 	__u32 number;     /* TCP, SCTP */
 	__u16 vxlan_port; /* as on the wire */
 	__u8 proto;
 	__u8 consume_has_place; /* the running kernel's tracepoint says it */
+};
+
+/* Whose a namespace is, and its place in that process's list. */
+struct trace_space {
+	__u32 taker, space;
+};
+
+/* Numbers of the kernel by which the others take what the one who loaded has; all 0 until all is there. */
+struct trace_ids {
+	__u32 links[4], rule, rings, spaces, listeners;
+};
+
+/* Mapped by all who share. */
+struct trace_shared {
+	__u64 packets; /* that were followed so far */
 	/* Bit inum % TRACE_INUM_BITS is set for each namespace wanted: most others are told by one load. */
 	__u64 inums[TRACE_INUM_BITS / 64];
+	struct trace_told {
+		__u32 events, lost;
+	} told[TRACE_TAKERS_MAX];
+	__u32 n_takers;
+	struct trace_ids ids;
 };
 
 /* What counts as ICMP's errors, which quote a packet. */
@@ -41,10 +65,7 @@ struct trace_route {
 struct trace_event {
 	__u64 at; /* of the monotonic clock */
 	__u32 kind, cpu;
-	union {
-		__u64 packet;
-		__u64 cookie; /* RULE: the socket's */
-	};
+	__u64 packet;
 	__u32 space, ifindex, mark, reason;
 	char device[16];
 	char place[64];

@@ -9,6 +9,9 @@
  * address only says that it is the same one still: buffers are freed unseen and given to others, so an
  * address alone proves nothing.
  *
+ * Several agents of one kernel that follow one signature share the programs, so that a packet meets each once:
+ * they are its takers. A namespace is one taker's, who is told what happens there, in a ring of its own.
+ *
  * Not seen: signatures behind IPv6 extension headers, or where a driver left the headers out of the
  * buffer's linear part. Programs run on all processors at once, and may interrupt each other. */
 #include "bpf/abi.h"
@@ -33,28 +36,44 @@ char licence[] SEC("license") = "GPL";
 
 const volatile struct trace_config config;
 
-/* Also read by who loaded us. */
-__u64 packets; /* that were followed so far */
-__u32 events, lost;
+struct trace_shared shared;
 
+/* Of each taker. */
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, TRACE_RING);
-} ring SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, TRACE_TAKERS_MAX);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_RINGBUF);
+			__uint(max_entries, TRACE_RING);
+		});
+} rings SEC(".maps");
 
-/* Number of a namespace's inode to its place in the loader's list. */
+/* By the number of a namespace's inode. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, TRACE_SPACES_MAX);
+	__uint(max_entries, TRACE_ALL_SPACES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct trace_space);
 } spaces SEC(".maps");
+
+/* By the cookie of the socket that hears of nftables' trace there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TRACE_ALL_SPACES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct trace_space);
+} listeners SEC(".maps");
 
 /* A buffer on its way: whose it is, and where it was seen last. */
 struct trail {
 	__u64 packet, print; /* what tells the packet from the next in the same buffer */
 	__u64 route;         /* that was told of, since it came in */
-	__u32 space, ifindex;
+	struct trace_space at;
+	__u32 ifindex;
 	char device[16];
 };
 
@@ -236,7 +255,7 @@ static __noinline int is_ours(const __u8 *at, struct found *f)
 				learn_answer(&f->flow);
 			return 1;
 		}
-		if (packets && l.proto == UDP && config.proto == UDP) {
+		if (shared.packets && l.proto == UDP && config.proto == UDP) {
 			read_flow(&l, &f->flow);
 			f->print = print_of(&l);
 			if (bpf_map_lookup_elem(&flows, &f->flow))
@@ -251,20 +270,39 @@ static __noinline int is_ours(const __u8 *at, struct found *f)
 
 /* ---- writing it down */
 
-static __always_inline struct trace_event *begin_event(__u32 kind)
+/* For the taker of that place; NULL: what it is told has an end, or it is late in reading. */
+static __always_inline void *reserve(const struct trace_space *at, __u32 size)
 {
-	struct trace_event *e = 0;
+	__u32 taker = at->taker;
+	struct trace_told *told;
+	void *ring, *e = 0;
 
-	if (__sync_fetch_and_add(&events, 1) < TRACE_EVENTS_MAX)
-		e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	if (!e) {
-		__sync_fetch_and_add(&lost, 1);
+	if (taker >= TRACE_TAKERS_MAX)
 		return 0;
-	}
+	told = &shared.told[taker];
+	ring = bpf_map_lookup_elem(&rings, &taker);
+	if (ring && __sync_fetch_and_add(&told->events, 1) < TRACE_EVENTS_MAX)
+		e = bpf_ringbuf_reserve(ring, size, 0);
+	if (!e)
+		__sync_fetch_and_add(&told->lost, 1);
+	return e;
+}
+
+static __always_inline void begin(struct trace_event *e, __u32 kind, const struct trace_space *at)
+{
 	__builtin_memset(e, 0, sizeof(*e));
 	e->at = bpf_ktime_get_ns();
 	e->kind = kind;
 	e->cpu = bpf_get_smp_processor_id();
+	e->space = at->space;
+}
+
+static __always_inline struct trace_event *begin_event(__u32 kind, const struct trace_space *at)
+{
+	struct trace_event *e = reserve(at, sizeof(*e));
+
+	if (e)
+		begin(e, kind, at);
 	return e;
 }
 
@@ -292,7 +330,7 @@ static __always_inline int may_be_wanted(__u32 inum)
 {
 	__u32 bit = inum % TRACE_INUM_BITS;
 
-	return config.inums[bit / 64] >> (bit % 64) & 1;
+	return shared.inums[bit / 64] >> (bit % 64) & 1;
 }
 
 /* Its number does not change on the way; a buffer that was given to another packet gets another one. */
@@ -307,7 +345,7 @@ static __always_inline struct trail *follow(struct sk_buff *skb, __u64 print)
 		t = bpf_map_lookup_elem(&followed, &key);
 	}
 	if (t && (!t->packet || t->print != print)) {
-		t->packet = __sync_fetch_and_add(&packets, 1) + 1;
+		t->packet = __sync_fetch_and_add(&shared.packets, 1) + 1;
 		t->print = print;
 	}
 	return t;
@@ -391,11 +429,10 @@ static __noinline int tell_route(const struct sk_buff *skb, struct trail *t)
 		return 0;
 	t->route = (__u64)dst;
 	l.at = BPF_CORE_READ(skb, head) + BPF_CORE_READ(skb, network_header);
-	e = read_layer(&l) && !is_tunnel(&l) ? begin_event(TRACE_ROUTE) : 0;
+	e = read_layer(&l) && !is_tunnel(&l) ? begin_event(TRACE_ROUTE, &t->at) : 0;
 	if (!e)
 		return 0;
 	e->packet = t->packet;
-	e->space = t->space;
 	put_question(&e->route, &l);
 	e->route.iif = BPF_CORE_READ(skb, skb_iif);
 	e->route.mark = BPF_CORE_READ(skb, mark);
@@ -414,19 +451,20 @@ static __noinline int tell_route(const struct sk_buff *skb, struct trail *t)
 /* What nobody here sends came in here, and was looked at then. */
 static __always_inline int is_passing(const struct sk_buff *skb, __u32 kind)
 {
-	return kind == TRACE_OUT && !packets && !skb->sk;
+	return kind == TRACE_OUT && !shared.packets && !skb->sk;
 }
 
 static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 kind)
 {
 	const struct net_device *dev = skb->dev;
-	__u32 inum = dev->nd_net.net->ns.inum, *space;
+	__u32 inum = dev->nd_net.net->ns.inum;
+	const struct trace_space *space;
 	struct trace_event *e;
 	struct found f;
 	struct trail *t;
 
 	if (!may_be_wanted(inum)) {
-		if (packets)
+		if (shared.packets)
 			let_go(skb);
 		return 0;
 	}
@@ -438,7 +476,7 @@ static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 
 		let_go(skb);
 		return 0;
 	}
-	t->space = *space;
+	t->at = *space;
 	t->ifindex = dev->ifindex;
 	bpf_probe_read_kernel(t->device, sizeof(t->device), dev->name);
 	take_in_hand(skb);
@@ -446,11 +484,10 @@ static __always_inline int on_device(struct sk_buff *skb, const __u8 *at, __u32 
 		t->route = 0;
 	else
 		tell_route(skb, t);
-	e = begin_event(kind);
+	e = begin_event(kind, &t->at);
 	if (!e)
 		return 0;
 	e->packet = t->packet;
-	e->space = t->space;
 	e->ifindex = t->ifindex;
 	e->mark = skb->mark;
 	__builtin_memcpy(e->device, t->device, sizeof(e->device));
@@ -487,7 +524,8 @@ static __always_inline __u32 inum_of(struct sk_buff *skb)
 static __always_inline int on_end(struct sk_buff *skb, __u32 kind, const void *place, __u32 reason)
 {
 	const __u8 *at = network_header(skb);
-	__u32 inum = 0, *space = 0;
+	const struct trace_space *space = 0;
+	__u32 inum = 0;
 	__u64 key = (__u64)skb;
 	struct trace_event *e;
 	struct trail *t;
@@ -499,17 +537,16 @@ static __always_inline int on_end(struct sk_buff *skb, __u32 kind, const void *p
 	if (t && t->print != f.print)
 		t = 0;
 	if (t) {
-		space = &t->space;
+		space = &t->at;
 	} else if (kind == TRACE_DROP) {
 		inum = inum_of(skb);
 		space = bpf_map_lookup_elem(&spaces, &inum);
 	}
 	if (t)
 		tell_route(skb, t);
-	e = space ? begin_event(kind) : 0;
+	e = space ? begin_event(kind, space) : 0;
 	if (!e)
 		return 0;
-	e->space = *space;
 	e->reason = reason;
 	e->mark = skb->mark;
 	if (t) {
@@ -542,7 +579,7 @@ int trace_consume(__u64 *ctx)
 	struct sk_buff *skb = (struct sk_buff *)ctx[0];
 	const void *place = 0;
 
-	if (!packets || !is_ip(skb))
+	if (!shared.packets || !is_ip(skb))
 		return 0;
 	if (config.consume_has_place)
 		place = (const void *)ctx[1];
@@ -574,23 +611,18 @@ static __always_inline void tell_route_in_hand(void)
 SEC("socket")
 int trace_rule(struct __sk_buff *message)
 {
-	struct trace_rule_event *e = 0;
+	__u64 cookie = bpf_get_socket_cookie(message);
+	const struct trace_space *at = bpf_map_lookup_elem(&listeners, &cookie);
+	struct trace_rule_event *e;
 	__u32 n = message->len;
 
 	tell_route_in_hand();
-	if (!n || n > TRACE_RULE_BYTES)
+	if (!at || !n || n > TRACE_RULE_BYTES)
 		return n;
-	if (__sync_fetch_and_add(&events, 1) < TRACE_EVENTS_MAX)
-		e = bpf_ringbuf_reserve(&ring, sizeof(*e), 0);
-	if (!e) {
-		__sync_fetch_and_add(&lost, 1);
+	e = reserve(at, sizeof(*e));
+	if (!e)
 		return 0;
-	}
-	__builtin_memset(&e->head, 0, sizeof(e->head));
-	e->head.at = bpf_ktime_get_ns();
-	e->head.kind = TRACE_RULE;
-	e->head.cpu = bpf_get_smp_processor_id();
-	e->head.cookie = bpf_get_socket_cookie(message);
+	begin(&e->head, TRACE_RULE, at);
 	e->head.n = n;
 	/* Older verifiers do not see that n lies in between, and the compiler must not see that it does. */
 	asm volatile("" : "+r"(n));

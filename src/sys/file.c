@@ -263,20 +263,15 @@ int file_lock_want(const char *path)
 }
 
 /* Asks again and again, as flock(2) itself knows no time limit. */
-int file_lock(const char *path, unsigned wait_ms, struct err *e)
+int file_lock_fd(int fd, unsigned wait_ms)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	unsigned pause = 1;
 
-	if (fd < 0 && errno == EROFS)
-		fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return err_sys(e, -errno, "%s: lock", path);
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EINTR)
 			continue;
 		if (errno != EWOULDBLOCK || !wait_ms)
-			return lock_refused(fd, -errno, path, e);
+			return -errno;
 		want(fd, F_RDLCK);
 		pause = pause < wait_ms ? pause : wait_ms;
 		poll(NULL, 0, (int)pause);
@@ -284,7 +279,19 @@ int file_lock(const char *path, unsigned wait_ms, struct err *e)
 		pause = pause < 8 ? pause * 2 : pause;
 	}
 	want(fd, F_UNLCK);
-	return fd;
+	return 0;
+}
+
+int file_lock(const char *path, unsigned wait_ms, struct err *e)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), rc;
+
+	if (fd < 0 && errno == EROFS)
+		fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, -errno, "%s: lock", path);
+	rc = file_lock_fd(fd, wait_ms);
+	return rc ? lock_refused(fd, rc, path, e) : fd;
 }
 
 int dir_make(const char *path, mode_t mode, struct err *e)

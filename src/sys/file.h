@@ -35,6 +35,8 @@ int file_append(int fd, const void *p, size_t n, struct err *e);
  * takes the lock again at once would never let succeed: it should pause for FILE_LOCK_YIELD_MS
  * after close() where somebody waits. */
 int file_lock(const char *path, unsigned wait_ms, struct err *e);
+/* The same of a file that is open; 0 or -errno. */
+int file_lock_fd(int fd, unsigned wait_ms);
 bool file_lock_wanted(int fd);
 /* Counts as somebody who waits until the descriptor that this returns is closed; -errno. For
  * those who ask with `wait_ms` 0 again and again. */

@@ -12,6 +12,9 @@
  * ids and without what has not the signature itself, and netlink of RULE, as late as it is read:
  * tracer_means() says which, and tracer_note() why.
  *
+ * Processes of one kernel that follow one signature, as the agents of a lab do, share what looks at packets
+ * (sys/tracer_set.h), and each is told of its own namespaces.
+ *
  * Bounded: TRACER_EVENTS_MAX events of a trace are told, TRACER_FLOWS_MAX flows learned; what goes
  * beyond, and what is not read in time, is counted as lost. Nothing stays in the kernel when it is closed
  * or the process ends, in whatever way: all of it hangs on descriptors. Others' packets are looked at, not

@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* tracer_bpf: loads src/bpf/trace.bpf.c and reads its ring; see tracer_state.h.
- *
- * The programs come as a light skeleton: a program that, run by the kernel, makes the maps and loads the
- * others, with the kernel itself finding its structures' fields. So nothing is linked but bpf(2), and an
- * agent that traces nothing has no more than 70 kB of data in its file. Maps, programs and links are descriptors
- * of this process; nothing is pinned.
+/* tracer_bpf: configures what src/bpf/trace.bpf.c is to follow and reads our ring of it; see tracer_state.h. How the
+ * programs come into the kernel, and who else may have them, is sys/tracer_set.h's.
  *
  * The ring is that of Documentation/bpf/ringbuf.rst: one page that we write (how far we have read), one that
  * we may only read (how far it is written), then the data, twice in a row, so that no record has a seam. */
 #include "sys/tracer_state.h"
 
-#include "bpf/abi.h"
 #include "sys/btf.h"
 #include "sys/netns.h"
+#include "sys/tracer_set.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,24 +18,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <trace.skel.h>
 
 #define AT_ONCE       1024
 #define REASON_PREFIX "SKB_DROP_REASON_"
 
-/* An nftables socket and where it listens. */
-struct listener {
-	uint64_t cookie;
-	uint32_t space;
-};
-
 struct bpf_eye {
 	struct tracer_eye eye;
-	struct trace_bpf *skel;
+	struct tracer_set set;
+	struct trace_config config;
 	unsigned long *consumer;
 	unsigned long *producer; /* only read, as the data behind it */
 	size_t page;
@@ -47,8 +35,6 @@ struct bpf_eye {
 	uint16_t vxlan_port;
 	char (*reasons)[48];
 	uint32_t n_reasons;
-	struct listener listeners[TRACER_SPACES_MAX];
-	uint32_t n_listeners;
 };
 
 _Static_assert(TRACE_SEQS == NFT_TRACE_SEQS, "both sides match the same packets");
@@ -86,7 +72,7 @@ static int know_kernel(struct bpf_eye *b, struct err *e)
 		rc = err_set(e, -EOPNOTSUPP, "eBPF: this kernel gives no reasons for drops");
 	else
 		btf_enum(btf, "skb_drop_reason", on_reason, b);
-	b->skel->rodata->config.consume_has_place = btf_tracepoint_args(btf, "consume_skb") >= 2;
+	b->config.consume_has_place = btf_tracepoint_args(btf, "consume_skb") >= 2;
 	btf_close(btf);
 	return rc;
 }
@@ -104,15 +90,13 @@ static uint64_t now_on(clockid_t clock)
 /* `inums`: numbers of the namespaces, in the order of the options. */
 static int configure(struct bpf_eye *b, const struct tracer_opts *o, uint32_t *inums, struct err *e)
 {
-	struct trace_config *c = &b->skel->rodata->config;
+	struct trace_config *c = &b->config;
 	uint64_t id = 0;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < o->n_spaces && !rc; i++) {
 		rc = netns_id(o->spaces[i].netns, &id, e);
 		inums[i] = (uint32_t)id;
-		id %= TRACE_INUM_BITS;
-		c->inums[id / 64] |= 1ull << id % 64;
 	}
 	c->proto = o->signature.proto;
 	c->number = (uint32_t)o->signature.value;
@@ -129,21 +113,12 @@ static int load(struct bpf_eye *b, const struct tracer_opts *o, struct err *e)
 
 	if (!rc)
 		rc = configure(b, o, inums, e);
-	if (rc)
-		return rc;
-	rc = trace_bpf__load(b->skel);
-	if (rc)
-		return err_set(e, rc < 0 ? rc : -EIO, "eBPF: programs were not loaded: %s",
-			       strerror(abs(rc)));
-	for (uint32_t i = 0; i < o->n_spaces; i++)
-		if (skel_map_update_elem(b->skel->maps.spaces.map_fd, &inums[i], &i, BPF_ANY) < 0)
-			return err_sys(e, -errno, "eBPF");
-	return 0;
+	return rc ? rc : tracer_set_open(&b->config, inums, o->n_spaces, &b->set, e);
 }
 
 static int map_ring(struct bpf_eye *b, struct err *e)
 {
-	int fd = b->skel->maps.ring.map_fd;
+	int fd = b->set.ring;
 	void *p;
 
 	b->page = (size_t)sysconf(_SC_PAGESIZE);
@@ -156,25 +131,6 @@ static int map_ring(struct bpf_eye *b, struct err *e)
 		return err_sys(e, -errno, "eBPF: ring");
 	b->producer = p;
 	b->eye.fd = fd;
-	return 0;
-}
-
-/* Not trace_rule, which goes on sockets. */
-static int attach(struct trace_bpf *s, struct err *e)
-{
-	int (*const v[])(struct trace_bpf *) = {
-		trace_bpf__trace_in__attach,
-		trace_bpf__trace_out__attach,
-		trace_bpf__trace_drop__attach,
-		trace_bpf__trace_consume__attach,
-	};
-
-	for (size_t i = 0; i < sizeof(v) / sizeof(*v); i++) {
-		int rc = v[i](s);
-
-		if (rc < 0)
-			return err_sys(e, rc == -1 ? -errno : rc, "eBPF: attach");
-	}
 	return 0;
 }
 
@@ -210,20 +166,14 @@ static void take_route(const struct trace_route *r, struct tracer_route *out)
 }
 
 /* The message as the kernel wrote it for the socket; false: none of nftables. */
-static bool take_rule(const struct bpf_eye *b, const struct trace_rule_event *v, size_t n,
-		      struct nft_trace *rule, struct tracer_event *out)
+static bool take_rule(const struct trace_rule_event *v, size_t n, struct nft_trace *rule,
+		      struct tracer_event *out)
 {
 	const struct nlmsghdr *nlh = (const struct nlmsghdr *)v->message;
-	uint32_t i = 0;
 
-	while (i < b->n_listeners && b->listeners[i].cookie != v->head.cookie)
-		i++;
-	if (i == b->n_listeners || n < sizeof(*v) || v->head.n < sizeof(*nlh) ||
-	    v->head.n > sizeof(v->message) || nlh->nlmsg_len > v->head.n ||
-	    nft_trace_decode(nlh, rule, NULL))
+	if (n < sizeof(*v) || v->head.n < sizeof(*nlh) || v->head.n > sizeof(v->message) ||
+	    nlh->nlmsg_len > v->head.n || nft_trace_decode(nlh, rule, NULL))
 		return false;
-	out->space = b->listeners[i].space;
-	out->packet = 0;
 	out->mark = rule->mark;
 	out->rule = rule;
 	return true;
@@ -249,7 +199,7 @@ static bool take(const struct bpf_eye *b, const void *record, size_t n, struct n
 				      .ifindex = v->ifindex,
 				      .mark = v->mark };
 	if (v->kind == TRACE_RULE)
-		return take_rule(b, record, n, rule, out);
+		return take_rule(record, n, rule, out);
 	if (v->kind == TRACE_ROUTE) {
 		take_route(&v->route, &out->route);
 		return true;
@@ -291,7 +241,9 @@ static int read_ring(struct tracer_eye *y, tracer_fn fn, void *arg, struct err *
 
 static uint32_t lost(struct tracer_eye *y)
 {
-	return __atomic_load_n(&mine(y)->skel->bss->lost, __ATOMIC_RELAXED);
+	const struct tracer_set *s = &mine(y)->set;
+
+	return __atomic_load_n(&s->shared->told[s->taker].lost, __ATOMIC_RELAXED);
 }
 
 static void close_bpf(struct tracer_eye *y)
@@ -302,7 +254,7 @@ static void close_bpf(struct tracer_eye *y)
 		munmap(b->producer, b->page + 2 * TRACE_RING);
 	if (b->consumer)
 		munmap(b->consumer, b->page);
-	trace_bpf__destroy(b->skel);
+	tracer_set_close(&b->set);
 	free(b->reasons);
 	free(b);
 }
@@ -312,22 +264,16 @@ static void close_bpf(struct tracer_eye *y)
 int tracer_bpf_open(const struct tracer_opts *o, struct tracer_eye **out, struct err *e)
 {
 	struct bpf_eye *b = calloc(1, sizeof(*b));
-	int rc = 0;
+	int rc;
 
 	if (!b)
 		return err_sys(e, -ENOMEM, "eBPF");
 	b->eye = (struct tracer_eye){ read_ring, lost, close_bpf, -1 };
 	b->vxlan_port = o->vxlan_port ? o->vxlan_port : TRACER_VXLAN_PORT;
 	b->epoch = now_on(CLOCK_REALTIME) - now_on(CLOCK_MONOTONIC);
-	b->skel = trace_bpf__open();
-	if (!b->skel)
-		rc = err_sys(e, -ENOMEM, "eBPF");
-	if (!rc)
-		rc = load(b, o, e);
+	rc = load(b, o, e);
 	if (!rc)
 		rc = map_ring(b, e);
-	if (!rc)
-		rc = attach(b->skel, e);
 	if (rc)
 		close_bpf(&b->eye);
 	else
@@ -337,15 +283,5 @@ int tracer_bpf_open(const struct tracer_opts *o, struct tracer_eye **out, struct
 
 int tracer_bpf_attach(struct tracer_eye *y, int socket, uint32_t space, struct err *e)
 {
-	struct bpf_eye *b = mine(y);
-	struct listener *l = &b->listeners[b->n_listeners];
-	socklen_t n = sizeof(l->cookie);
-
-	*l = (struct listener){ .space = space };
-	if (getsockopt(socket, SOL_SOCKET, SO_COOKIE, &l->cookie, &n) ||
-	    setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF, &b->skel->progs.trace_rule.prog_fd,
-		       sizeof(int)))
-		return err_sys(e, -errno, "eBPF: nftables");
-	b->n_listeners++;
-	return 0;
+	return tracer_set_listen(&mine(y)->set, socket, space, e);
 }

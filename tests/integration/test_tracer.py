@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the kernel did with one flow, as sys/tracer tells it (helpers/tracer), against what was built for the packets to meet."""
+import concurrent.futures
 import json
 import pathlib
 import random
@@ -423,6 +424,12 @@ def there_now(what):
     return {x["id"] for x in json.loads(shown.stdout)}
 
 
+def shared_programs(maps):
+    """Ids of the programs that use one of these maps: a set's, whoever holds it."""
+    shown = subprocess.run(["bpftool", "-j", "prog"], capture_output=True, text=True, check=True)
+    return {x["id"] for x in json.loads(shown.stdout) if maps & set(x.get("map_ids", ()))}
+
+
 def test_killed_while_it_opens(netns):
     """At each stage, counted by what it holds already: its programs, maps and links, and the node's table."""
     ns, cut_short = netns("n"), 0
@@ -442,6 +449,74 @@ def test_killed_while_it_opens(netns):
     assert cut_short >= 5
 
 
+def follow_each(w, seq):
+    """As a lab's agents do: each node with its pod, all begun at once."""
+    groups = ([w.c, w.n1], [w.n2, w.s])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda g: follow(TCP, seq, g, rules=[x for x in g if x in (w.n1, w.n2)]), groups))
+
+
+def both_ways(there_too, offset):
+    """What the first packet of World meets in two of its spaces."""
+    return [(space - offset, what, device) for space, what, device in there_too if 0 <= space - offset < 2]
+
+
+def test_shared(netns):
+    """Two of one kernel follow one signature: by one set of programs, each told of its own namespaces, in order."""
+    w, seq = World(netns), signature()
+    server = listen(w.s, NET[4]["s"], 8080)
+    near, far = follow_each(w, seq)
+    other = follow(TCP, seq + 64, w.spaces)  # has a set of its own
+    held, apart = [held_by(t.p.pid) for t in (near, far)], held_by(other.p.pid)
+    assert held[0]["link"] == held[1]["link"] and len(held[0]["link"]) == 4
+    assert len(shared_programs(held[0]["map"] | held[1]["map"])) == 5
+    assert len(held[0]["map"] - held[1]["map"]) == 1  # its ring
+    assert not held[0]["link"] & apart["link"] and len(shared_programs(apart["map"])) == 5
+    assert tcp_probe(w.c, NET[4]["svc"], 80, seq) == "connected"
+    seen = [t.end() for t in (near, far)]
+    for events, offset in zip(seen, (0, 2), strict=True):
+        assert way(events, flags=SYN) == both_ways(there(False), offset)
+        assert way(events, flags=SYN_ACK) == both_ways(back(False), offset)
+        assert {x["space"] for x in only(events, kind="rule")} == {1 - offset // 2}
+    assert only(seen[0], kind="rule", table="svc", chain="d", type=3) and not only(seen[1], kind="rule", table="svc")
+    assert len({x["packet"] for events in seen for x in only(events, flags=SYN)}) == 1
+    assert other.end() == []
+    wait_for(lambda: not shared_programs(set().union(*(x["map"] for x in (*held, apart)))))
+    server.close()
+
+
+@pytest.mark.parametrize("first", (True, False), ids=("loader", "joiner"))
+def test_shared_until_the_last_ends(netns, first):
+    """Killed: whoever loaded the programs, or whoever joined. The other goes on; a third joins it; then nothing stays."""
+    w, seq = World(netns), signature()
+    server = listen(w.s, NET[4]["s"], 8080)
+    loader, joiner = follow(TCP, seq, [w.c, w.n1], rules=(w.n1,)), follow(TCP, seq, [w.n2], rules=(w.n2,))
+    links, maps = held_by(loader.p.pid)["link"], held_by(loader.p.pid)["map"]
+    assert held_by(joiner.p.pid)["link"] == links
+    ended, stays = (loader, joiner) if first else (joiner, loader)
+    ended.p.kill()
+    ended.p.communicate()
+    third = follow(TCP, seq, [w.s])
+    assert held_by(third.p.pid)["link"] == links
+    assert tcp_probe(w.c, NET[4]["s"], 8080, seq) == "connected"
+    assert way(third.end(), flags=SYN) == [(0, "in", "eth0")]
+    assert way(stays.end(), flags=SYN) == ([(0, "in", "eth0"), (0, "out", "pod")] if first else there(False)[:3])
+    wait_for(lambda: not links & there_now("link") and not shared_programs(maps))
+    server.close()
+
+
+def test_namespace_of_two(netns):
+    """Who asks for what another is told already, as after a kill, has programs of its own, and both are told."""
+    w, seq = World(netns), signature()
+    server = listen(w.s, NET[4]["s"], 8080)
+    running = [follow(TCP, seq, w.spaces), follow(TCP, seq, w.spaces)]
+    assert not held_by(running[0].p.pid)["link"] & held_by(running[1].p.pid)["link"]
+    assert tcp_probe(w.c, NET[4]["s"], 8080, seq) == "connected"
+    for t in running:
+        assert way(t.end(), flags=SYN) == there(False)
+    server.close()
+
+
 @pytest.mark.parametrize("end", ("close", "kill"))
 def test_nothing_stays(netns, trace, end):
     w = World(netns)
@@ -449,7 +524,7 @@ def test_nothing_stays(netns, trace, end):
     t = trace(TCP, signature(), w.spaces, rules=(w.n1, w.n2))
     held = held_by(t.p.pid)
     if not t.sockets:
-        assert len(held["prog"]) == 5 and len(held["map"]) == 7 and len(held["link"]) == 4
+        assert len(held["link"]) == 4 and len(shared_programs(held["map"])) == 5
         assert all(ids <= there_now(what) for what, ids in held.items())
     assert "fairlead-trace" in w.n1.ruleset() and "fairlead-trace" in w.n2.ruleset()
     if end == "kill":
