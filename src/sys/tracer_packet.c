@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /* tracer_packet: packets by AF_PACKET, where eBPF is not to be had; see tracer_state.h. One socket per
  * namespace, for all of its devices; a classic filter lets through what bears the signature, so that other
- * packets cost a walk through some thirty instructions and are not copied.
+ * packets cost a walk through some ten instructions and are not copied.
  *
- * A classic filter ends where it reads behind the packet. So it is a list of blocks, one per way in which the
- * signature can be wrapped, each of which first makes sure that the packet is of its kind. IPv4 options are not
- * expected, as nobody sends them. */
+ * A classic filter ends where it reads behind the packet. So it is a tree, which reads what must be there: version,
+ * protocol, then what that protocol may bear, and which has an end for each. IPv4 options are not expected, as nobody
+ * sends them.
+ *
+ * What a filter lets through comes in a ring (packet_mmap.rst): there it is given the time when it is put in, while
+ * a socket that asks for times has the kernel take the time of every packet on the machine. */
 #include "sys/tracer_state.h"
 
 #include "bpf/abi.h"
@@ -22,16 +25,28 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FILTER_MAX 1024
 #define AT_ONCE    64 /* of one namespace */
+#define FRAME      512
+#define FRAMES     128
+#define BLOCK      4096 /* what the kernel takes in one piece */
+
+_Static_assert(TPACKET2_HDRLEN + 32 + TRACE_BYTES <= FRAME, "a packet fits");
+
+/* Of one namespace. */
+struct tap {
+	int fd;
+	uint8_t *ring;
+	uint32_t next; /* frame that is filled next */
+};
 
 struct packet_eye {
 	struct tracer_eye eye;
-	int *sockets;
+	struct tap *taps;
 	uint32_t n;
 	uint16_t vxlan_port;
 	uint32_t lost;
@@ -44,12 +59,11 @@ static struct packet_eye *mine(struct tracer_eye *y)
 
 /* ---- the filter */
 
-/* Guards of the block that is being written: they jump to its end. */
 struct filter {
 	const struct nft_trace_signature *s;
+	uint16_t vxlan_port;
 	struct sock_filter v[FILTER_MAX];
 	uint16_t n;
-	uint16_t guards[8], n_guards;
 };
 
 static void put(struct filter *f, uint16_t code, uint8_t jt, uint8_t jf, uint32_t k)
@@ -57,21 +71,25 @@ static void put(struct filter *f, uint16_t code, uint8_t jt, uint8_t jf, uint32_
 	f->v[f->n++] = (struct sock_filter){ code, jt, jf, k };
 }
 
-/* Of a packet whose `size` bytes there are not `k` the block is none. */
-static void guard(struct filter *f, uint16_t size, unsigned at, uint32_t mask, uint32_t k)
+/* Where the `size` bytes there are not `k` it goes on where else_here() says. */
+static uint16_t if_is(struct filter *f, uint16_t size, unsigned at, uint32_t mask, uint32_t k)
 {
 	put(f, BPF_LD | BPF_ABS | size, 0, 0, at);
 	if (mask)
 		put(f, BPF_ALU | BPF_AND, 0, 0, mask);
-	f->guards[f->n_guards++] = f->n;
-	put(f, BPF_JMP | BPF_JEQ, 0, 0, k);
+	put(f, BPF_JMP | BPF_JEQ, 1, 0, k);
+	put(f, BPF_JMP | BPF_JA, 0, 0, 0); /* as the other jumps reach no further than 255 */
+	return f->n - 1;
 }
 
-static void end_block(struct filter *f)
+static void else_here(struct filter *f, uint16_t from)
 {
-	for (uint16_t i = 0; i < f->n_guards; i++)
-		f->v[f->guards[i]].jf = (uint8_t)(f->n - f->guards[i] - 1);
-	f->n_guards = 0;
+	f->v[from].k = f->n - from - 1u;
+}
+
+static void refuse(struct filter *f)
+{
+	put(f, BPF_RET, 0, 0, 0);
 }
 
 /* Takes the packet where the four bytes at `at` lie less than `n` behind `from`. */
@@ -86,6 +104,7 @@ static void take_near(struct filter *f, unsigned at, uint32_t from, uint32_t n)
 static void take_signature(struct filter *f, unsigned l4)
 {
 	uint32_t low = (uint32_t)f->s->value;
+	uint16_t other;
 
 	switch (f->s->proto) {
 	case IPPROTO_TCP:
@@ -94,95 +113,113 @@ static void take_signature(struct filter *f, unsigned l4)
 		break;
 	case IPPROTO_SCTP:
 		take_near(f, l4 + 4, low, 1);
-		guard(f, BPF_B, l4 + 12, 0, 1);
+		other = if_is(f, BPF_B, l4 + 12, 0, 1);
 		take_near(f, l4 + 16, low, 1);
+		else_here(f, other);
 		break;
 	default:
-		guard(f, BPF_W, l4 + 8, 0, (uint32_t)(f->s->value >> 32));
+		other = if_is(f, BPF_W, l4 + 8, 0, (uint32_t)(f->s->value >> 32));
 		take_near(f, l4 + 12, low, 1);
+		else_here(f, other);
 	}
 }
 
-static void guard_version(struct filter *f, unsigned at, bool v6)
+static uint16_t if_version(struct filter *f, unsigned at, bool v6)
 {
-	guard(f, BPF_B, at, v6 ? 0xf0 : 0, v6 ? 0x60 : 0x45);
+	return if_is(f, BPF_B, at, v6 ? 0xf0 : 0, v6 ? 0x60 : 0x45);
 }
 
-static void guard_proto(struct filter *f, unsigned at, bool v6, uint8_t proto)
+static uint16_t if_proto(struct filter *f, unsigned at, bool v6, uint8_t proto)
 {
-	guard(f, BPF_B, at + (v6 ? 6 : 9), 0, proto);
+	return if_is(f, BPF_B, at + (v6 ? 6 : 9), 0, proto);
 }
 
-/* A tunnel's headers, or none. */
-struct wrap {
-	uint8_t proto; /* 0: none */
-	bool v6;
-};
-
-/* One block. `quoted`: the signature stands in what an ICMP error quotes. */
-static void put_block(struct filter *f, struct wrap w, bool v6, bool quoted, uint16_t vxlan_port)
+static unsigned behind_ip(unsigned at, bool v6)
 {
-	unsigned at = 0;
-
-	if (w.proto) {
-		guard_version(f, 0, w.v6);
-		guard_proto(f, 0, w.v6, w.proto);
-		at = w.v6 ? 40 : 20;
-	}
-	if (w.proto == IPPROTO_UDP) {
-		guard(f, BPF_H, at + 2, 0, vxlan_port);
-		at += 8 + 8 + ETH_HLEN;
-	}
-	guard_version(f, at, v6);
-	guard_proto(f, at, v6, !quoted ? f->s->proto : v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
-	at += v6 ? 40 : 20;
-	if (quoted) {
-		at += 8;
-		guard_version(f, at, v6);
-		guard_proto(f, at, v6, f->s->proto);
-		at += v6 ? 40 : 20;
-	}
-	take_signature(f, at);
-	end_block(f);
+	return at + (v6 ? 40 : 20);
 }
 
-static void make_filter(struct filter *f, const struct nft_trace_signature *s, uint16_t vxlan_port)
+/* What an error of ICMP quotes. */
+static void take_quoted(struct filter *f, unsigned at, bool v6)
 {
-	static const struct wrap wraps[] = {
-		{ 0 },
-		{ IPPROTO_UDP, false },
-		{ IPPROTO_UDP, true },
-		{ IPPROTO_IPIP, false },
-		{ IPPROTO_IPIP, true },
-		{ IPPROTO_IPV6, false },
-		{ IPPROTO_IPV6, true },
-	};
+	uint16_t version = if_version(f, at, v6), proto = if_proto(f, at, v6, f->s->proto);
 
-	f->s = s;
-	f->n = f->n_guards = 0;
-	for (size_t i = 0; i < sizeof(wraps) / sizeof(*wraps); i++)
-		for (int v6 = 0; v6 < 2; v6++)
-			for (int quoted = 0; quoted < 2; quoted++)
-				if (!wraps[i].proto || wraps[i].proto == IPPROTO_UDP ||
-				    (wraps[i].proto == IPPROTO_IPV6) == v6)
-					put_block(f, wraps[i], v6, quoted, vxlan_port);
-	put(f, BPF_RET, 0, 0, 0);
+	take_signature(f, behind_ip(at, v6));
+	else_here(f, version);
+	else_here(f, proto);
+	refuse(f);
+}
+
+/* A packet in no tunnel, or in one; its header is of that version. Falls through where it is none of those. */
+static void take_plain(struct filter *f, unsigned at, bool v6)
+{
+	unsigned l4 = behind_ip(at, v6);
+	uint16_t other = if_proto(f, at, v6, f->s->proto);
+
+	take_signature(f, l4);
+	if (f->s->proto == IPPROTO_TCP || f->s->proto == IPPROTO_SCTP)
+		refuse(f);
+	else_here(f, other);
+	other = if_proto(f, at, v6, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+	take_quoted(f, l4 + 8, v6);
+	else_here(f, other);
+}
+
+static void take_inner(struct filter *f, unsigned at)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		uint16_t other = if_version(f, at, v6);
+
+		take_plain(f, at, v6);
+		refuse(f);
+		else_here(f, other);
+	}
+	refuse(f);
+}
+
+static void make_filter(struct filter *f)
+{
+	static const uint8_t ips[] = { IPPROTO_IPIP, IPPROTO_IPV6 };
+
+	f->n = 0;
+	for (int v6 = 0; v6 < 2; v6++) {
+		unsigned l4 = behind_ip(0, v6);
+		uint16_t version = if_version(f, 0, v6), other, port;
+
+		take_plain(f, 0, v6);
+		other = if_proto(f, 0, v6, IPPROTO_UDP);
+		port = if_is(f, BPF_H, l4 + 2, 0, f->vxlan_port);
+		take_inner(f, l4 + 8 + 8 + ETH_HLEN);
+		else_here(f, other);
+		else_here(f, port);
+		for (size_t i = 0; i < sizeof(ips); i++) {
+			other = if_proto(f, 0, v6, ips[i]);
+			take_inner(f, l4);
+			else_here(f, other);
+		}
+		refuse(f);
+		else_here(f, version);
+	}
+	refuse(f);
 }
 
 /* ---- opening */
 
-/* The filter is there before the first packet is. */
+/* Filter and ring are there before the first packet is. */
 static int open_socket(void *arg, struct err *e)
 {
 	struct filter *f = arg;
 	struct sockaddr_ll all = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
 	struct sock_fprog prog = { f->n, f->v };
-	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1, rc;
+	struct tpacket_req ring = { BLOCK, FRAMES * FRAME / BLOCK, FRAME, FRAMES };
+	int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), v2 = TPACKET_V2;
+	int rc;
 
 	if (fd < 0)
 		return err_sys(e, -errno, "packet socket");
 	if (!setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) &&
-	    !setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on)) &&
+	    !setsockopt(fd, SOL_PACKET, PACKET_VERSION, &v2, sizeof(v2)) &&
+	    !setsockopt(fd, SOL_PACKET, PACKET_RX_RING, &ring, sizeof(ring)) &&
 	    !bind(fd, (struct sockaddr *)&all, sizeof(all)))
 		return fd;
 	rc = err_sys(e, -errno, "packet socket");
@@ -190,47 +227,63 @@ static int open_socket(void *arg, struct err *e)
 	return rc;
 }
 
-static int open_all(struct packet_eye *p, const struct tracer_opts *o, struct err *e)
+static int open_tap(int netns, struct filter *f, struct tap *out, struct err *e)
 {
-	struct filter *f = malloc(sizeof(*f));
-	int fd = 0;
+	int fd = netns_do(netns, open_socket, f, e), rc;
+	void *p;
 
-	p->eye.fd = epoll_create1(EPOLL_CLOEXEC);
-	p->sockets = calloc(o->n_spaces, sizeof(*p->sockets));
-	if (!f || !p->sockets || p->eye.fd < 0) {
-		fd = err_sys(e, p->eye.fd < 0 ? -errno : -ENOMEM, "packet sockets");
-		free(f);
+	if (fd < 0)
 		return fd;
+	p = mmap(NULL, FRAMES * FRAME, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED) {
+		rc = err_sys(e, -errno, "packet socket");
+		close(fd);
+		return rc;
 	}
-	make_filter(f, &o->signature, p->vxlan_port);
-	for (uint32_t i = 0; i < o->n_spaces && fd >= 0; i++) {
-		struct epoll_event v = { .events = EPOLLIN };
-
-		fd = netns_do(o->spaces[i].netns, open_socket, f, e);
-		if (fd < 0)
-			break;
-		p->sockets[p->n++] = fd;
-		if (epoll_ctl(p->eye.fd, EPOLL_CTL_ADD, fd, &v))
-			fd = err_sys(e, -errno, "packet sockets");
-	}
-	free(f);
-	return fd < 0 ? fd : 0;
+	*out = (struct tap){ .fd = fd, .ring = p };
+	return 0;
 }
 
-/* ---- reading */
-
-static uint64_t time_of(struct msghdr *m)
+static int open_taps(struct packet_eye *p, const struct tracer_opts *o, struct filter *f,
+		     struct err *e)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
-		struct timespec t;
+	struct epoll_event v = { .events = EPOLLIN };
+	int rc;
 
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+	for (; p->n < o->n_spaces; p->n++) {
+		struct tap *t = &p->taps[p->n];
+
+		rc = open_tap(o->spaces[p->n].netns, f, t, e);
+		if (rc)
+			return rc;
+		if (!epoll_ctl(p->eye.fd, EPOLL_CTL_ADD, t->fd, &v))
 			continue;
-		memcpy(&t, CMSG_DATA(c), sizeof(t));
-		return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+		p->n++; /* is to be closed */
+		return err_sys(e, -errno, "packet sockets");
 	}
 	return 0;
 }
+
+static int open_all(struct packet_eye *p, const struct tracer_opts *o, struct err *e)
+{
+	struct filter *f = malloc(sizeof(*f));
+	int rc;
+
+	p->eye.fd = epoll_create1(EPOLL_CLOEXEC);
+	p->taps = calloc(o->n_spaces, sizeof(*p->taps));
+	if (!f || !p->taps || p->eye.fd < 0) {
+		rc = err_sys(e, p->eye.fd < 0 ? -errno : -ENOMEM, "packet sockets");
+	} else {
+		f->s = &o->signature;
+		f->vxlan_port = p->vxlan_port;
+		make_filter(f);
+		rc = open_taps(p, o, f, e);
+	}
+	free(f);
+	return rc;
+}
+
+/* ---- reading */
 
 /* The socket is of the device's namespace. */
 static void name_device(int fd, uint32_t ifindex, char out[16])
@@ -241,50 +294,48 @@ static void name_device(int fd, uint32_t ifindex, char out[16])
 		memcpy(out, r.ifr_name, 15);
 }
 
-/* 1: *out; 0: nothing more. */
-static int receive(const struct packet_eye *p, uint32_t space, struct tracer_event *out,
-		   struct err *e)
+static void take_frame(const struct packet_eye *p, uint32_t space, const uint8_t *frame,
+		       struct tracer_event *out)
 {
-	uint8_t v[TRACE_BYTES], control[CMSG_SPACE(sizeof(struct timespec))];
-	struct sockaddr_ll from = { 0 };
-	struct iovec iov = { v, sizeof(v) };
-	struct msghdr m = { .msg_name = &from,
-			    .msg_namelen = sizeof(from),
-			    .msg_iov = &iov,
-			    .msg_iovlen = 1,
-			    .msg_control = control,
-			    .msg_controllen = sizeof(control) };
-	ssize_t n = recvmsg(p->sockets[space], &m, MSG_DONTWAIT);
+	const struct tpacket2_hdr *h = (const struct tpacket2_hdr *)frame;
+	const struct sockaddr_ll *from =
+		(const struct sockaddr_ll *)(frame + TPACKET_ALIGN(sizeof(*h)));
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENETDOWN))
-		return 0; /* ENETDOWN: a device went, the socket goes on */
-	if (n < 0)
-		return err_sys(e, -errno, "packet socket");
-	*out = (struct tracer_event){ .at = time_of(&m),
-				      .kind = from.sll_pkttype == PACKET_OUTGOING ? TRACER_OUT
-										  : TRACER_IN,
+	*out = (struct tracer_event){ .at = h->tp_sec * 1000000000ull + h->tp_nsec,
+				      .kind = from->sll_pkttype == PACKET_OUTGOING ? TRACER_OUT
+										   : TRACER_IN,
 				      .space = space,
-				      .ifindex = (uint32_t)from.sll_ifindex };
-	name_device(p->sockets[space], out->ifindex, out->device);
-	out->has_head = tracer_head_parse(v, (size_t)n, p->vxlan_port, &out->head);
-	return 1;
+				      .ifindex = (uint32_t)from->sll_ifindex };
+	name_device(p->taps[space].fd, out->ifindex, out->device);
+	out->has_head =
+		tracer_head_parse(frame + h->tp_net, h->tp_snaplen, p->vxlan_port, &out->head);
+}
+
+/* False: nothing more. */
+static bool receive(struct packet_eye *p, uint32_t space, struct tracer_event *out)
+{
+	struct tap *t = &p->taps[space];
+	uint8_t *frame = t->ring + (size_t)t->next * FRAME;
+	uint32_t *status = &((struct tpacket2_hdr *)frame)->tp_status;
+
+	if (!(__atomic_load_n(status, __ATOMIC_ACQUIRE) & TP_STATUS_USER))
+		return false;
+	take_frame(p, space, frame, out);
+	__atomic_store_n(status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+	t->next = (t->next + 1) % FRAMES;
+	return true;
 }
 
 static int read_sockets(struct tracer_eye *y, tracer_fn fn, void *arg, struct err *e)
 {
 	struct packet_eye *p = mine(y);
 	struct tracer_event event;
-	int n = 0, rc = 0;
+	int n = 0;
 
-	for (uint32_t i = 0; i < p->n && rc >= 0; i++)
-		for (int k = 0; k < AT_ONCE; k++) {
-			rc = receive(p, i, &event, e);
-			if (rc <= 0)
-				break;
+	for (uint32_t i = 0; i < p->n; i++)
+		for (int k = 0; k < AT_ONCE && receive(p, i, &event); k++, n++)
 			fn(arg, &event);
-			n++;
-		}
-	return rc < 0 ? rc : n;
+	return n;
 }
 
 /* The kernel counts anew from each time that it was asked. */
@@ -296,7 +347,7 @@ static uint32_t lost(struct tracer_eye *y)
 		struct tpacket_stats s = { 0 };
 		socklen_t n = sizeof(s);
 
-		if (!getsockopt(p->sockets[i], SOL_PACKET, PACKET_STATISTICS, &s, &n))
+		if (!getsockopt(p->taps[i].fd, SOL_PACKET, PACKET_STATISTICS, &s, &n))
 			p->lost += s.tp_drops;
 	}
 	return p->lost;
@@ -306,11 +357,13 @@ static void close_sockets(struct tracer_eye *y)
 {
 	struct packet_eye *p = mine(y);
 
-	for (uint32_t i = 0; i < p->n; i++)
-		close(p->sockets[i]);
+	for (uint32_t i = 0; i < p->n; i++) {
+		munmap(p->taps[i].ring, FRAMES * FRAME);
+		close(p->taps[i].fd);
+	}
 	if (p->eye.fd >= 0)
 		close(p->eye.fd);
-	free(p->sockets);
+	free(p->taps);
 	free(p);
 }
 
