@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_trace: see agent_trace.h. A job is one trace of this node. It is kept, empty, after its end, until
  * the object goes: what the store tells late must not begin it anew. */
+#include "daemon/agent_bgp.h"
 #include "daemon/agent_store.h"
 #include "daemon/agent_trace_job.h"
 #include "model/validate.h"
@@ -91,6 +92,22 @@ static void consider(struct trace_job *j, const struct packet_trace *t)
 	}
 }
 
+/* Not in the look's thread: what BGP told is the loop's. */
+static void note_who_told(struct trace_job *j)
+{
+	for (uint32_t i = 0; i < j->mine.observations.n; i++) {
+		struct trace_route *r = j->mine.observations.v[i].route;
+		struct agent_bgp_words w;
+
+		if (!r || !r->prefix.addr.family || !agent_bgp_words(j->agent, &r->prefix, &w) ||
+		    w.left)
+			continue;
+		r->told = w.peer[0] ? arena_printf(&j->arena, "by BGP from %s%s%s", w.peer,
+						   w.why[0] ? ": " : "", w.why)
+				    : "by BGP, before the agent began";
+	}
+}
+
 static void on_ended(void *arg, int rc, const struct err *e)
 {
 	struct trace_job *j = arg;
@@ -101,6 +118,7 @@ static void on_ended(void *arg, int rc, const struct err *e)
 	j->step = TRACE_OVER;
 	ev_timer_stop(loop_of(j), &j->limit);
 	trace_look_told(j->look, &j->arena, n);
+	note_who_told(j);
 	if (t)
 		trace_send_note(j, t);
 	n->phase = TRACE_DONE;

@@ -146,6 +146,8 @@ static const struct field route_fields[] = {
 	FIELD(struct trace_route, mtu, 9, F_I64,
 	      .doc = "How long a packet may be that goes this way: the route's own limit, else "
 		     "its device's."),
+	FIELD(struct trace_route, told, 10, F_STR,
+	      .doc = "Who told of it by BGP, and why it is the best."),
 };
 static const SCHEMA(route_schema, "PacketRoute", struct trace_route, route_fields);
 

@@ -87,6 +87,7 @@ struct trace_route {
 	int64_t table;
 	const char *error; /* there was none, and what the kernel said */
 	int64_t mtu;       /* the longest packet that goes this way; 0: not known */
+	const char *told;  /* "by BGP from tor: shorter AS path"; NULL: by nobody */
 };
 
 /* One fact. What does not belong to its kind is absent. */

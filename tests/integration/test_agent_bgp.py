@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from agent_world import ping, pool, pools, wait_ping, world  # noqa: F401
+from agent_world import ping, pod_object, pool, pools, wait_ping, world  # noqa: F401
 from bgp_fake import SPEAKER, Speaker
 from harness import built, wait_for
+from packet_trace import spec
 from roles import fakes  # noqa: F401
 
 
@@ -154,6 +155,23 @@ def test_what_is_said_of_routes(speakers):
     table = get_routes(n1)
     assert "tor: older (stale) [192.168.10.50 dev eth0, 192.168.10.51 dev eth0]" in table
     assert "tor: in a pool whose routes are the store's" in table
+
+
+def test_trace_says_who_told(speakers, store, world):
+    n1, = speakers(10, objects=bgp_pools())
+    n1.speaker.do("route('172.16.0.0/12', '192.168.10.50', peer='tor', why='only path')", "end()")
+    wait_hops(n1, "172.16.0.0/12", "192.168.10.50")
+    store.apply(pod_object("p", "n1"))
+    p = world.pod(n1, "p", args={"K8S_POD_NAME": "p", "K8S_POD_NAMESPACE": "default"})
+    source = {"namespace": "default", "pod": "p", "node": "n1", "address": p.ip(4)}
+    store.apply({"apiVersion": "fairlead.io/v1", "kind": "PacketTrace", "metadata": {"name": "t"},
+                 "spec": spec(source, "172.16.0.1", proto="ICMP", nodes=["n1"], seconds=1)})
+
+    def routes():
+        nodes = store.get("packettraces", "t").get("status", {}).get("nodes", [])
+        return [o["route"] for n in nodes for o in n.get("observations", []) if o["kind"] == "Route"]
+    wait_for(routes, 15, "the trace saw a route")
+    assert {r.get("told") for r in routes() if r.get("prefix") == "172.16.0.0/12"} == {"by BGP from tor: only path"}
 
 
 class Watched:

@@ -323,6 +323,32 @@ static void direct(void **state)
 		   "= answered");
 }
 
+/* The same way where BGP is to bring it, which no object says: likely. */
+static void by_bgp(void **state)
+{
+	struct world w;
+	struct stories s;
+	const struct story_hop *h = NULL;
+
+	open_world(&w, states);
+	add_objects(&w, POOL("dir", "10.245.0.0/16", "mode: Direct, routes: bgp"));
+	s = ask(&w, "da", NULL, "10.245.2.5", 80);
+	assert_int_equal(s.list.n, 1);
+	for (uint32_t i = 0; !h && i < s.list.v[0].hops.n; i++)
+		if (s.list.v[0].hops.v[i].step == STORY_ROUTE)
+			h = &s.list.v[0].hops.v[i];
+	assert_non_null(h);
+	assert_string_equal(h->by.rule, "via 192.0.2.2 dev eth0");
+	assert_string_equal(h->behind.name, "dir-2");
+	assert_string_equal(h->why, "where BGP brings it");
+	assert_true(h->likely);
+	/* A pod beside it is reached by no route of BGP's. */
+	s = ask(&w, "da", NULL, "10.245.1.5", 80);
+	for (uint32_t i = 0; i < s.list.v[0].hops.n; i++)
+		assert_false(s.list.v[0].hops.v[i].likely);
+	close_world(&w);
+}
+
 static uint32_t count(const struct story *s, enum story_step step)
 {
 	uint32_t n = 0;
@@ -830,6 +856,7 @@ int main(void)
 		cmocka_unit_test(same_node),
 		cmocka_unit_test(by_tunnel),
 		cmocka_unit_test(direct),
+		cmocka_unit_test(by_bgp),
 		cmocka_unit_test(cross_subnet),
 		cmocka_unit_test(cluster_ip6),
 		cmocka_unit_test(hairpin),

@@ -234,6 +234,8 @@ static void flush_route(struct walk *w)
 	h->before = h->after = w->head;
 	h->by = by;
 	h->behind = story_route_behind(w->view, &r->prefix, &w->head.dst, w->a, &h->why);
+	if (r->told)
+		h->why = h->why ? arena_printf(w->a, "%s, %s", h->why, r->told) : r->told;
 	if (r->error && !h->by.name)
 		h->by.name = story_block_of(w->view, &w->head.dst, w->leg->node, w->a, &h->behind);
 }

@@ -205,11 +205,20 @@ static int by_block(const struct story_view *view, const struct place *p, const 
 	const char *holder = holder_of(b, dst);
 	struct route_out plan = { .v = NULL };
 	const struct kroute *r;
+	struct ippool told;
 
 	out->to = text_eq(holder, p->name) ? NULL : holder;
 	if (!pool || !peers.v)
 		return peers.v ? 0 : -ENOMEM;
 	block.pool = pool->body;
+	if (block.pool->spec.routes == ROUTES_BGP) {
+		/* What a node tells by BGP leads to itself. */
+		told = *block.pool;
+		told.spec.routes = ROUTES_STORE;
+		block.pool = &told;
+		out->likely = out->to;
+		out->why = out->to ? "where BGP brings it" : NULL;
+	}
 	block.owner = b->spec.node ? peer_of(&peers, b->spec.node) : NULL;
 	route_plan_block(&p->self, &block, &plan);
 	r = plan.failed ? NULL : longest(&plan, dst);
@@ -220,7 +229,7 @@ static int by_block(const struct story_view *view, const struct place *p, const 
 	if (out->to && !p->knows_subnets) {
 		bool tunnelled = route_pool_tunnelled(block.pool);
 
-		out->likely = !tunnelled || block.pool->spec.crossSubnet;
+		out->likely |= !tunnelled || block.pool->spec.crossSubnet;
 		out->doubtful = tunnelled && block.pool->spec.crossSubnet;
 	}
 	route_out_fini(&plan);

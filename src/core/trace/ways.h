@@ -3,7 +3,8 @@
  * and where it sends a packet (core/route). Nothing is decided here: the routes are those that
  * route_plan_block() wants, of which the longest that contains the destination counts.
  *
- * What no object says: the kernel's default route, which stands for all ways out of the cluster and for
+ * What no object says: what BGP brings in pools with `routes: bgp`, where the way to the block's node is assumed, and
+ * `likely`; the kernel's default route, which stands for all ways out of the cluster and for
  * routers that carry pods' addresses; the uplink's name; and, where the node's agent has not
  * written a NodeState with its subnets and MTU, who its neighbours are and how long a packet may be. Then `neighbours` is assumed, and a way
  * that depends on it is `likely`. */

@@ -30,7 +30,7 @@ n1
     $ conntrack -L -f ipv4 --orig-src 10.244.1.5
   route
     route 10.244.3.0/26 via 10.244.3.1 dev vxlan0, IPBlock 10-244-3-0-26
-    (of node n3)
+    (of node n3, by BGP from n3: only path)
     Of all routes that contain the destination the one with the longest
     prefix decides by which device, and through whom, the packet goes
     on.
