@@ -37,9 +37,10 @@ static const char *folder(const struct role *r)
 /* ---- ownership, as root */
 
 /* Gives `name` in `dir` and, where it is a folder, the folders inside to the role's user.
- * Objects' files stay: they are replaced, never written to. */
+ * Objects' files stay: they are replaced, never written to; but for Secrets, which their owner alone may read. */
 static int give(int dir, const char *name, const struct role *r, int depth)
 {
+	const char *secrets = kind_by_id(KIND_SECRET)->name;
 	struct dirent *de;
 	DIR *d;
 	int fd, rc = 0;
@@ -58,7 +59,7 @@ static int give(int dir, const char *name, const struct role *r, int depth)
 	}
 	while (!rc && (de = readdir(d)))
 		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			rc = give(fd, de->d_name, r, depth - 1);
+			rc = give(fd, de->d_name, r, depth - (strcmp(de->d_name, secrets) != 0));
 	closedir(d);
 	return rc;
 }

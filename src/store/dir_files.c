@@ -186,9 +186,21 @@ int dir_read(const struct dir_store *d, const struct store_key *key, json_t **js
 	return rc;
 }
 
+/* Of a Secret nobody but the folder's owner reads anything, so it must be theirs when it appears. */
+static struct file_attrs attrs_of(const struct dir_store *d, const struct store_key *key)
+{
+	bool secret = key->k->id == KIND_SECRET;
+
+	return (struct file_attrs){ .mode = secret ? 0600 : 0644,
+				    .given = secret && geteuid() == 0 && (d->uid || d->gid),
+				    .uid = d->uid,
+				    .gid = d->gid };
+}
+
 int dir_write(const struct dir_store *d, struct dir_tx *tx, const struct store_key *key,
 	      const json_t *j, struct err *e)
 {
+	const struct file_attrs attrs = attrs_of(d, key);
 	char path[PATH_MAX];
 	char *text;
 	size_t n;
@@ -207,9 +219,7 @@ int dir_write(const struct dir_store *d, struct dir_tx *tx, const struct store_k
 	}
 	text[n] = '\n'; /* in the place of the terminating zero */
 	fd = dir_open_folder(d, key->k->name, key->ns ? key->ns : DIR_NO_NS, true, e);
-	rc = fd < 0 ? fd
-		    : file_write_at(fd, name_in(path), text, n + 1,
-				    key->k->id == KIND_SECRET ? 0600 : 0644);
+	rc = fd < 0 ? fd : file_write_at(fd, name_in(path), text, n + 1, &attrs);
 	free(text);
 	if (fd < 0)
 		return fd;

@@ -136,7 +136,8 @@ static int reserve_to(struct dir_tx *tx, uint64_t highest, struct err *e)
 {
 	char text[32];
 	int n = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)highest);
-	int rc = file_write_at(tx->root, DIR_REV, text, (size_t)n, 0644);
+	const struct file_attrs all = { .mode = 0644 };
+	int rc = file_write_at(tx->root, DIR_REV, text, (size_t)n, &all);
 
 	if (!rc && fsync(tx->root) < 0)
 		rc = -errno;

@@ -110,29 +110,31 @@ static int write_all(int fd, const void *p, size_t n)
 	return 0;
 }
 
-static int write_synced(int dir, const char *tmp, const void *p, size_t n, mode_t mode)
+static int write_synced(int dir, const char *tmp, const void *p, size_t n,
+			const struct file_attrs *a)
 {
-	int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+	int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, a->mode);
 	int rc;
 
 	if (fd < 0)
 		return -errno;
 	rc = write_all(fd, p, n);
-	if (!rc && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+	if (!rc && (fchmod(fd, a->mode) < 0 || (a->given && fchown(fd, a->uid, a->gid) < 0) ||
+		    fsync(fd) < 0))
 		rc = -errno;
 	if (close(fd) < 0 && !rc)
 		rc = -errno;
 	return rc;
 }
 
-int file_write_at(int dir, const char *name, const void *p, size_t n, mode_t mode)
+int file_write_at(int dir, const char *name, const void *p, size_t n, const struct file_attrs *a)
 {
 	char tmp[NAME_MAX + 1];
 	int rc;
 
 	if ((size_t)snprintf(tmp, sizeof(tmp), ".%s.tmp", name) >= sizeof(tmp))
 		return -ENAMETOOLONG;
-	rc = write_synced(dir, tmp, p, n, mode);
+	rc = write_synced(dir, tmp, p, n, a);
 	if (!rc && renameat(dir, tmp, dir, name) < 0)
 		rc = -errno;
 	if (rc)
@@ -142,12 +144,13 @@ int file_write_at(int dir, const char *name, const void *p, size_t n, mode_t mod
 
 int file_write(const char *path, const void *p, size_t n, mode_t mode, struct err *e)
 {
+	const struct file_attrs a = { .mode = mode };
 	const char *name;
 	int dir = open_parent(path, &name, e), rc;
 
 	if (dir < 0)
 		return dir;
-	rc = file_write_at(dir, name, p, n, mode);
+	rc = file_write_at(dir, name, p, n, &a);
 	if (!rc && fsync(dir) < 0)
 		rc = -errno;
 	close(dir);

@@ -10,6 +10,7 @@
 
 /* Appends the whole file to `out`. -EFBIG past `limit` bytes, -ENOENT where there is none. */
 int file_read(const char *path, size_t limit, struct buf *out, struct err *e);
+
 /* The same in the folder `dir`, which somebody else may write to: what is no regular file, a
  * symbolic link too, is not opened. Answers 0 or -errno, as only the caller knows the path. */
 int file_read_at(int dir, const char *name, size_t limit, struct buf *out);
@@ -18,8 +19,15 @@ int file_read_at(int dir, const char *name, size_t limit, struct buf *out);
  * in the same folder, fsync, rename, fsync of the folder. */
 int file_write(const char *path, const void *p, size_t n, mode_t mode, struct err *e);
 
+struct file_attrs {
+	mode_t mode;
+	bool given; /* to this user and group */
+	uid_t uid;
+	gid_t gid;
+};
+
 /* The same in the folder `dir`, which the caller syncs; 0 or -errno. */
-int file_write_at(int dir, const char *name, const void *p, size_t n, mode_t mode);
+int file_write_at(int dir, const char *name, const void *p, size_t n, const struct file_attrs *a);
 
 /* Removes a file durably; -ENOENT counts as done. */
 int file_remove(const char *path, struct err *e);

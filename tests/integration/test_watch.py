@@ -440,6 +440,23 @@ def test_privileges(world):
     assert (code, text) == (0, "")
 
 
+def test_secrets_are_their_owners(world):
+    """Nobody else may read them, so those that root wrote are given away: before watch began, and after."""
+    def secret(name):
+        return {"apiVersion": "v1", "kind": "Secret", "type": "fairlead.io/bgp-password",
+                "metadata": {"name": name, "namespace": "kube-system"}, "stringData": {"password": "x"}}
+    world.store.apply(node("n1"), secret("before"))
+    a = world.up().agent
+    a.wait("sync", in_sync)
+    world.store.apply(secret("after"), node("n2"))
+    a.wait("put", lambda kind, ns, name, rev: name == "n2")
+    owner = os.stat(world.store.path).st_uid
+    for name in ("before", "after"):
+        st = os.stat(world.store.path / f"Secret/kube-system/{name}.json")
+        assert (st.st_uid, st.st_mode & 0o777) == (owner, 0o600)
+    assert owner != 0 and "Permission denied" not in world.keeper.program.log()
+
+
 def test_store_of_another_user(world):
     os.chown(world.store.path, 1, 1)
     world.store.apply(node("n1"))
