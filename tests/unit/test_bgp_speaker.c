@@ -306,6 +306,76 @@ static void test_configuration(void **state)
 	world_fini(&w);
 }
 
+/* As of a's session to b, whose BFD is up: what b says last. */
+static void bfd_says(struct world *w, const struct router *a, const struct router *b,
+		     enum bfd_state state)
+{
+	struct bfd *s = bgp_peer_bfd(peer(a, b));
+	struct bfd_packet p = { .version = 1,
+				.state = BFD_DOWN,
+				.multiplier = 3,
+				.my = 9,
+				.your = s->conf.discriminator,
+				.desired_us = 100000,
+				.required_us = 100000 };
+
+	bfd_receive(s, &p, w->now * 1000);
+	p.state = BFD_UP;
+	bfd_receive(s, &p, w->now * 1000);
+	assert_int_equal(s->state, BFD_UP);
+	p.state = (uint8_t)state;
+	assert_true(bfd_receive(s, &p, w->now * 1000));
+	assert_int_equal(s->state, BFD_DOWN);
+	bgp_peer_bfd_changed(peer(a, b), w->now);
+	world_run(w);
+}
+
+/* A way that is down ends the session; a peer that takes BFD itself down, as it ends, says nothing of the way (RFC 5882 3.2). */
+static void test_bfd_says_down(void **state)
+{
+	struct bgp_peer_conf of_b;
+	struct router *a, *b;
+	struct world w;
+
+	two(&w, &a, &b);
+	world_join(a, b);
+	of_b = world_conf(a, b);
+	of_b.bfd = (struct bfd_conf){ .interval_us = 100000, .multiplier = 3, .discriminator = 7 };
+	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	world_run(&w);
+	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
+	bfd_says(&w, a, b, BFD_ADMIN_DOWN);
+	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
+	bfd_says(&w, a, b, BFD_DOWN);
+	assert_int_not_equal(state_of(a, b), BGP_ESTABLISHED);
+	assert_non_null(strstr(b->log, "BFD"));
+	world_fini(&w);
+}
+
+/* What goes to a peer past the state machine is counted all the same. */
+static void test_messages_are_counted(void **state)
+{
+	const struct bgp_fsm *f;
+	struct router *a, *b;
+	struct world w;
+
+	two(&w, &a, &b);
+	originate(a, "10.1.0.0/24");
+	originate(a, "fd00:1::/64");
+	world_join(a, b);
+	world_run(&w);
+	f = bgp_peer_fsm(peer(a, b));
+	assert_int_equal(f->out[BGP_OPEN], 1);
+	assert_int_equal(f->out[BGP_UPDATE], 4); /* one, and an End-of-RIB, of each family */
+	assert_int_equal(f->out[BGP_REFRESH], 0);
+	bgp_peer_refresh(peer(a, b), w.now);
+	world_run(&w);
+	assert_int_equal(f->out[BGP_REFRESH], 2);
+	assert_int_equal(f->out[BGP_UPDATE], 8);
+	assert_int_equal(bgp_peer_fsm(peer(b, a))->in[BGP_UPDATE], 8);
+	world_fini(&w);
+}
+
 /* Many routes to many readers, at once and changing: everybody ends with the same. */
 static void test_many(void **state)
 {
@@ -351,12 +421,19 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_two),         cmocka_unit_test(test_reflector),
-		cmocka_unit_test(test_helper),      cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_attributes),  cmocka_unit_test(test_ways),
-		cmocka_unit_test(test_filters),     cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_own_restart), cmocka_unit_test(test_configuration),
+		cmocka_unit_test(test_two),
+		cmocka_unit_test(test_reflector),
+		cmocka_unit_test(test_helper),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_own_restart),
+		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_bfd_says_down),
+		cmocka_unit_test(test_messages_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

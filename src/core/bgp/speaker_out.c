@@ -56,6 +56,16 @@ static int fill(struct bgp_peer *p, enum bgp_family family, struct buf *b, size_
 	return 0;
 }
 
+static void count_messages(struct bgp_fsm *f, const uint8_t *v, size_t n)
+{
+	size_t at, len;
+
+	for (at = 0; at + BGP_HEADER <= n; at += len) {
+		len = (size_t)v[at + BGP_HEADER - 3] << 8 | v[at + BGP_HEADER - 2];
+		f->out[v[at + BGP_HEADER - 1]]++;
+	}
+}
+
 bool bgp_peer_fill(struct bgp_peer *p, struct buf *b, size_t enough, int64_t now_ms)
 {
 	int side = bgp_fsm_side(&p->fsm), rc = 0;
@@ -68,8 +78,10 @@ bool bgp_peer_fill(struct bgp_peer *p, struct buf *b, size_t enough, int64_t now
 	for (unsigned i = 0; i < BGP_FAMILIES && !rc && b->n - begun < enough; i++)
 		if (p->channel[i].reader)
 			rc = fill(p, i, b, enough, &more);
-	if (!rc)
+	if (!rc) {
+		count_messages(&p->fsm, (const uint8_t *)b->v + begun, b->n - begun);
 		return more;
+	}
 	bgp_fault(&f, BGP_E_CEASE, BGP_E_RESOURCES, "no memory for its UPDATEs");
 	bgp_peer_fault(p, (enum bgp_side)side, &f, now_ms);
 	return false;

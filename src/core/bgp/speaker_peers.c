@@ -141,6 +141,7 @@ static void filter_again(struct bgp_peer *p, enum bgp_family family, int64_t now
 		return;
 	}
 	bgp_refresh_put(&b, family);
+	p->fsm.out[BGP_REFRESH]++;
 	if (!b.failed)
 		p->speaker->io.send(p, (enum bgp_side)side, b.v, b.n, p->speaker->io.arg);
 	buf_fini(&b);
@@ -285,7 +286,9 @@ void bgp_peer_bfd_changed(struct bgp_peer *p, int64_t now_ms)
 	int side = bgp_fsm_side(&p->fsm);
 	struct bgp_fault f = { 0 };
 
-	if (!p->has_bfd || p->bfd.state != BFD_DOWN || side < 0)
+	/* A peer that takes BFD down says nothing of the way to it (RFC 5882 3.2). */
+	if (!p->has_bfd || p->bfd.state != BFD_DOWN || p->bfd.peer_state == BFD_ADMIN_DOWN ||
+	    side < 0)
 		return;
 	bgp_fault(&f, BGP_E_CEASE, BGP_E_BFD_DOWN, "BFD: %s", bfd_diag_name(p->bfd.diag));
 	bgp_peer_fault(p, (enum bgp_side)side, &f, now_ms);
