@@ -221,7 +221,7 @@ ENUM_NAMES(peer_type_names, FILTER_PEER_IBGP, "eBGP", "iBGP");
 static const struct field length_fields[] = {
 	FIELD(struct filter_length, min, 1, F_OPT_I64, .min = 0, .max = 128, .absent = "any",
 	      .doc = "At least so long."),
-	FIELD(struct filter_length, max, 2, F_OPT_I64, .min = 0, .max = 128, .absent = "any",
+	FIELD(struct filter_length, max, 2, F_OPT_I64, .min = 1, .max = 128, .absent = "any",
 	      .doc = "At most so long."),
 };
 static const SCHEMA(length_schema, "BGPFilterPrefixLength", struct filter_length, length_fields);

@@ -42,8 +42,9 @@ static const struct field ippool_spec_fields[] = {
 	FIELD(ippool_spec, nodeSelector, 9, F_PTR, .sub = &label_selector_schema,
 	      .absent = "every node", .doc = "Nodes that may take addresses from this pool."),
 	FIELD(ippool_spec, routes, 10, F_ENUM, .names = &route_source_names, .absent = "store",
-	      .doc = "Where routes to other nodes' blocks come from: the IPBlocks in the store, "
-		     "or BGP, as its peers tell them (docs/bgp.md)."),
+	      .doc = "Where routes to other nodes' blocks come from: the IPBlocks in the store; or "
+		     "BGP, then nodes tell their peers of their blocks of this pool, and learn the "
+		     "others (docs/bgp.md)."),
 };
 static const SCHEMA(ippool_spec_schema, "IPPoolSpec", ippool_spec, ippool_spec_fields);
 
