@@ -115,11 +115,22 @@ static bool is_wanted(const struct origins *o, const struct address *a)
 
 /* ---- Services */
 
-static const int8_t kinds[] = { [SVC_CLUSTER_IP] = ORIGIN_CLUSTER_IP,
-				[SVC_EXTERNAL_IP] = ORIGIN_EXTERNAL_IP,
-				[SVC_LOAD_BALANCER] = ORIGIN_LOAD_BALANCER,
-				[SVC_NODE_PORT] = -1,
-				[SVC_HOST_PORT] = -1 };
+/* ORIGIN_KINDS: it is never told, as node ports are not. */
+static enum origin_kind kind_of(const struct svc_front *f)
+{
+	switch ((enum svc_kind)f->kind) {
+	case SVC_CLUSTER_IP:
+		return ORIGIN_CLUSTER_IP;
+	case SVC_EXTERNAL_IP:
+		return ORIGIN_EXTERNAL_IP;
+	case SVC_LOAD_BALANCER:
+		return ORIGIN_LOAD_BALANCER;
+	case SVC_NODE_PORT:
+	case SVC_HOST_PORT:
+		break;
+	}
+	return ORIGIN_KINDS;
+}
 
 /* With a policy Local a node without a ready endpoint drops what comes from outside. */
 static bool serves_here(const struct svc_plan *p)
@@ -133,10 +144,9 @@ static bool serves_here(const struct svc_plan *p)
 static void add(struct address *v, uint32_t *n, const struct svc_front *f, bool here)
 {
 	for (uint32_t i = 0; i < *n; i++)
-		if (v[i].kind == kinds[f->kind] && addr_eq(&v[i].ip, &f->address))
+		if (v[i].kind == kind_of(f) && addr_eq(&v[i].ip, &f->address))
 			return; /* another port */
-	v[(*n)++] =
-		(struct address){ .ip = f->address, .kind = (uint8_t)kinds[f->kind], .here = here };
+	v[(*n)++] = (struct address){ .ip = f->address, .kind = (uint8_t)kind_of(f), .here = here };
 }
 
 /* Each address once; NULL where there are none, or no memory. */
@@ -154,7 +164,7 @@ static struct address *find_addresses(const struct svc_plan *plans, size_t n_pla
 		for (uint32_t k = 0; k < plans[i].fronts.n; k++) {
 			const struct svc_front *f = &plans[i].fronts.v[k];
 
-			if (kinds[f->kind] >= 0 && f->address.family)
+			if (kind_of(f) != ORIGIN_KINDS && f->address.family)
 				add(v, n, f, here);
 		}
 	}
@@ -231,7 +241,7 @@ bool origins_allow(struct origins *o, const struct origin_ranges *ranges)
 
 		same &= n == o->n_ranges[k] &&
 			(!n || !memcmp(o->ranges[k], ranges->of[k].v, n * sizeof(**now)));
-		now[k] = malloc((n ? n : 1) * sizeof(**now));
+		now[k] = calloc(n ? n : 1, sizeof(**now));
 		done &= now[k] != NULL;
 		if (now[k] && n)
 			memcpy(now[k], ranges->of[k].v, n * sizeof(**now));
