@@ -5,17 +5,12 @@ import textwrap
 
 from harness import wait_for
 
-# Each connection to its socket sends one line of Python, which is run.
 SPEAKER = textwrap.dedent(r"""
-    import select, traceback
+    import select
     ROUTE, ROUTES, ORIGIN, ORIGINS = range(25, 29)
     stream, pending = None, b""
     node = next(l.split()[1] for l in open(sys.argv[2]) if l.startswith("node "))
-    orders = socket.socket(socket.AF_UNIX)
-    if os.path.exists(f"{out}.{node}"):
-        os.unlink(f"{out}.{node}")
-    orders.bind(f"{out}.{node}")
-    orders.listen()
+    orders = orders_at(f"{out}.{node}")
 
     def packed(ip):
         return socket.inet_pton(socket.AF_INET6 if ":" in ip else socket.AF_INET, ip)
@@ -74,16 +69,7 @@ SPEAKER = textwrap.dedent(r"""
                     for fd in fds:
                         os.close(fd)
             elif s is orders:
-                c, _ = orders.accept()
-                line = b""
-                while not line.endswith(b"\n"):
-                    line += c.recv(65536)
-                try:
-                    exec(line.decode(), globals())
-                    c.sendall(b"ok")
-                except Exception:
-                    c.sendall(traceback.format_exc().encode())
-                c.close()
+                take_order(orders)
             elif s is stream:
                 read()
     """)

@@ -13,7 +13,7 @@ from harness import built, wait_for
 
 ROLE_PRELUDE = textwrap.dedent(r"""
     #!/usr/bin/python3
-    import array, json, os, signal, socket, struct, sys, time
+    import array, json, os, signal, socket, struct, sys, time, traceback
     BIND, BOUND, JOIN, READY = 1, 2, 3, 4
     keeper = socket.socket(fileno=3)
     out = os.environ["FAKE_OUT"]
@@ -90,6 +90,27 @@ ROLE_PRELUDE = textwrap.dedent(r"""
             if kind == BOUND:
                 assert got[1] == 7
                 return got.get(2, 0), got.get(3, b"").decode(), fds
+
+    def orders_at(path):
+        # Each connection there sends one line of Python, for take_order() to run.
+        s = socket.socket(socket.AF_UNIX)
+        if os.path.exists(path):
+            os.unlink(path)
+        s.bind(path)
+        s.listen()
+        return s
+
+    def take_order(orders):
+        c, _ = orders.accept()
+        line = b""
+        while not line.endswith(b"\n"):
+            line += c.recv(65536)
+        try:
+            exec(line.decode(), globals())
+            c.sendall(b"ok")
+        except Exception:
+            c.sendall(traceback.format_exc().encode())
+        c.close()
 
     def note(*what):
         with open(out, "a") as f:
@@ -170,15 +191,11 @@ def gone(pid):
 # A subscriber of watch that takes its orders from the test: each connection to its socket sends
 # one line of Python, which is run; everything that watch says is noted.
 SUBSCRIBER = textwrap.dedent(r"""
-    import select, traceback
+    import select
     HELLO, PUT, DELETE, SYNC, WRITE, WRITTEN = range(5, 11)
     NODE, NAMESPACE, POD, NODESTATE = 1, 2, 3, KIND_NODESTATE
     stream, pending, reading, kinds = None, b"", True, [NODE, NAMESPACE, POD]
-    orders = socket.socket(socket.AF_UNIX)
-    if os.path.exists(out + ".orders"):
-        os.unlink(out + ".orders")
-    orders.bind(out + ".orders")
-    orders.listen()
+    orders = orders_at(out + ".orders")
 
     def zigzag(n):
         return varint((n << 1) ^ (n >> 63))
@@ -250,16 +267,7 @@ SUBSCRIBER = textwrap.dedent(r"""
                     for fd in fds:
                         os.close(fd)
             elif s is orders:
-                c, _ = orders.accept()
-                line = b""
-                while not line.endswith(b"\n"):
-                    line += c.recv(65536)
-                try:
-                    exec(line.decode(), globals())
-                    c.sendall(b"ok")
-                except Exception:
-                    c.sendall(traceback.format_exc().encode())
-                c.close()
+                take_order(orders)
             elif s is stream:
                 take_stream()
     """)
