@@ -297,10 +297,11 @@ static void remove_files(struct cleanup *c)
 					     "ipam.lock",      "sysctl.saved",
 					     "watch/snapshot", "watch/snapshot.new",
 					     "watch",          NULL };
-	static const char *const run[] = { "cni.sock",       "ctl.sock",       "takeover.sock",
-					   "fairleadd.conf", "fairleadd.pid",  "agent.pid",
-					   "watch.pid",      "health.pid",     "controller.pid",
-					   "roles.lock",     "fairleadd.lock", NULL };
+	static const char *const run[] = {
+		"cni.sock",       "ctl.sock",      "takeover.sock",  "bgp.sock",  "bgp.pid",
+		"fairleadd.conf", "fairleadd.pid", "agent.pid",      "watch.pid", "health.pid",
+		"controller.pid", "roles.lock",    "fairleadd.lock", NULL
+	};
 	const struct {
 		const char *dir;
 		const char *const *names;
