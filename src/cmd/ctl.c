@@ -18,6 +18,7 @@
 
 struct agents {
 	struct cmd_ctx *ctx;
+	const char *role, *socket;
 	struct ctl_agent *v;
 	size_t n;
 };
@@ -31,7 +32,9 @@ static int add(struct agents *a, const char *node, const char *dir)
 	if (a->n)
 		memcpy(v, a->v, a->n * sizeof(*v));
 	v[a->n] = (struct ctl_agent){ .node = node,
-				      .socket = arena_printf(a->ctx->arena, "%s/ctl.sock", dir) };
+				      .role = a->role,
+				      .socket = arena_printf(a->ctx->arena, "%s/%s", dir,
+							     a->socket) };
 	a->v = v;
 	a->n++;
 	return 0;
@@ -66,18 +69,20 @@ static const char *lab_of(struct cmd_ctx *ctx, const char *url)
 	return arena_strndup(ctx->arena, url + n, strcspn(url + n, "/"));
 }
 
-int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n)
+static int find(struct cmd_ctx *ctx, const struct ctl_opts *o, const char *role, const char *socket,
+		struct ctl_agent **v, size_t *n)
 {
-	struct agents a = { .ctx = ctx };
+	struct agents a = { .ctx = ctx, .role = role, .socket = socket };
 	const char *lab = ctx->lab, *url;
+	char here[64];
 	struct err e;
 	int rc;
 
-	if (!lab && !o->run_dir && access(RUN_DIR "/ctl.sock", F_OK)) {
+	snprintf(here, sizeof(here), RUN_DIR "/%s", socket);
+	if (!lab && !o->run_dir && access(here, F_OK)) {
 		if (cmd_store_url(ctx, &url, &e))
-			return cmd_error(CMD_PARTLY,
-					 "no agent on this machine (" RUN_DIR "/ctl.sock), and %s",
-					 e.text);
+			return cmd_error(CMD_PARTLY, "no %s on this machine (%s), and %s", role,
+					 here, e.text);
 		lab = lab_of(ctx, url);
 	}
 	rc = lab && !o->run_dir ? add_lab(&a, lab, o->node)
@@ -93,17 +98,31 @@ int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent *
 	return 0;
 }
 
+int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n)
+{
+	return find(ctx, o, "agent", "ctl.sock", v, n);
+}
+
+int ctl_speakers(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n)
+{
+	return find(ctx, o, "role bgp", "bgp.sock", v, n);
+}
+
 /* ---- one question */
 
 /* Columns are text on the wire; these mean numbers and truth values. */
+/* clang-format off */
 static const char *const number_keys[] = {
-	"blockSize", "blocks",   "bytes",    "cooling",          "count",     "left",
-	"lent",      "metric",   "mtu",      "observedRevision", "ownBlocks", "packets",
-	"podMTU",    "pods",     "problems", "reserved",         "revision",  "size",
-	"used",      "usedHere", NULL
+	"asNumber", "blockSize", "blocks", "bytes", "cooling", "count", "ends", "faulty", "holdTime", "left", "lent",
+	"listenPort", "localPref", "med", "messagesIn", "messagesOut", "metric", "mtu", "observedRevision", "ownBlocks",
+	"packets", "podMTU", "pods", "port", "problems", "received", "reserved", "revision", "routes4", "routes6",
+	"seconds", "size", "told", "used", "usedHere", NULL
 };
-static const char *const flag_keys[] = { "disabled", "fixed", "inSync", "natOutgoing",
-					 "own",      "stale", NULL };
+static const char *const flag_keys[] = {
+	"best", "complete", "disabled", "filtered", "fixed", "gracefulRestart", "inSync", "inUse", "natOutgoing",
+	"own", "passive", "password", "stale", NULL
+};
+/* clang-format on */
 
 static bool is_one_of(const char *const *v, const char *key)
 {
@@ -188,6 +207,7 @@ int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const 
 	struct rec_ctl_request q = { .verb = verb, .args = { args, 0 } };
 	struct rstream s = { .fd = -1 };
 	const char *node = agent->node ? agent->node : "", *of = *node ? " of " : "", *key;
+	const char *the = strchr(agent->role, ' ') ? "" : "the ";
 	va_list ap;
 	int fd, rc;
 
@@ -198,7 +218,7 @@ int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const 
 	qsort(args, q.args.n, sizeof(*args), by_key);
 	fd = sock_unix_connect(agent->socket, SOCK_STREAM, TIMEOUT_MS, e);
 	if (fd < 0)
-		return err_set(e, -ECONNREFUSED, "the agent%s%s %s (%s)", of, node,
+		return err_set(e, -ECONNREFUSED, "%s%s%s%s %s (%s)", the, agent->role, of, node,
 			       fd == -EACCES ? "answers root alone" : "is not there",
 			       agent->socket);
 	rc = rstream_init(&s, fd, e);
@@ -207,7 +227,7 @@ int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const 
 	if (!rc)
 		rc = read_answer(&s, tables, e);
 	if (rc == -ETIMEDOUT)
-		err_set(e, rc, "the agent%s%s did not answer in time (%s)", of, node,
+		err_set(e, rc, "%s%s%s%s did not answer in time (%s)", the, agent->role, of, node,
 			agent->socket);
 	rstream_fini(&s);
 	return rc;

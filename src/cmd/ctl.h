@@ -21,15 +21,18 @@ struct ctl_opts {
 		OPT(type, common.format, 'o', "output", OPT_ENUM, .names = &out_formats_json,      \
 		    .doc = "Output format")
 
-struct ctl_agent {
+struct ctl_agent {        /* or another role that answers */
 	const char *node; /* of a lab; NULL: this machine's */
-	const char *socket;
+	const char *role, *socket;
 };
 
 /* The agents that the options and --lab mean: those of a lab, else --run-dir's, else this
  * machine's where there is one, else the only running lab's. Returns 0 or the exit code, having
  * said why. In ctx->arena. */
 int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n);
+
+/* The same of the BGP speakers. */
+int ctl_speakers(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n);
 
 /* Asks one; args are key, value, …, NULL. `tables` gets an array per table of the answer. The
  * agent's own refusal is returned as its code, with its text. */

@@ -28,7 +28,8 @@ static const char *const severities[] = { [DOCTOR_WARNING] = "warning", [DOCTOR_
 
 static void ask_agent(struct doctor_facts *f, const struct config *cfg, struct arena *a)
 {
-	struct ctl_agent agent = { .socket = arena_printf(a, "%s/ctl.sock", cfg->run_dir) };
+	struct ctl_agent agent = { .role = "agent",
+				   .socket = arena_printf(a, "%s/ctl.sock", cfg->run_dir) };
 	json_t *tables = json_object();
 	struct err e;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fairlead node status: what agents know of their nodes; cleanup is in node_cleanup.c. */
 #include "cmd/node.h"
+#include "cmd/bgp.h"
 #include "cmd/ctl.h"
 #include "cmd/out.h"
 #include "cmd/verbs.h"
@@ -60,6 +61,21 @@ static void print_peers(const json_t *nodes)
 	table_fini(&t);
 }
 
+/* As `calicoctl node status` has them, of all nodes in one table. */
+static void print_sessions(const json_t *nodes)
+{
+	json_t *all = json_array();
+	const json_t *node;
+	size_t i;
+
+	json_array_foreach(nodes, i, node)
+		json_array_extend(all, json_object_get(node, "bgpPeers"));
+	if (json_array_size(all))
+		putchar('\n');
+	bgp_print_peers(all);
+	json_decref(all);
+}
+
 /* What the audits repaired; nothing is worth a line where they found nothing. */
 static void print_repairs(const json_t *nodes)
 {
@@ -83,13 +99,14 @@ static void print_repairs(const json_t *nodes)
 	}
 }
 
-/* One object per node: its row, with the other tables in it. */
-static json_t *fold(json_t *tables)
+/* One object per node: its row, with the other tables in it, and the sessions of its speaker. */
+static json_t *fold(json_t *tables, json_t *sessions)
 {
 	json_t *node = json_incref(json_array_get(ctl_table(tables, "node"), 0));
 
 	json_object_set(node, "peers", ctl_table(tables, "peer"));
 	json_object_set(node, "audit", ctl_table(tables, "audit"));
+	json_object_set(node, "bgpPeers", sessions);
 	return node;
 }
 
@@ -107,14 +124,16 @@ static int run_status(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 	if (rc)
 		return rc;
 	for (i = 0; i < n; i++) {
-		json_t *tables = json_object();
+		json_t *tables = json_object(), *sessions = json_array();
 		struct err e;
 
-		if (ctl_ask(&agents[i], tables, &e, "node-status", NULL))
+		if (ctl_ask(&agents[i], tables, &e, "node-status", NULL) ||
+		    bgp_ask_beside(ctx, &agents[i], sessions, &e))
 			code = cmd_error(CMD_PARTLY, "%s", e.text);
-		else if (json_array_size(ctl_table(tables, "node")))
-			json_array_append_new(nodes, fold(tables));
+		if (json_array_size(ctl_table(tables, "node")))
+			json_array_append_new(nodes, fold(tables, sessions));
 		json_decref(tables);
+		json_decref(sessions);
 	}
 	json_array_foreach(nodes, i, node) if (!json_is_true(json_object_get(node, "inSync")) &&
 					       !code) code = CMD_NO;
@@ -126,6 +145,7 @@ static int run_status(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 	} else if (json_array_size(nodes)) {
 		print_nodes(nodes);
 		print_peers(nodes);
+		print_sessions(nodes);
 		print_repairs(nodes);
 	}
 	json_decref(nodes);
@@ -141,7 +161,9 @@ const struct cmd cmd_node_status = {
 		"MTU is the uplink's, POD-MTU what new pods get: that less what a tunnel adds.\n"
 		"WAY is how a peer's pods are reached: direct, gateway, fabric (other routers "
 		"carry\n"
-		"them), vxlan, or none.\n"
+		"them), vxlan, or none. Where role bgp runs, its sessions follow, as `fairlead bgp "
+		"status`\n"
+		"has them; they do not change the exit code.\n"
 		"Exit code 1 when a node is not in sync, 3 when one does not answer.",
 	.opts = status_table,
 	.opts_size = sizeof(struct status_opts),

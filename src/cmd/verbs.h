@@ -4,6 +4,7 @@
 #include "cmd/cmd.h"
 
 extern const struct cmd cmd_apply, cmd_delete;
+extern const struct cmd cmd_bgp;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_get;
 extern const struct cmd cmd_ipam;
