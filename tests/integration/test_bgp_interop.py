@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Role bgp with other people's speakers over a real cable: what each side has of the other is read from both."""
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bgp_world import (COMMUNITY, GRACE, LARGE, OTHERS, OURS, PEER_AS, THEIRS, bgp_peer, bgp_world,  # noqa: F401
+                       configuration)
+from harness import wait_for
+
+PASSWORD = "correct-horse-battery"
+
+
+def has(other, prefixes):
+    """The other side has these of ours, and no others."""
+    return set(other.routes()) == prefixes
+
+
+def converged(w, other):
+    wait_for(w.is_up, 15)
+    wait_for(lambda: set(w.routes()) == THEIRS)
+    wait_for(lambda: has(other, OURS))
+
+
+@pytest.mark.parametrize("name,asn", [("bird", PEER_AS), ("bird", 65000), ("frr", PEER_AS), ("frr", 65000),
+                                      ("gobgp", PEER_AS)])
+def test_routes(bgp_world, name, asn):  # noqa: F811
+    """Both families both ways, with communities; taken back and told again, by either side; all of it again on request."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer(asn))
+    other = w.begin_other(name, asn)
+    converged(w, other)
+    row = w.routes()["10.2.0.0/24"]
+    assert row["via"] == "10.0.0.2" and row["inUse"] and row["why"] == "the only path"
+    assert row.get("asPath", "") == ("" if asn == 65000 else str(asn))
+    assert {COMMUNITY, LARGE} <= set(row["communities"].split())
+    assert w.routes()["fd02::/64"]["via"] == "fd00::2"
+    assert other.has_communities(other.routes()["10.1.0.0/24"])
+
+    other.withdraw()
+    wait_for(lambda: w.routes() == {})
+    other.announce()
+    wait_for(lambda: set(w.routes()) == THEIRS)
+    w.store.apply(configuration(networks=["10.1.0.0/24"]))
+    wait_for(lambda: has(other, {"10.1.0.0/24"}))
+    w.store.apply(configuration())
+    wait_for(lambda: has(other, OURS))
+
+    before = w.peer()
+    w.fairlead("peer", "router", "refresh")
+    wait_for(lambda: w.peer()["messagesIn"] >= before["messagesIn"] + 2)   # its routes again, in at least two UPDATEs
+    wait_for(lambda: w.peer()["messagesOut"] >= before["messagesOut"] + 4)  # two requests, and ours again
+    before = w.peer()
+    if other.refresh:
+        other.refresh()
+        wait_for(lambda: w.peer()["messagesOut"] > before["messagesOut"])
+    assert has(other, OURS) and set(w.routes()) == THEIRS
+    assert w.peer()["ends"] == 0
+
+    w.fairlead("peer", "router", "reset")
+    wait_for(lambda: w.peer()["ends"] == 1)
+    converged(w, other)
+
+
+def secrets_are_kept(w):
+    """Nowhere that others can look is the password."""
+    for pid in [w.keeper.program.pid] + [w.keeper.pid(r) for r in ("bgp", "watch")]:
+        for name in ("cmdline", "environ"):
+            assert PASSWORD.encode() not in Path(f"/proc/{pid}/{name}").read_bytes()
+    assert PASSWORD not in w.keeper.program.log()
+    assert w.peer()["password"] is True
+    for args in (("status",), ("peer", "router"), ("status", "-o", "json")):
+        assert PASSWORD not in w.fairlead(*args).stdout
+    assert PASSWORD not in (w.keeper.run_dir / "fairleadd.conf").read_text()
+
+
+@pytest.mark.parametrize("name,passive", [("bird", False), ("bird", True), ("frr", False)])
+def test_password(bgp_world, name, passive):  # noqa: F811
+    """RFC 2385, on connections that we make and on those that we take: no session but with the same one."""
+    w = bgp_world
+    def secret(text):
+        return {"apiVersion": "v1", "kind": "Secret", "type": "fairlead.io/bgp-password",
+                "metadata": {"name": "bgp", "namespace": "kube-system"}, "stringData": {"password": text}}
+    w.begin(configuration(), secret("of another"),
+            bgp_peer(password={"secretKeyRef": {"name": "bgp", "key": "password"}}, passive=passive))
+    other = w.begin_other(name, password=PASSWORD)
+    with pytest.raises(pytest.fail.Exception):
+        wait_for(w.is_up, 2)
+    w.store.apply(secret(PASSWORD))
+    converged(w, other)
+    secrets_are_kept(w)
+    w.store.apply(secret("of another"))
+    wait_for(lambda: not w.is_up())
+    with pytest.raises(pytest.fail.Exception):
+        wait_for(w.is_up, 2)
+
+
+@pytest.mark.parametrize("name", ["bird", "frr"])
+def test_ours_restarts_gracefully(bgp_world, name):  # noqa: F811
+    """RFC 4724: while role bgp is away, killed or told to end, the peer keeps what it was told."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer())
+    other = w.begin_other(name)
+    converged(w, other)
+    for sig in (signal.SIGKILL, signal.SIGTERM):
+        pid = w.keeper.pid("bgp")
+        os.kill(pid, sig)
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            assert set(other.routes()) == OURS
+        wait_for(lambda: w.keeper.pid("bgp") not in (None, pid))
+        converged(w, other)
+
+
+@pytest.mark.parametrize("name", ["bird", "frr"])
+def test_theirs_restarts_gracefully(bgp_world, name):  # noqa: F811
+    """RFC 4724: what a peer told stays while it is away, as stale, and goes when it does not tell it again."""
+    w = bgp_world
+    w.begin(configuration(gracefulRestart={"enabled": True, "restartTimeSeconds": GRACE}), bgp_peer())
+    other = w.begin_other(name)
+    converged(w, other)
+    other.kill()
+    wait_for(lambda: not w.is_up())
+    assert {p: r["stale"] for p, r in w.routes().items()} == dict.fromkeys(THEIRS, True)
+    other.run()
+    wait_for(w.is_up, 15)
+    wait_for(lambda: {p: r["stale"] for p, r in w.routes().items()} == dict.fromkeys(THEIRS, False))
+
+
+@pytest.mark.parametrize("name", ["bird", "frr"])
+def test_bfd(bgp_world, name):  # noqa: F811
+    """A way that is cut is known within a second, though the link stays up and the hold time is 90 s."""
+    w = bgp_world
+    w.begin(configuration(gracefulRestart={"enabled": False}), bgp_peer(bfd={"enabled": True}))
+    other = w.begin_other(name, bfd=True)
+    converged(w, other)
+    wait_for(lambda: w.peer()["bfd"] == "Up")
+    time.sleep(1)  # of a session that lives: nothing ends it
+    assert w.is_up() and w.peer()["ends"] == 0
+    w.other_ns.nft("table inet cut {\n"
+                   "chain in {\ntype filter hook input priority 0; iif eth0 drop\n}\n"
+                   "chain out {\ntype filter hook output priority 0; oif eth0 drop\n}\n}\n")
+    cut = time.monotonic()
+    wait_for(lambda: not w.is_up() and not w.routes(), 5)
+    assert time.monotonic() - cut < 1
+    w.other_ns.run("nft", "delete", "table", "inet", "cut")
+    converged(w, other)
+
+
+@pytest.mark.parametrize("near", [True, False], ids=["near", "far"])
+def test_ttl_security(bgp_world, near):  # noqa: F811
+    """RFC 5082: BIRD with TTL security is a neighbour; BIRD that sends the system's TTL is none."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer(ttlSecurity=1))
+    other = w.begin_other("bird", ttl_security=near)
+    if near:
+        converged(w, other)
+        return
+    with pytest.raises(pytest.fail.Exception):
+        wait_for(w.is_up, 3)
+    w.store.apply(bgp_peer())
+    converged(w, other)
+
+
+def test_sandbox(bgp_world):  # noqa: F811
+    """Role bgp is nobody special, holds no capability, and is filtered."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer())
+    status = dict(line.split(":\t", 1) for line in
+                  Path(f"/proc/{w.keeper.pid('bgp')}/status").read_text().splitlines() if ":\t" in line)
+    assert status["Uid"].split()[0] != "0"
+    assert status["CapEff"] == status["CapPrm"] == status["CapBnd"] == "0" * 16
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+
+
+def test_what_people_see(bgp_world):  # noqa: F811
+    w = bgp_world
+    w.begin(configuration(), bgp_peer())
+    r = w.fairlead("status")
+    assert r.returncode == 1 and "router" in r.stdout and "Established" not in r.stdout
+    other = w.begin_other("bird")
+    converged(w, other)
+    r = w.fairlead("status")
+    assert r.returncode == 0 and "Established" in r.stdout
+    assert w.fairlead("routes", "10.2.0.0/24").returncode == 0
+    assert w.fairlead("routes", "10.9.0.0/24").returncode == 1
+    assert w.fairlead("routes", "nonsense", check=False).returncode == 2
+    assert w.fairlead("peer", "nobody", "reset").returncode == 1
+    assert w.fairlead("peer", "router", "tickle", check=False).returncode == 2
+    text = w.fairlead("routes").stdout
+    assert "BGPConfiguration: spec.networks" in text and "65001" in text
