@@ -210,20 +210,41 @@ static struct prefix link_with(const struct want *w, const struct ipaddr *peer)
 	return best;
 }
 
+/* All Nodes that a BGPPeer selects come one after the other, and share its rules. */
+static void find_filters(struct want *w, const struct candidate *c)
+{
+	if (!c->how || w->filtered == c->object)
+		return;
+	w->filtered = c->object;
+	want_missing_filters(w, c->object, c->label);
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		w->import[f] = want_filter(w, c->object, true, f);
+		w->export[f] = want_filter(w, c->object, false, f);
+	}
+}
+
+/* RFC 8212 asks for a rule between two AS. */
+static struct bgp_filter filter_of(const struct candidate *c, const struct bgp_filter *of,
+				   bool needs)
+{
+	struct bgp_filter f = { .digest = FNV64_START };
+
+	if (c->how)
+		f = *of;
+	f.deny = needs && !f.n;
+	f.digest = fnv64(f.digest, &f.deny, sizeof(f.deny));
+	return f;
+}
+
 static void set_filters(struct want *w, const struct candidate *c, struct bgp_peer_conf *p)
 {
 	bool needs = w->conf.spec.ebgpRequiresPolicy == TRI_TRUE && c->as != w->as;
 
-	for (unsigned f = 0; f < BGP_FAMILIES; f++)
-		for (unsigned import = 0; import < 2; import++) {
-			struct bgp_filter *to = import ? &p->import[f] : &p->export[f];
-
-			*to = (struct bgp_filter){ .digest = FNV64_START };
-			if (c->how)
-				*to = want_filter(w, c->object, import, f);
-			to->deny = needs && !to->n;
-			to->digest = fnv64(to->digest, &to->deny, sizeof(to->deny));
-		}
+	find_filters(w, c);
+	for (unsigned f = 0; f < BGP_FAMILIES; f++) {
+		p->import[f] = filter_of(c, &w->import[f], needs);
+		p->export[f] = filter_of(c, &w->export[f], needs);
+	}
 }
 
 static void add(struct want *w, const struct candidate *c)
@@ -257,8 +278,6 @@ static void add(struct want *w, const struct candidate *c)
 	set_graceful(w, c->how, &p->session);
 	set_bfd(w, c->how, p);
 	set_filters(w, c, p);
-	if (c->how)
-		want_missing_filters(w, c->object, c->label);
 	*slot = (uint32_t)++w->out->n;
 }
 

@@ -15,6 +15,8 @@ struct want {
 	uint32_t as, id;
 	uint32_t *by_addr; /* peers by address: index + 1, in a hash of `slots` */
 	size_t slots;
+	const struct object *filtered; /* the BGPPeer whose filters these are */
+	struct bgp_filter import[BGP_FAMILIES], export[BGP_FAMILIES];
 };
 
 void want_problem(struct want *w, const char *object, const char *fmt, ...)
