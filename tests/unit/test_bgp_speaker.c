@@ -278,6 +278,44 @@ static void test_own_restart(void **state)
 	world_fini(&w);
 }
 
+/* A peer that restarts as we do is not waited for, or both would wait; but all is known only when it has told, too. */
+static void test_restart_of_both(void **state)
+{
+	const struct bgp_speaker_conf again = { .multipath = 8,
+						.restart_time = 240,
+						.restarting = true };
+	const struct bgp_speaker_conf also = { .multipath = 8,
+					       .restart_time = 120,
+					       .restarting = true };
+	struct bgp_peer_conf of_a, of_others[2];
+	struct router *a, *b, *away;
+	struct world w;
+
+	world_init(&w);
+	a = world_add(&w, 1, 65001, &again);
+	b = world_add(&w, 2, 65002, &also);
+	away = world_add(&w, 3, 65003, NULL);
+	away->off = true; /* b waits for it, a does not know it */
+	originate(a, "10.1.0.0/24");
+	originate(b, "10.2.0.0/24");
+	of_a = world_conf(b, a);
+	of_others[0] = of_a;
+	of_others[1] = world_conf(b, away);
+	of_a = world_conf(a, b);
+	assert_int_equal(bgp_speaker_peers(a->s, &of_a, 1, w.now), 0);
+	assert_int_equal(bgp_speaker_peers(b->s, of_others, 2, w.now), 0);
+	world_wait(&w, 20000);
+	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
+	assert_string_equal(route(b, "10.1.0.0/24"), "via 10.0.0.1 path 65001");
+	assert_string_equal(route(a, "10.2.0.0/24"), "");
+	assert_false(bgp_speaker_is_complete(a->s));
+	world_wait(&w, 110000); /* b's time is over */
+	assert_true(bgp_speaker_is_complete(b->s));
+	assert_string_equal(route(a, "10.2.0.0/24"), "via 10.0.0.2 path 65002");
+	assert_true(bgp_speaker_is_complete(a->s));
+	world_fini(&w);
+}
+
 /* A peer that is not wanted any more, and one that is another one now. */
 static void test_configuration(void **state)
 {
@@ -421,19 +459,13 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_two),
-		cmocka_unit_test(test_reflector),
-		cmocka_unit_test(test_helper),
-		cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_attributes),
-		cmocka_unit_test(test_ways),
-		cmocka_unit_test(test_filters),
-		cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_own_restart),
-		cmocka_unit_test(test_configuration),
-		cmocka_unit_test(test_many),
-		cmocka_unit_test(test_bfd_says_down),
-		cmocka_unit_test(test_messages_are_counted),
+		cmocka_unit_test(test_two),           cmocka_unit_test(test_reflector),
+		cmocka_unit_test(test_helper),        cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_attributes),    cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_filters),       cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_own_restart),   cmocka_unit_test(test_restart_of_both),
+		cmocka_unit_test(test_configuration), cmocka_unit_test(test_many),
+		cmocka_unit_test(test_bfd_says_down), cmocka_unit_test(test_messages_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,32 +218,45 @@ static void complete(struct bgp_speaker *s)
 		p->fsm.conf.graceful.restarting = false;
 }
 
-/* RFC 4724 4.1: of those that help, everybody has told everything. Who is not up yet may still come. */
+static bool has_told_all(const struct bgp_peer *p)
+{
+	for (unsigned i = 0; i < BGP_FAMILIES && p->fsm.agreed.graceful; i++)
+		if (p->fsm.agreed.family[i] && !p->channel[i].end_heard)
+			return false;
+	return true;
+}
+
+/* RFC 4724 4.1: of those that help, everybody has told everything. Who is not up yet may still come. Peers that restart
+ * as we do wait for us, so we do not for them; but what they will tell is missing until they did. */
 void bgp_speaker_look_complete(struct bgp_speaker *s)
 {
-	if (!s->restart_until)
+	bool whole = true;
+
+	if (!s->whole_until)
 		return;
 	for (const struct bgp_peer *p = s->peers; p; p = p->next) {
-		if (bgp_fsm_side(&p->fsm) < 0)
+		bool told = bgp_fsm_side(&p->fsm) >= 0 && has_told_all(p);
+
+		if (!told && (bgp_fsm_side(&p->fsm) < 0 || !p->fsm.peer.graceful.restarting))
 			return;
-		for (unsigned i = 0; i < BGP_FAMILIES && p->fsm.agreed.graceful; i++)
-			if (p->fsm.agreed.family[i] && !p->fsm.peer.graceful.restarting &&
-			    !p->channel[i].end_heard)
-				return;
+		whole &= told;
 	}
-	complete(s);
+	if (s->restart_until)
+		complete(s);
+	if (whole)
+		s->whole_until = 0;
 }
 
 bool bgp_speaker_is_complete(const struct bgp_speaker *s)
 {
-	return !s->restart_until;
+	return !s->whole_until;
 }
 
 /* ---- time */
 
 int64_t bgp_speaker_at(const struct bgp_speaker *s)
 {
-	int64_t at = s->restart_until;
+	int64_t at = s->whole_until; /* when restart_until is, too */
 
 	for (const struct bgp_peer *p = s->peers; p; p = p->next)
 		at = bgp_earlier(at, bgp_earlier(p->stale_until, bgp_fsm_at(&p->fsm)));
@@ -268,8 +281,10 @@ void bgp_speaker_time(struct bgp_speaker *s, int64_t now_ms)
 {
 	for (struct bgp_peer *p = s->peers; p; p = p->next)
 		time_of(p, now_ms);
-	if (s->restart_until && s->restart_until <= now_ms)
+	if (s->whole_until && s->whole_until <= now_ms) {
 		complete(s);
+		s->whole_until = 0;
+	}
 }
 
 /* ---- our own routes */
@@ -309,6 +324,7 @@ struct bgp_speaker *bgp_speaker_new(const struct bgp_speaker_conf *c, const stru
 		.index = s->next_index++, .as = c->as, .id = c->id, .local = true, .name = ""
 	};
 	s->restart_until = c->restarting ? now_ms + c->restart_time * 1000 : 0;
+	s->whole_until = s->restart_until;
 	arena_init(&s->scratch, 0);
 	s->store = bgp_store_new();
 	for (unsigned i = 0; i < BGP_FAMILIES && s->store; i++)

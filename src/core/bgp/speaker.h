@@ -76,7 +76,8 @@ struct bgp_rib *bgp_speaker_rib(const struct bgp_speaker *s, enum bgp_family fam
 /* All that ends, or begins, with a time; when next, 0: never. */
 void bgp_speaker_time(struct bgp_speaker *s, int64_t now_ms);
 int64_t bgp_speaker_at(const struct bgp_speaker *s);
-/* False while it restarts and waits for what its peers know: what the tables hold is not everything yet. */
+/* False while it restarts and waits for what its peers know, also of those that restart beside it: what the tables hold is not
+ * everything yet. */
 bool bgp_speaker_is_complete(const struct bgp_speaker *s);
 
 /* ---- peers */

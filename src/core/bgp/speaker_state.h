@@ -37,7 +37,8 @@ struct bgp_speaker {
 	struct bgp_actions actions;
 	struct arena scratch;
 	uint32_t next_index;
-	int64_t restart_until; /* ms; 0: complete */
+	int64_t restart_until; /* ms; 0: what is in the tables may be told */
+	int64_t whole_until; /* ms; 0: they hold everything, also of peers that restarted with us */
 	uint32_t *free_index, n_free;
 };
 
