@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Role bgp with other people's speakers over a real cable: what each side has of the other is read from both."""
+import json
 import os
 import signal
 import subprocess
@@ -97,6 +98,65 @@ def test_password(bgp_world, name, passive):  # noqa: F811
     wait_for(lambda: not w.is_up())
     with pytest.raises(pytest.fail.Exception):
         wait_for(w.is_up, 2)
+
+
+def test_password_file(bgp_world):  # noqa: F811
+    """A password in a file of the node's that role bgp may read; another one in it counts with the next change of objects."""
+    w = bgp_world
+    path = w.scratch / "password"
+    path.write_text(PASSWORD + "\n")
+    w.scratch.chmod(0o755)
+    w.begin(configuration(), bgp_peer(password={"file": str(path)}))
+    other = w.begin_other("bird", password=PASSWORD)
+    converged(w, other)
+    secrets_are_kept(w)
+    path.unlink()
+    w.store.apply(configuration(multipath=4))
+    wait_for(lambda: w.peer() is None)  # none is better than one without the password
+    problems = json.loads(w.fairlead("status", "-o", "json").stdout)["problems"]
+    assert [p["object"] for p in problems] == ["BGPPeer router"]
+
+
+def test_changes_end_no_session(bgp_world):  # noqa: F811
+    """Filters, networks, another peer: what a session can live with it lives with, and BIRD is told nothing twice but what changed."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer())
+    other = w.begin_other("bird")
+    converged(w, other)
+    deny = {"apiVersion": "fairlead.io/v1", "kind": "BGPFilter", "metadata": {"name": "no-ten-two"},
+            "spec": {"importV4": [{"action": "Reject", "cidr": "10.2.0.0/16", "matchOperator": "In"}],
+                     "exportV6": [{"action": "Reject"}]}}
+    w.store.apply(deny, bgp_peer(filters=["no-ten-two"]))
+    wait_for(lambda: set(w.routes()) == {"fd02::/64"})
+    wait_for(lambda: has(other, {"10.1.0.0/24"}))
+    second = bgp_peer()
+    second["metadata"]["name"] = "nobody"
+    second["spec"]["peerIP"] = "10.0.0.77"
+    w.store.apply(second, configuration(networks=["10.1.0.0/24", "10.1.9.0/24"]))
+    wait_for(lambda: has(other, {"10.1.0.0/24", "10.1.9.0/24"}))
+    w.store.delete(second)
+    w.store.apply(configuration(), bgp_peer(filters=[]))
+    converged(w, other)
+    assert w.peer()["ends"] == 0
+    w.store.delete(bgp_peer())
+    wait_for(lambda: other.routes() == {})
+    assert w.peer() is None
+
+
+def test_strangers(bgp_world):  # noqa: F811
+    """Who is no peer is closed without a word, and counted; the peer is not disturbed."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer())
+    other = w.begin_other("bird")
+    converged(w, other)
+    w.other_ns.run("ip", "addr", "add", "10.0.0.3/24", "dev", "eth0")
+    code = ("import socket\n"
+            "for i in range(200):\n"
+            "    s = socket.create_connection(('10.0.0.1', 179), 5, ('10.0.0.3', 0))\n"
+            "    assert s.recv(1) == b''\n"
+            "    s.close()\n")
+    w.other_ns.run("/usr/bin/python3", "-c", code)
+    assert w.is_up() and w.peer()["ends"] == 0
 
 
 @pytest.mark.parametrize("name", ["bird", "frr"])

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roles bgp and agent together, with BIRD on the other end: what a peer tells is in the kernel, stays there while either role is away,
 and goes when the way is cut."""
+import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
 from bgp_world import THEIRS, bgp_peer, bgp_world, configuration  # noqa: F401
-from harness import wait_for
+from harness import built, wait_for
 
 
 def kernel(w):
@@ -42,6 +44,10 @@ def test_withdrawn(world):
     wait_for(lambda: kernel(w) == {})
     w.other.announce()
     wait_for(lambda: kernel(w) == WAYS)
+    r = subprocess.run([built("bin/fairlead"), "node", "status", "--run-dir", w.keeper.run_dir, "-o", "json"],
+                       capture_output=True, text=True, timeout=30)
+    n, = json.loads(r.stdout)["nodes"]
+    assert [(p["name"], p["state"], p["received"]) for p in n["bgpPeers"]] == [("router", "Established", 2)]
 
 
 @pytest.mark.parametrize("role", ["bgp", "agent"])
