@@ -170,8 +170,9 @@ static void add(char *buf, size_t n, const char *fmt, ...)
 
 static void link_str(const struct klink *l, char *buf, size_t n)
 {
-	static const char *const kinds[] = { "", " type veth", " type bridge", " type vxlan",
-					     " type ifb" };
+	static const char *const kinds[] = {
+		"", " type veth", " type bridge", " type vxlan", " type ifb", " type ipip"
+	};
 	char text[ADDR_TEXT];
 
 	add(buf, n, "link %.16s%s", l->name,

@@ -91,6 +91,10 @@ int rtnl_route_match(struct nl *nl, const struct rtnl_route_ask *ask, struct rtn
 int rtnl_check_kernel(struct err *e);
 int rtnl_keeps_mark(struct nl *nl, const struct kobj *addr, struct err *e);
 
+/* 1: the kernel has the ipip driver, 0: it has not. No device is made, but the driver, once loaded, brings
+ * its tunl0. */
+int rtnl_has_ipip(struct nl *nl, struct err *e);
+
 /* ---- notices of change, on a socket of their own */
 
 struct rtnl_notice {

@@ -180,6 +180,8 @@ static bool reborn(const struct klink *want, const struct klink *have)
 	if (want->kind == KLINK_VXLAN)
 		return want->vni != have->vni || want->vxlan_port != have->vxlan_port ||
 		       want->vxlan_local.family != have->vxlan_local.family;
+	if (want->kind == KLINK_IPIP)
+		return have->kind == KLINK_IFB;
 	return want->kind == KLINK_IFB && want->has_mac &&
 	       memcmp(&want->mac, &have->mac, sizeof(want->mac)) != 0;
 }
@@ -231,7 +233,7 @@ static int want_link(struct applying *ap, enum kop_verb verb, const struct klink
 	int index = 0, rc;
 
 	rc = rtnl_get_link(ap->nl, l->name, 0, &have, &index, e);
-	if (!rc && l->kind != KLINK_ANY && l->kind != have.kind)
+	if (!rc && l->kind != KLINK_ANY && l->kind != have.kind && !reborn(l, &have))
 		return err_set(e, -EEXIST, "a device of another kind has this name");
 	if (!rc && verb == KOP_ADD && others_vxlan(l, &have))
 		return err_set(e, -EEXIST, "somebody else's vxlan device has this name");
@@ -244,6 +246,18 @@ static int want_link(struct applying *ap, enum kop_verb verb, const struct klink
 	if (rc == -ENODEV)
 		rc = make_link(ap, l, &have, &index, e);
 	return rc ? rc : set_link(ap, l, &have, index, e);
+}
+
+/* The ipip driver keeps a tunl0 of its own in every namespace, which is taken instead of made and
+ * survives its deletion: down, it takes no packet. */
+static void quiet(struct applying *ap, size_t i, int index)
+{
+	struct nl_batch b = { 0 };
+	struct err why;
+	int rc = rtnl_put_link_down(&b, index) ? err_sys(&why, -ENOMEM, "link") : run(ap, &b, &why);
+
+	if (rc && !gone(rc))
+		fail(ap, i, rc, why.text);
 }
 
 /* Operation i removes a link: it waits for those that follow it. */
@@ -259,6 +273,8 @@ static void doom(struct applying *ap, size_t i)
 			fail(ap, i, index, why.text);
 		return;
 	}
+	if (ap->ops[i].obj->link.kind == KLINK_IPIP)
+		quiet(ap, i, index);
 	if (!ap->ndying)
 		ap->dying_first = i;
 	ap->dying[ap->ndying++] = index;

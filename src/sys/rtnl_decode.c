@@ -118,7 +118,8 @@ static void decode_kind(const struct nla *t, struct klink *l)
 	static const char *const kinds[] = { [KLINK_VETH] = "veth",
 					     [KLINK_BRIDGE] = "bridge",
 					     [KLINK_VXLAN] = "vxlan",
-					     [KLINK_IFB] = "ifb" };
+					     [KLINK_IFB] = "ifb",
+					     [KLINK_IPIP] = "ipip" };
 	struct nla info = nla_in(t, IFLA_LINKINFO), data;
 	const char *kind = nla_str(&info, IFLA_INFO_KIND);
 

@@ -7,6 +7,10 @@
 #include "sys/rtnl.h"
 
 #include <errno.h>
+#include <linux/if_link.h>
+#include <linux/if_tunnel.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,4 +55,28 @@ int rtnl_check_kernel(struct err *e)
 	nl_close(nl);
 	close(netns);
 	return rc;
+}
+
+/* The kind is looked up, and its module loaded, before the rest is judged. */
+int rtnl_has_ipip(struct nl *nl, struct err *e)
+{
+	struct nl_batch b = { 0 };
+	struct nlmsghdr *nlh =
+		nl_batch_add(&b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
+	struct nlattr *info, *data;
+	int rc;
+
+	if (!nlh) {
+		nl_batch_fini(&b);
+		return err_sys(e, -ENOMEM, "ipip");
+	}
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "ipip");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	mnl_attr_put_u8(nlh, IFLA_IPTUN_PROTO, IPPROTO_UDP); /* which it does not carry */
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	rc = nl_batch_run(nl, &b, NULL, NULL, e);
+	nl_batch_fini(&b);
+	return rc == -EINVAL ? 1 : rc == -EOPNOTSUPP ? 0 : rc ? rc : err_set(e, -EPROTO, "ipip");
 }

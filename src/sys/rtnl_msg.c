@@ -222,7 +222,10 @@ static void put_vxlan(struct nlmsghdr *nlh, const struct klink *l, bool birth)
 int rtnl_put_link_new(struct nl_batch *b, const struct klink *l)
 {
 	static const char *const kinds[] = {
-		[KLINK_BRIDGE] = "bridge", [KLINK_VXLAN] = "vxlan", [KLINK_IFB] = "ifb"
+		[KLINK_BRIDGE] = "bridge",
+		[KLINK_VXLAN] = "vxlan",
+		[KLINK_IFB] = "ifb",
+		[KLINK_IPIP] = "ipip",
 	};
 	struct nlmsghdr *nlh =
 		nl_batch_add(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg));
@@ -278,6 +281,16 @@ int rtnl_put_link_set(struct nl_batch *b, const struct klink *l, const struct kl
 		put_vxlan(nlh, l, false);
 		mnl_attr_nest_end(nlh, info);
 	}
+	return 0;
+}
+
+int rtnl_put_link_down(struct nl_batch *b, int ifindex)
+{
+	struct nlmsghdr *nlh = put_link(b, RTM_NEWLINK, ifindex);
+
+	if (!nlh)
+		return -ENOMEM;
+	((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_change = IFF_UP;
 	return 0;
 }
 

@@ -14,11 +14,12 @@ int rtnl_put_route(struct nl_batch *b, enum kop_verb verb, const struct kroute *
 int rtnl_put_neigh(struct nl_batch *b, enum kop_verb verb, const struct kneigh *g, int ifindex);
 int rtnl_put_fdb(struct nl_batch *b, enum kop_verb verb, const struct kfdb *f, int ifindex);
 
-/* A new bridge, vxlan or ifb; up at once where it says so. */
+/* A new bridge, vxlan, ifb or ipip; up at once where it says so. */
 int rtnl_put_link_new(struct nl_batch *b, const struct klink *l);
 /* What `l` sets and `have` lacks; master is the bridge's index or 0 to leave it. */
 int rtnl_put_link_set(struct nl_batch *b, const struct klink *l, const struct klink *have,
 		      int ifindex, int master);
+int rtnl_put_link_down(struct nl_batch *b, int ifindex);
 /* A bridge port's flags; only once it is one. */
 int rtnl_put_port(struct nl_batch *b, int ifindex, bool isolated);
 int rtnl_put_link_del(struct nl_batch *b, int ifindex);

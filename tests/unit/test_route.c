@@ -212,6 +212,78 @@ static void test_cross_subnet(void **state)
 	WANT(&out, "route 10.244.3.0/26 via 10.244.3.0 dev vxlan0 src 10.244.1.0 metric 0 onlink");
 }
 
+static void test_ipip(void **state)
+{
+	struct ippool p = pool("10.244.0.0/16", POOL_IPIP, false);
+	struct ippool cross = pool("10.244.0.0/16", POOL_IPIP, true);
+	struct ippool p6 = pool("fd00:244::/32", POOL_VXLAN, false);
+	struct object o = { .body = &p }, o6 = { .body = &p6 };
+	const struct object *pools[] = { &o, &o6 };
+	struct route_self self = node_a();
+	struct route_peer c = node_c();
+	struct route_out out;
+
+	/* The next hop is the node, and its tunnel address is of no concern. */
+	out = plan_block("10.244.2.0/26", "b", &p);
+	WANT(&out, "route 10.244.2.0/26 via 192.168.10.12 dev tunl0 src 10.244.1.0 metric 0 "
+		   "onlink");
+	out = plan_block("10.244.2.0/26", "b", &cross);
+	WANT(&out, "route 10.244.2.0/26 via 192.168.10.12 dev eth0 src - metric 0");
+	out = plan_block("10.244.3.0/26", "c", &cross);
+	WANT(&out, "route 10.244.3.0/26 via 192.168.20.13 dev tunl0 src 10.244.1.0 metric 0 "
+		   "onlink");
+	c.tunnel[ROUTE_V4] = (struct ipaddr){ 0 };
+	assert_int_equal(route_way(&self, &c, &p), ROUTE_TUNNEL);
+
+	/* Nothing is to be known of a peer, beside what VXLAN of the other family asks for. */
+	out = (struct route_out){ 0 };
+	route_plan_peer(&self, &c, pools, 1, &out);
+	assert_int_equal(out.n, 0);
+	route_plan_peer(&self, &c, pools, 2, &out);
+	assert_int_equal(out.n, 2);
+	assert_int_equal(out.v[0].type, KOBJ_FDB);
+	assert_int_equal(out.v[1].neigh.addr.family, AF_INET6);
+	route_out_fini(&out);
+
+	/* IPv4 alone: without it on either side there is no way. */
+	c.ip[ROUTE_V4] = (struct ipaddr){ 0 };
+	assert_int_equal(route_way(&self, &c, &p), ROUTE_NO_WAY);
+	c = node_c();
+	self.node.ip[ROUTE_V4] = (struct ipaddr){ 0 };
+	assert_int_equal(route_way(&self, &c, &p), ROUTE_NO_WAY);
+}
+
+static void test_ipip_device(void **state)
+{
+	struct route_self self = node_a();
+	struct macaddr m = route_vxlan_mac("a");
+	struct route_out out = { 0 };
+	char link[128], mac[MAC_TEXT];
+
+	self.vxlan = false;
+	self.ipip = true;
+	self.ipip_kind = KLINK_IFB;
+	snprintf(link, sizeof(link), "link tunl0 kind 4 mtu 1480 mac %s master -",
+		 mac_str(&m, mac));
+	route_plan_self(&self, &out);
+	WANT(&out, "sysctl net/ipv4/ip_forward=1", "sysctl net/ipv6/conf/all/forwarding=1",
+	     "sysctl net/netfilter/nf_conntrack_tcp_be_liberal=1",
+	     "addr 169.254.1.1/32 dev lo scope 253", link, "sysctl net/ipv4/conf/tunl0/rp_filter=2",
+	     "sysctl net/ipv6/conf/tunl0/disable_ipv6=1", "addr 10.244.1.0/32 dev tunl0 scope 0");
+
+	self.ipip_kind = KLINK_IPIP; /* has no MAC */
+	route_plan_self(&self, &out);
+	say(&out.v[4], link, sizeof(link));
+	assert_string_equal(link, "link tunl0 kind 5 mtu 1480 mac 00:00:00:00:00:00 master -");
+	assert_int_equal(out.v[4].link.has_mac, 0);
+	route_out_fini(&out);
+
+	self.node.ip[ROUTE_V4] = (struct ipaddr){ 0 };
+	route_plan_self(&self, &out);
+	assert_int_equal(out.n, 4);
+	route_out_fini(&out);
+}
+
 static void test_own_block_and_borrowed(void **state)
 {
 	struct ippool p = pool("10.244.0.0/16", POOL_VXLAN, true);
@@ -488,6 +560,10 @@ static void test_mtu(void **state)
 	assert_int_equal(mtu_pods(9000, AF_INET6, pools, 2), 8930);
 	assert_int_equal(mtu_pods(600, AF_INET, pools, 2), MTU_MIN_V4);
 	assert_int_equal(mtu_pods(1500, AF_INET, pools, 0), 1500);
+	direct.spec.mode = POOL_IPIP; /* over IPv4, whatever VXLAN travels on */
+	assert_int_equal(mtu_pods(1500, AF_INET, pools, 1), 1480);
+	assert_int_equal(mtu_pods(1500, AF_INET6, pools, 1), 1480);
+	assert_int_equal(mtu_pods(1500, AF_INET, pools, 2), 1450);
 }
 
 static struct kobj link_of(const char *name, uint32_t mtu)
@@ -633,6 +709,8 @@ int main(void)
 		cmocka_unit_test(test_front),
 		cmocka_unit_test(test_vxlan),
 		cmocka_unit_test(test_cross_subnet),
+		cmocka_unit_test(test_ipip),
+		cmocka_unit_test(test_ipip_device),
 		cmocka_unit_test(test_peer),
 		cmocka_unit_test(test_own_block_and_borrowed),
 		cmocka_unit_test(test_self),

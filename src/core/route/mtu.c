@@ -13,7 +13,7 @@ uint32_t mtu_overhead(enum pool_mode mode, uint8_t underlay)
 	case POOL_DIRECT:
 		return 0;
 	case POOL_IPIP:
-		return outer;
+		return IPV4_HEADER;
 	case POOL_MODE_NONE:
 	case POOL_VXLAN:
 		return outer + UDP_VXLAN_ETHERNET;

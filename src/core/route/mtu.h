@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MTU of pods and tunnels: the uplink's minus what the mode puts around each packet.
  * VXLAN (RFC 7348): outer IP + UDP 8 + VXLAN 8 + inner Ethernet 14, so 50 over IPv4 and 70
- * over IPv6. Every pod gets the smallest that any pool it may talk to needs, because a route
+ * over IPv6. IP-in-IP (RFC 2003): an IPv4 header, 20. Every pod gets the smallest that any pool it may talk to needs, because a route
  * in between is of no help to a packet with DF set that is one header too long. */
 #pragma once
 #include "model/cluster.h"

@@ -108,9 +108,28 @@ static void want_gateway6(struct route_out *o, const char *dev)
 	want_addr(o, dev, &p, RT_SCOPE_LINK)->noprefixroute = 0;
 }
 
+const char *route_tunnel(const struct ippool *pool)
+{
+	switch ((enum pool_mode)pool->spec.mode) {
+	case POOL_MODE_NONE:
+	case POOL_VXLAN:
+		return ROUTE_VXLAN_DEV;
+	case POOL_IPIP:
+		return ROUTE_IPIP_DEV;
+	case POOL_DIRECT:
+		break;
+	}
+	return NULL;
+}
+
 bool route_pool_tunnelled(const struct ippool *pool)
 {
-	return pool->spec.mode == POOL_VXLAN || pool->spec.mode == POOL_MODE_NONE;
+	return route_tunnel(pool) != NULL;
+}
+
+static bool by_ipip(const struct ippool *pool)
+{
+	return pool->spec.mode == POOL_IPIP;
 }
 
 uint8_t route_underlay(const struct route_self *self)
@@ -169,6 +188,17 @@ static bool same_subnet(const struct route_self *self, const struct ipaddr *peer
 	return false;
 }
 
+/* Can this node and the peer send each other the pool's packets by its tunnel? */
+static bool tunnel_ends(const struct route_self *self, const struct route_peer *peer,
+			const struct ippool *pool)
+{
+	enum route_family under = route_underlay(self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4;
+
+	if (by_ipip(pool))
+		return self->node.ip[ROUTE_V4].family && peer->ip[ROUTE_V4].family;
+	return peer->ip[under].family && peer->tunnel[route_family(&pool->spec.cidr.addr)].family;
+}
+
 enum route_way route_way(const struct route_self *self, const struct route_peer *peer,
 			 const struct ippool *pool)
 {
@@ -176,20 +206,39 @@ enum route_way route_way(const struct route_self *self, const struct route_peer 
 	const struct ipaddr *ip = &peer->ip[f];
 	bool tunnelled = route_pool_tunnelled(pool);
 
-	if (!tunnelled && pool->spec.mode != POOL_DIRECT)
-		return ROUTE_NO_WAY;
 	if ((!tunnelled || pool->spec.crossSubnet) && ip->family && same_subnet(self, ip))
 		return ROUTE_ON_LINK;
-	if (tunnelled) {
-		enum route_family under = route_underlay(self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4;
-
-		return peer->ip[under].family && peer->tunnel[f].family ? ROUTE_TUNNEL
-									: ROUTE_NO_WAY;
-	}
+	if (tunnelled)
+		return tunnel_ends(self, peer, pool) ? ROUTE_TUNNEL : ROUTE_NO_WAY;
 	if (!ip->family)
 		return ROUTE_NO_WAY;
 	return peer->gateway[f].ip.family && !peer->gateway[f].by_default ? ROUTE_BY_GATEWAY
 									  : ROUTE_BY_FABRIC;
+}
+
+static uint32_t tunnel_mtu(const struct route_self *self, enum pool_mode mode)
+{
+	uint32_t over = mtu_overhead(mode, route_underlay(self));
+
+	return self->uplink_mtu > over + MTU_MIN_V4 ? self->uplink_mtu - over : MTU_MIN_V4;
+}
+
+static void want_tunnel_addr(const struct route_self *self, enum route_family f, const char *dev,
+			     struct route_out *out)
+{
+	struct prefix p;
+
+	if (!self->node.tunnel[f].family)
+		return;
+	p = prefix_host(&self->node.tunnel[f]);
+	want_addr(out, dev, &p, RT_SCOPE_UNIVERSE);
+}
+
+/* A peer that changes its mode before or after this node sends by another way than this node would
+ * answer; strict (1) would drop that (RFC 3704). */
+static void want_loose(struct route_out *out, const char *dev)
+{
+	want_sysctl(out, "2", "net/ipv4/conf/%s/rp_filter", dev);
 }
 
 static void plan_vxlan(const struct route_self *self, struct route_out *out)
@@ -202,26 +251,36 @@ static void plan_vxlan(const struct route_self *self, struct route_out *out)
 	l->up = 1;
 	l->has_mac = 1;
 	l->mac = route_vxlan_mac(self->node.name);
-	l->mtu = self->uplink_mtu > mtu_overhead(POOL_VXLAN, under) + MTU_MIN_V4
-			 ? self->uplink_mtu - mtu_overhead(POOL_VXLAN, under)
-			 : MTU_MIN_V4;
+	l->mtu = tunnel_mtu(self, POOL_VXLAN);
 	l->vni = ROUTE_VXLAN_VNI;
 	l->vxlan_port = ROUTE_VXLAN_PORT;
 	l->vxlan_local = self->node.ip[under == AF_INET6 ? ROUTE_V6 : ROUTE_V4];
 
-	/* A peer that changes its mode before or after this node sends by another way than this
-	 * node would answer; strict (1) would drop that (RFC 3704). */
-	want_sysctl(out, "2", "net/ipv4/conf/%s/rp_filter", ROUTE_VXLAN_DEV);
+	want_loose(out, ROUTE_VXLAN_DEV);
 	want_sysctl(out, "0", "net/ipv6/conf/%s/accept_ra", ROUTE_VXLAN_DEV);
 	if (self->node.tunnel[ROUTE_V6].family)
 		want_sysctl(out, "0", "net/ipv6/conf/%s/disable_ipv6", ROUTE_VXLAN_DEV);
-	for (int f = 0; f < ROUTE_FAMILIES; f++) {
-		if (!self->node.tunnel[f].family)
-			continue;
-		struct prefix p = prefix_host(&self->node.tunnel[f]);
+	want_tunnel_addr(self, ROUTE_V4, ROUTE_VXLAN_DEV, out);
+	want_tunnel_addr(self, ROUTE_V6, ROUTE_VXLAN_DEV, out);
+}
 
-		want_addr(out, ROUTE_VXLAN_DEV, &p, RT_SCOPE_UNIVERSE);
-	}
+/* The pseudo device's MAC is the one that vxlan0 has: it is given at birth alone, and no frame
+ * carries it beyond the node. */
+static void plan_ipip(const struct route_self *self, struct route_out *out)
+{
+	struct klink *l = &want(out, KOBJ_LINK, 0)->link;
+
+	set_name(l->name, ROUTE_IPIP_DEV);
+	l->kind = self->ipip_kind;
+	l->up = 1;
+	l->has_mac = self->ipip_kind == KLINK_IFB;
+	if (l->has_mac)
+		l->mac = route_vxlan_mac(self->node.name);
+	l->mtu = tunnel_mtu(self, POOL_IPIP);
+
+	want_loose(out, ROUTE_IPIP_DEV);
+	want_sysctl(out, "1", "net/ipv6/conf/%s/disable_ipv6", ROUTE_IPIP_DEV);
+	want_tunnel_addr(self, ROUTE_V4, ROUTE_IPIP_DEV, out);
 }
 
 void route_plan_self(const struct route_self *self, struct route_out *out)
@@ -248,6 +307,8 @@ void route_plan_self(const struct route_self *self, struct route_out *out)
 
 	if (self->vxlan && route_underlay(self))
 		plan_vxlan(self, out);
+	if (self->ipip && self->node.ip[ROUTE_V4].family)
+		plan_ipip(self, out);
 }
 
 void route_plan_peer(const struct route_self *self, const struct route_peer *peer,
@@ -259,7 +320,7 @@ void route_plan_peer(const struct route_self *self, const struct route_peer *pee
 	for (size_t i = 0; i < n_pools; i++) {
 		const struct ippool *pool = pools[i]->body;
 
-		if (route_way(self, peer, pool) == ROUTE_TUNNEL)
+		if (!by_ipip(pool) && route_way(self, peer, pool) == ROUTE_TUNNEL)
 			used[route_family(&pool->spec.cidr.addr)] = true;
 	}
 	if (!used[ROUTE_V4] && !used[ROUTE_V6])
@@ -296,7 +357,9 @@ static void plan_remote(const struct route_self *self, const struct route_peer *
 	case ROUTE_NO_WAY:
 		snprintf(out->problem, sizeof(out->problem),
 			 "no way to %s: Node %s has no %s of its family", prefix_str(dst, text),
-			 peer->name, route_pool_tunnelled(pool) ? "tunnel address" : "InternalIP");
+			 peer->name,
+			 route_pool_tunnelled(pool) && !by_ipip(pool) ? "tunnel address"
+								      : "InternalIP");
 		return;
 	case ROUTE_BY_FABRIC:
 		return;
@@ -308,8 +371,11 @@ static void plan_remote(const struct route_self *self, const struct route_peer *
 		return;
 	case ROUTE_TUNNEL:
 		r = want_route(out, dst, KROUTE_UNICAST);
-		set_name(r->oif, ROUTE_VXLAN_DEV);
-		r->via = f == ROUTE_V4 ? peer->tunnel[f] : tunnel_link_local(peer->name);
+		set_name(r->oif, route_tunnel(pool));
+		if (by_ipip(pool))
+			r->via = peer->ip[ROUTE_V4];
+		else
+			r->via = f == ROUTE_V4 ? peer->tunnel[f] : tunnel_link_local(peer->name);
 		r->src = self->node.tunnel[f];
 		r->onlink = f == ROUTE_V4;
 		return;

@@ -18,7 +18,11 @@
  *                     neighbour per family (its tunnel address, IPv6: the link-local
  *                     address of its vxlan0, → its MAC). The MAC follows from the
  *                     node's name, so nothing is exchanged.
- *   with crossSubnet  same subnet: as Direct; another: VXLAN.
+ *   IPIP              tunl0, RFC 2003, IPv4 in IPv4: the next hop of a route into it is the peer's
+ *                     own address, which becomes the outer header's, so nothing else is to be
+ *                     known of a peer. The kernel's driver where it has one, else a pseudo
+ *                     device with our programs (sys/ipip.h); on the wire they are one.
+ *   with crossSubnet  same subnet: as Direct; another: by the tunnel.
  * "Same subnet" is judged by the prefixes on the uplink. A route into the tunnel carries the
  * own tunnel address as source: with the uplink's the reply would come back outside of the
  * tunnel, where strict rp_filter drops it.
@@ -36,6 +40,7 @@
 #define ROUTE_VXLAN_DEV      "vxlan0"
 #define ROUTE_VXLAN_VNI      4096
 #define ROUTE_VXLAN_PORT     4789
+#define ROUTE_IPIP_DEV       "tunl0"
 #define ROUTE_LOCALNET       "net/ipv4/conf/all/route_localnet"
 #define ROUTE_TCP_BE_LIBERAL "net/netfilter/nf_conntrack_tcp_be_liberal"
 #define ROUTE_BRIDGE_CALL4   "net/bridge/bridge-nf-call-iptables"
@@ -75,7 +80,9 @@ struct route_self {
 	uint32_t uplink_mtu;                  /* bytes */
 	struct prefix subnets[ROUTE_SUBNETS]; /* addresses with length, as on the uplink */
 	size_t n_subnets;
-	bool vxlan;                    /* some pool is tunnelled: vxlan0 is wanted */
+	bool vxlan;                    /* some pool needs vxlan0 */
+	bool ipip;                     /* some pool needs tunl0 */
+	uint8_t ipip_kind;             /* what tunl0 is here: KLINK_IPIP or KLINK_IFB */
 	bool localnet;                 /* node ports on 127.0.0.0/8 */
 	char ra[ROUTE_RA][IFNAME_LEN]; /* devices that live by router advertisements */
 	size_t n_ra;
@@ -139,15 +146,16 @@ enum route_way route_way(const struct route_self *self, const struct route_peer 
 
 /* A Node's InternalIPs (ExternalIPs where it has none), the first of each family. */
 void route_node_ips(const struct node *node, struct ipaddr ips[ROUTE_FAMILIES]);
-/* May packets of this pool enter a tunnel at all? */
+/* The device that packets of this pool may enter a tunnel by, or NULL: they never do. */
+const char *route_tunnel(const struct ippool *pool);
 bool route_pool_tunnelled(const struct ippool *pool);
-/* The family that tunnel packets of this node travel on; 0 when it has no address. */
+/* The family that VXLAN of this node travels on; 0 when it has no address. */
 uint8_t route_underlay(const struct route_self *self);
 /* Locally administered unicast address from the node's name (FNV-1a, 46 bits): the same on
  * every node. */
 struct macaddr route_vxlan_mac(const char *node);
 
-/* Forwarding sysctls, the gateway's address on lo, vxlan0 with the own tunnel addresses. */
+/* Forwarding sysctls, the gateway's address on lo, the tunnels with the own tunnel addresses. */
 void route_plan_self(const struct route_self *self, struct route_out *out);
 /* The peer's forwarding entry and neighbours, where one of the pools reaches it by tunnel. */
 void route_plan_peer(const struct route_self *self, const struct route_peer *peer,

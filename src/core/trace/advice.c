@@ -240,6 +240,9 @@ static const char *by_router(const struct story_hop *h, struct arena *a)
 
 static const char *lost(const struct story *s, const struct story_hop *h, struct arena *a)
 {
+	static const char *const lets_through[] = { [STORY_PLAIN] = "pods' addresses",
+						    [STORY_VXLAN] = "UDP port 4789",
+						    [STORY_IPIP] = "IP protocol 4" };
 	uint32_t length = s->hops.v[0].after.length;
 
 	if (h->step == STORY_LEAVE_NODE && length)
@@ -257,7 +260,7 @@ static const char *lost(const struct story *s, const struct story_hop *h, struct
 			"the network between the nodes, or the other node, lost it: is the "
 			"other one up (fairlead node status), and does the network let "
 			"%s through?",
-			h->after.encap == STORY_VXLAN ? "UDP port 4789" : "pods' addresses");
+			lets_through[h->after.encap]);
 	if (h->step == STORY_SEND)
 		return "no node that looks saw it come: is there a way from there? Routers know "
 		       "pods' addresses only where they were told them; from outside, a Service of "

@@ -345,7 +345,8 @@ static void went_out(struct walk *w, const struct sight *s)
 	flush_route(w);
 	if (again && next->head.encap != s->head.encap) {
 		into_tunnel(w, s, next);
-	} else if (same_text(s->o->device, ROUTE_VXLAN_DEV)) {
+	} else if (same_text(s->o->device, ROUTE_VXLAN_DEV) ||
+		   same_text(s->o->device, ROUTE_IPIP_DEV)) {
 		got_no_further(w, s);
 	} else if (walk_linked_pod(w, s->o->device).kind != STORY_BY_NONE) {
 		if (next) /* by the pod's end */

@@ -151,8 +151,10 @@ static void send_on(struct predictor *p, struct path *w, const struct place *at,
 	struct story_hop *h;
 
 	if (way->kind == WAY_TUNNEL) {
-		outer.encap = STORY_VXLAN;
-		outer.vni = ROUTE_VXLAN_VNI;
+		bool ipip = !strcmp(way->device, ROUTE_IPIP_DEV);
+
+		outer.encap = ipip ? STORY_IPIP : STORY_VXLAN;
+		outer.vni = ipip ? 0 : ROUTE_VXLAN_VNI;
 		outer.outer_src = way->outer_src;
 		outer.outer_dst = way->outer_dst;
 		h = path_hop(w, STORY_TUNNEL_IN, at->name, p->a);

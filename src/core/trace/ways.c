@@ -181,12 +181,13 @@ static void by_route(const struct place *p, const struct kroute *r, const struct
 	if (r->type == KROUTE_BLACKHOLE) {
 		out->kind = WAY_DEAD_END;
 		out->to = NULL;
-	} else if (!strcmp(r->oif, ROUTE_VXLAN_DEV)) {
+	} else if (!strcmp(r->oif, ROUTE_VXLAN_DEV) || !strcmp(r->oif, ROUTE_IPIP_DEV)) {
+		bool ipip = !strcmp(r->oif, ROUTE_IPIP_DEV);
 		enum route_family under =
-			route_underlay(&p->self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4;
+			!ipip && route_underlay(&p->self) == AF_INET6 ? ROUTE_V6 : ROUTE_V4;
 
 		out->kind = WAY_TUNNEL;
-		out->device = ROUTE_VXLAN_DEV;
+		out->device = ipip ? ROUTE_IPIP_DEV : ROUTE_VXLAN_DEV;
 		out->outer_src = p->self.node.ip[under];
 		if (peer)
 			out->outer_dst = peer->ip[under];
@@ -313,11 +314,12 @@ static void sources_towards_pod(const struct story_view *view, const struct plac
 	}
 }
 
-static uint32_t mtu_of(const struct place *p, uint8_t kind)
+static uint32_t mtu_of(const struct place *p, const struct way *w)
 {
-	uint32_t over = mtu_overhead(POOL_VXLAN, route_underlay(&p->self));
+	bool ipip = w->device && !strcmp(w->device, ROUTE_IPIP_DEV);
+	uint32_t over = mtu_overhead(ipip ? POOL_IPIP : POOL_VXLAN, route_underlay(&p->self));
 
-	switch ((enum way_kind)kind) {
+	switch ((enum way_kind)w->kind) {
 	case WAY_POD:
 		return p->pods_mtu;
 	case WAY_WIRE:
@@ -367,7 +369,7 @@ int place_way(const struct story_view *view, const struct place *p, const struct
 		w.to = owner.kind == STORY_BY_NODE ? owner.name : NULL;
 		by_subnet(p, dst, &w);
 	}
-	w.mtu = mtu_of(p, w.kind);
+	w.mtu = mtu_of(p, &w);
 	w.nat = w.src;
 	if (w.kind == WAY_POD)
 		sources_towards_pod(view, p, dst, &w);

@@ -4,6 +4,7 @@
 #include "core/trace/words.h"
 
 #include "base/text.h"
+#include "core/route/plan.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -217,6 +218,9 @@ static const char *tunnel_show(const struct story_hop *h, struct arena *a)
 {
 	char text[ADDR_TEXT];
 
+	if (h->before.encap == STORY_IPIP || h->after.encap == STORY_IPIP)
+		return arena_printf(a, "ip route show dev %s",
+				    h->device ? h->device : ROUTE_IPIP_DEV);
 	return arena_printf(
 		a, "bridge fdb show dev %s | grep %s", h->device ? h->device : "vxlan0",
 		addr_str(h->step == STORY_TUNNEL_IN ? &h->after.outer_dst : &h->before.outer_src,
