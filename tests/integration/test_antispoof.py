@@ -142,6 +142,10 @@ def test_routed_sources(routed, start):
         f[UDP].dport = 4789
         assert not wire.passes(f, control4), "a tunnel packet would hide a forged source"
     counted(node, "inet", "VXLAN from a pod", before + 2)
+    before = drops(node, "inet")["IP-in-IP from a pod"]
+    inside = from_a(IP(src=A4, dst=B4), IP(src=B4, dst=A4), UDP(), dst=HOST)
+    assert not wire.passes(inside, control4), "so would this one"
+    counted(node, "inet", "IP-in-IP from a pod", before + 1)
     # The addresses go with the pod: afterwards its link may send nothing.
     helper(node, "pod", "del", "fla", "routed", A, A4, A6)
     a.run(sys.executable, "-c", SEND_FRAMES, "eth0", raw(control4 / Raw(b"late4")),
@@ -278,6 +282,7 @@ FORGED_BRIDGED = {
                DHCP(options=[("message-type", "offer"), "end"]), dst=EVERYBODY),
         from_a(IPv6(src=LL_A, dst=LL_B), UDP(sport=547, dport=546))],
     "VXLAN from a pod": [from_a(IP(src=A4, dst=B4), UDP(dport=4789))],
+    "IP-in-IP from a pod": [from_a(IP(src=A4, dst=B4), IP(src=B4, dst=A4), UDP())],
     "spoofed unspecified IPv6 source": [
         from_a(IPv6(src="::", dst="ff02::1:ff00:3", hlim=255), ICMPv6ND_NS(tgt=B6), dst=NODES)],
     "neither IP nor ARP": [from_a(Raw(b"x" * 50)).__class__(src=A, dst=B, type=0x88cc)],

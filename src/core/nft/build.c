@@ -28,8 +28,9 @@
  * with the address as target; MLD reports may come from :: too (RFC 3590). A pod advertises
  * (NA) only its own addresses; router advertisements and redirects it sends never.
  *
- * VXLAN that a pod makes itself is dropped: nodes take tunnel packets from anybody, and the
- * packet inside could carry any source.
+ * VXLAN and IP-in-IP that a pod makes itself are dropped: nodes take VXLAN from anybody and IP-in-IP
+ * from each other, whose address a pod's packets may get (natOutgoing), and the packet inside
+ * could carry any source.
  *
  * In the inet table every packet of the node passes, so what is right is found first: from
  * elsewhere it pays one compare of names, from a pod one lookup. What remains is to be dropped,
@@ -132,11 +133,14 @@ static void ip6_rules(struct nft_chain *c, struct nft_chain *unspec, const char 
 	counted_drop(r);
 }
 
-static void drop_vxlan(struct nft_chain *c)
+static void drop_tunnels(struct nft_chain *c)
 {
 	struct nft_rule *r = nft_rule_add(c, "VXLAN from a pod");
 
 	nft_match(r, NFT_SEL(NFK_UDP_DPORT), NFC_EQ, nft_be16(VXLAN_PORT));
+	counted_drop(r);
+	r = nft_rule_add(c, "IP-in-IP from a pod");
+	nft_match(r, NFT_SEL(NFK_META_L4PROTO), NFC_EQ, nft_u8(IPPROTO_IPIP));
 	counted_drop(r);
 }
 
@@ -163,7 +167,7 @@ static void source_rules(struct nft_table *t)
 	nft_goto(r, "pod-ip6");
 	r = nft_rule_add(pod, "spoofed IPv4 source");
 	counted_drop(r);
-	drop_vxlan(sends);
+	drop_tunnels(sends);
 
 	/* ICMPv6 says more than whom it is from. */
 	r = nft_rule_add(ip6, NULL);
@@ -238,7 +242,7 @@ static void bridge_rules(struct nft_table *t)
 	drop_unless(port, NFT_SELS(NFT_SEL(NFK_META_IIFNAME), NFT_SEL(NFK_ETHER_SADDR)), "port_mac",
 		    "spoofed MAC");
 	dhcp_rules(port);
-	drop_vxlan(port);
+	drop_tunnels(port);
 	r = nft_rule_add(port, NULL);
 	nft_match(r, NFT_SEL(NFK_META_PROTOCOL), NFC_EQ, nft_be16(ETHERTYPE_IPV6));
 	nft_goto(r, "port-ip6");
