@@ -81,3 +81,31 @@ struct trace_rule_event {
 	struct trace_event head; /* n: bytes of the message */
 	__u8 message[TRACE_RULE_BYTES];
 };
+
+/* ---- IP-in-IP: maps that the process writes while the programs run, and one that it reads */
+
+#define IPIP_NODES_MAX 16384
+#define IPIP_MTU_MIN   88 /* the least that every router takes (RFC 791: 68), and our header */
+
+struct ipip_conf {
+	__be32 node; /* this one's address, where packets of the tunnel come from and go to */
+	__u32 uplink, tunnel; /* indices of devices */
+	__u8 mac[6];          /* of the tunnel's */
+	__u8 driver;          /* the kernel has one */
+	__u8 unused;
+};
+
+enum ipip_counter {
+	IPIP_SENT,
+	IPIP_RECEIVED,
+	IPIP_TOO_LONG,  /* errors of routers handed on */
+	IPIP_STRANGER,  /* dropped: not from a node */
+	IPIP_FRAGMENT,  /* dropped */
+	IPIP_NO_ROUTE,  /* dropped: sent by tunl0 with no node as next hop */
+	IPIP_MALFORMED, /* dropped: not IPv4, or ECN that may not be (RFC 6040, 4.2) */
+	IPIP_COUNTERS
+};
+
+struct ipip_count {
+	__u64 packets, bytes; /* segments, and bytes without Ethernet's */
+};

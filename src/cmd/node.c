@@ -161,7 +161,8 @@ const struct cmd cmd_node_status = {
 		"MTU is the uplink's, POD-MTU what new pods get: that less what a tunnel adds.\n"
 		"WAY is how a peer's pods are reached: direct, gateway, fabric (other routers "
 		"carry\n"
-		"them), vxlan, or none. Where role bgp runs, its sessions follow, as `fairlead bgp "
+		"them), vxlan, ipip, or none. Where role bgp runs, its sessions follow, as "
+		"`fairlead bgp "
 		"status`\n"
 		"has them; they do not change the exit code.\n"
 		"Exit code 1 when a node is not in sync, 3 when one does not answer.",

@@ -8,6 +8,7 @@
 #include "daemon/agent_link.h"
 #include "daemon/config.h"
 #include "sys/file.h"
+#include "sys/ipip.h"
 #include "sys/nfnl.h"
 #include "sys/pod.h"
 #include "sys/sock.h"
@@ -107,8 +108,10 @@ static bool is_our_link(const struct cleanup *c, const struct klink *l)
 	case KLINK_VXLAN:
 		return !strcmp(l->name, ROUTE_VXLAN_DEV) && l->vni == ROUTE_VXLAN_VNI &&
 		       l->vxlan_port == ROUTE_VXLAN_PORT;
-	case KLINK_ANY:
 	case KLINK_IFB:
+		return !strcmp(l->name, ROUTE_IPIP_DEV);
+	case KLINK_IPIP: /* see quiet_tunnel() */
+	case KLINK_ANY:
 		break;
 	}
 	return false;
@@ -133,6 +136,40 @@ static void remove_links(struct cleanup *c)
 	if (index && c->links && pod_reap(c->nl, index, c->links, &e))
 		failed(c, &e);
 	free(index);
+}
+
+/* The ipip driver's tunl0 stays whatever one does, but takes nothing any more. Ours it is where it has
+ * our address, which goes with the others. */
+static void quiet_tunnel(struct cleanup *c)
+{
+	struct kobj tunnel = { .type = KOBJ_LINK,
+			       .link = { .name = ROUTE_IPIP_DEV, .kind = KLINK_IPIP } };
+	const struct kop op = { KOP_DELETE, &tunnel };
+	struct klist addrs = { 0 };
+	bool ours = false;
+	struct err e;
+	int rc = rtnl_dump(c->nl, RTNL(KOBJ_ADDR), &addrs, &e);
+
+	for (size_t i = 0; !rc && i < addrs.n; i++)
+		ours |= !addrs.v[i].foreign && !strcmp(addrs.v[i].addr.ifname, ROUTE_IPIP_DEV);
+	if (ours)
+		rc = rtnl_apply(c->nl, &op, 1, NULL, &e);
+	if (rc)
+		failed(c, &e);
+	klist_fini(&addrs);
+}
+
+/* Which link the uplink was, nobody remembers. */
+static void remove_programs(struct cleanup *c)
+{
+	struct err e;
+
+	for (size_t i = 0; i < c->have.n; i++) {
+		int x = rtnl_ifindex(c->nl, c->have.v[i].link.name, &e);
+
+		if (x > 0 && ipip_detach(c->nl, x, &e))
+			failed(c, &e);
+	}
 }
 
 /* ---- routes, addresses, neighbours that do not hang on those links */
@@ -355,6 +392,8 @@ static int run_cleanup(struct cmd_ctx *ctx, const void *opts, int argc, char **a
 	} else {
 		read_journal(&c);
 		remove_links(&c);
+		quiet_tunnel(&c);
+		remove_programs(&c);
 		remove_objects(&c);
 		remove_tables(&c);
 		restore_sysctls(&c);
@@ -376,8 +415,8 @@ static int run_cleanup(struct cmd_ctx *ctx, const void *opts, int argc, char **a
 const struct cmd cmd_node_cleanup = {
 	.name = "cleanup",
 	.summary = "Remove everything that fairlead put on this node",
-	.help = "Links of pods, bridges, vxlan0, routes with protocol 70, the nftables tables "
-		"named\n"
+	.help = "Links of pods, bridges, vxlan0, tunl0 and the programs on the uplink,\n"
+		"routes with protocol 70, the nftables tables named\n"
 		"fairlead, this node's blocks and endpoints in the store, the journal and the run\n"
 		"directory; sysctls get back the values from before. fairleadd must not be "
 		"running.\n"

@@ -13,6 +13,7 @@
 #include "daemon/agent_gc.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_ipip.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
@@ -84,12 +85,12 @@ static int open_agent(struct role *r, struct err *e)
 static int start(struct role *r, struct err *e)
 {
 	static int (*const parts[])(struct agent * a, struct err * e) = {
-		agent_store_open,      agent_kernel_open,       agent_nft_open,
-		agent_conntrack_open,  agent_health_open,       agent_bgp_open,
-		agent_service_open,    agent_policy_open,       agent_ipam_open,
-		agent_plan_open,       agent_reap_open,         agent_gc_open,
-		agent_policy_log_open, agent_policy_count_open, agent_trace_open,
-		agent_report_open,
+		agent_store_open, agent_ipip_open,       agent_kernel_open,
+		agent_nft_open,   agent_conntrack_open,  agent_health_open,
+		agent_bgp_open,   agent_service_open,    agent_policy_open,
+		agent_ipam_open,  agent_plan_open,       agent_reap_open,
+		agent_gc_open,    agent_policy_log_open, agent_policy_count_open,
+		agent_trace_open, agent_report_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -153,6 +154,7 @@ static void stop(struct role *r)
 	agent_health_close(a);
 	agent_nft_close(a);
 	agent_kernel_close(a);
+	agent_ipip_close(a);
 }
 
 int main(int argc, char **argv)

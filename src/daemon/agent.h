@@ -7,6 +7,7 @@
  *   store    the stream from watch: objects in, writes out
  *   plan     which object of the cluster wants what (core/route), dirty marks, pace
  *   kernel   what is wanted in the kernel, applied and audited (core/diff, sys/rtnl)
+ *   ipip     the programs of tunl0 and the nodes that it takes packets from (sys/ipip)
  *   nft      the rulesets, likewise (core/nft, sys/nfnl)
  *   service  which Services changed, planned (core/service) into elements of nft's
  *   policy   what NetworkPolicies say of this node's pods (core/policy), likewise
@@ -32,6 +33,7 @@ struct agent {
 	struct agent_store *store;
 	struct agent_plan *plan;
 	struct agent_kernel *kernel;
+	struct agent_ipip *ipip;
 	struct agent_nft *nft;
 	struct agent_service *service;
 	struct agent_policy *policy;

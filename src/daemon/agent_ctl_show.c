@@ -59,7 +59,7 @@ static const char *const way_names[] = { [ROUTE_NO_WAY] = "none",
 					 [ROUTE_ON_LINK] = "direct",
 					 [ROUTE_BY_GATEWAY] = "gateway",
 					 [ROUTE_BY_FABRIC] = "fabric",
-					 [ROUTE_TUNNEL] = "vxlan" };
+					 [ROUTE_TUNNEL] = NULL /* by the pool's mode */ };
 
 /* A row per pool: the way to a peer depends on it. */
 static void show_peer(void *arg, const struct route_peer *peer)
@@ -73,13 +73,14 @@ static void show_peer(void *arg, const struct route_peer *peer)
 	for (size_t i = 0; i < n; i++) {
 		const struct ippool *pool = pools[i]->body;
 		enum route_family f = route_family(&pool->spec.cidr.addr);
+		const char *way = way_names[route_way(self, peer, pool)];
 
 		ctl_row(c, "peer");
 		ctl_col(c, "name", peer->name);
 		ctl_col(c, "pool", pool->meta.name);
 		ctl_addr(c, "ip", &peer->ip[f]);
 		ctl_addr(c, "tunnel", &peer->tunnel[f]);
-		ctl_col(c, "way", way_names[route_way(self, peer, pool)]);
+		ctl_col(c, "way", way ? way : pool->spec.mode == POOL_IPIP ? "ipip" : "vxlan");
 		ctl_send(c);
 	}
 }

@@ -2,6 +2,7 @@
 /* agent_kernel: see agent_kernel.h. */
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_ipip.h"
 #include "daemon/agent_link.h"
 #include "daemon/agent_others.h"
 #include "daemon/agent_pace.h"
@@ -183,7 +184,8 @@ static bool is_ours(void *arg, const struct kobj *have)
 		       (have->link.kind != KLINK_VETH ||
 			!agent_ipam_keeps_link(k->agent, have->link.name));
 	case KOBJ_FDB:
-		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV) && !k->others.tunnel_taken;
+		return !strcmp(have->fdb.ifname, ROUTE_VXLAN_DEV) &&
+		       !others_have(&k->others, ROUTE_VXLAN_DEV);
 	case KOBJ_ADDR:
 	case KOBJ_ROUTE:
 	case KOBJ_NEIGH:
@@ -314,6 +316,7 @@ static void run_audit(struct agent_kernel *k, bool first)
 	pace_begin(&k->pace);
 	if (audit(k, first, &e))
 		log_error("audit: %s", e.text);
+	agent_ipip_follow(k->agent, true);
 }
 
 void agent_kernel_audit(struct agent *a)
@@ -477,6 +480,11 @@ bool agent_kernel_has_route(const struct agent *a, const struct prefix *p)
 bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p)
 {
 	return others_lead_to(&a->kernel->others, p);
+}
+
+bool agent_kernel_is_others(const struct agent *a, const char *tunnel)
+{
+	return others_have(&a->kernel->others, tunnel);
 }
 
 const struct desired *agent_kernel_desired(const struct agent *a)

@@ -52,6 +52,8 @@ const char *agent_kernel_link(const struct agent *a, const struct ipaddr *ip);
 bool agent_kernel_has_route(const struct agent *a, const struct prefix *p);
 /* See uplink_leads_to(). */
 bool agent_kernel_leads_to(const struct agent *a, const struct prefix *p);
+/* See others_have(). */
+bool agent_kernel_is_others(const struct agent *a, const char *tunnel);
 const struct desired *agent_kernel_desired(const struct agent *a);
 
 struct agent_kernel_stats {

@@ -5,53 +5,85 @@
 #include "daemon/agent_plan.h"
 #include "daemon/agent_self.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-/* ---- the tunnel's name
+/* ---- the tunnels' names
  *
- * A machine may have had a vxlan0 before fairlead came. It is neither removed nor used. */
+ * A machine may have had a vxlan0 or a tunl0 before fairlead came. It is neither removed nor used. The
+ * ipip driver brings a tunl0 with it, down and without an address: that one is anybody's to take, and
+ * somebody else's when it is up with an address that is not ours. */
+
+static const char *const tunnel_names[OTHERS_TUNNELS] = { ROUTE_VXLAN_DEV, ROUTE_IPIP_DEV };
 
 static bool is_our_tunnel(const struct klink *l)
 {
+	if (!strcmp(l->name, ROUTE_IPIP_DEV))
+		return l->kind == KLINK_IFB || (l->kind == KLINK_IPIP && l->up);
 	return l->kind == KLINK_VXLAN && !strcmp(l->name, ROUTE_VXLAN_DEV) &&
 	       l->vni == ROUTE_VXLAN_VNI && l->vxlan_port == ROUTE_VXLAN_PORT;
 }
 
-static bool is_on_tunnel(const struct kobj *o)
+static bool is_on(const struct kobj *o, const char *tunnel)
 {
-	switch ((enum kobj_type)o->type) {
-	case KOBJ_LINK:
-		return !strcmp(o->link.name, ROUTE_VXLAN_DEV);
-	case KOBJ_ADDR:
-		return !strcmp(o->addr.ifname, ROUTE_VXLAN_DEV);
-	case KOBJ_ROUTE:
-		return !strcmp(o->route.oif, ROUTE_VXLAN_DEV);
-	case KOBJ_NEIGH:
-		return !strcmp(o->neigh.ifname, ROUTE_VXLAN_DEV);
-	case KOBJ_FDB:
-		return !strcmp(o->fdb.ifname, ROUTE_VXLAN_DEV);
-	case KOBJ_SYSCTL:
-		return strstr(o->sysctl.path, "/" ROUTE_VXLAN_DEV "/") != NULL;
-	case KOBJ_NONE:
-		break;
-	}
+	char part[IFNAME_LEN + 2];
+
+	if (o->type != KOBJ_SYSCTL)
+		return !strcmp(kobj_device(o), tunnel);
+	snprintf(part, sizeof(part), "/%s/", tunnel);
+	return strstr(o->sysctl.path, part) != NULL;
+}
+
+static bool has_others_addr(const struct klist *have, const char *dev)
+{
+	for (size_t i = 0; i < have->n; i++)
+		if (have->v[i].type == KOBJ_ADDR && have->v[i].foreign &&
+		    have->v[i].addr.addr.addr.family == AF_INET &&
+		    !strcmp(have->v[i].addr.ifname, dev))
+			return true;
 	return false;
 }
 
-static void find_tunnel(struct others *o, struct klist *have)
+/* Whether somebody else has the link of a tunnel's name. */
+static bool is_taken(const struct klist *have, const struct klink *l)
+{
+	if (l->kind == KLINK_IPIP && !strcmp(l->name, ROUTE_IPIP_DEV))
+		return l->up && has_others_addr(have, l->name);
+	return !is_our_tunnel(l);
+}
+
+static void find_tunnel(struct others *o, unsigned t, struct klist *have)
 {
 	bool taken = false;
 
 	for (size_t i = 0; i < have->n && have->v[i].type == KOBJ_LINK; i++)
-		if (is_on_tunnel(&have->v[i]) && !is_our_tunnel(&have->v[i].link)) {
+		if (!strcmp(have->v[i].link.name, tunnel_names[t]) &&
+		    is_taken(have, &have->v[i].link)) {
 			have->v[i].foreign = 1;
 			taken = true;
 		}
-	if (taken && !o->tunnel_taken)
-		log_error("link " ROUTE_VXLAN_DEV " is somebody else's: no tunnel to other nodes "
-			  "while it is there");
-	o->tunnel_taken = taken;
+	if (taken && !o->tunnel_taken[t])
+		log_error("link %s is somebody else's: no tunnel to other nodes while it is there",
+			  tunnel_names[t]);
+	o->tunnel_taken[t] = taken;
+}
+
+bool others_have(const struct others *o, const char *tunnel)
+{
+	for (unsigned t = 0; t < OTHERS_TUNNELS; t++)
+		if (o->tunnel_taken[t] && !strcmp(tunnel, tunnel_names[t]))
+			return true;
+	return false;
+}
+
+static bool is_on_others_tunnel(const struct others *o, const struct kobj *obj)
+{
+	for (unsigned t = 0; t < OTHERS_TUNNELS; t++)
+		if (o->tunnel_taken[t] && is_on(obj, tunnel_names[t]))
+			return true;
+	return false;
 }
 
 size_t others_spare_tunnel(const struct others *o, struct kop *ops, size_t n)
@@ -59,7 +91,7 @@ size_t others_spare_tunnel(const struct others *o, struct kop *ops, size_t n)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (!o->tunnel_taken || !is_on_tunnel(ops[i].obj) ||
+		if (!is_on_others_tunnel(o, ops[i].obj) ||
 		    (ops[i].verb == KOP_DELETE && ops[i].obj->type != KOBJ_LINK))
 			ops[kept++] = ops[i];
 	return kept;
@@ -141,7 +173,8 @@ static void remember(struct others *o, struct agent *a, const struct klist *have
 
 void others_look(struct others *o, struct agent *a, struct klist *have)
 {
-	find_tunnel(o, have);
+	for (unsigned t = 0; t < OTHERS_TUNNELS; t++)
+		find_tunnel(o, t, have);
 	remember(o, a, have);
 }
 

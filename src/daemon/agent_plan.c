@@ -7,6 +7,7 @@
 #include "core/route/mtu.h"
 #include "daemon/agent_bgp.h"
 #include "daemon/agent_fronts.h"
+#include "daemon/agent_ipip.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_mtu.h"
 #include "daemon/agent_nft.h"
@@ -33,6 +34,13 @@
 #define TUNNEL_SETTLES 0.2
 #define TUNNEL_LINGERS 15.0
 
+/* A tunnel that nobody needs any more. */
+struct lingering {
+	struct agent_plan *plan;
+	ev_timer timer;
+	bool over; /* it may go */
+};
+
 struct agent_plan {
 	struct agent *agent;
 	struct owners *owners;
@@ -44,13 +52,13 @@ struct agent_plan {
 		*parked; /* nobody wants them any more, but what is sent may refer to them */
 	struct route_self self;
 	bool self_due, pools_due;
-	bool settled;     /* the kernel held everything once */
-	bool settling;    /* vxlan0 is new, nothing is sent by it yet */
-	bool linger_over; /* what nobody needs any more may go */
-	uint32_t mtu;     /* of pods, once settled */
+	bool settled;  /* the kernel held everything once */
+	bool settling; /* a tunnel is new, nothing is sent by it yet */
+	uint32_t mtu;  /* of pods, once settled */
 	struct peers *peers;
 	struct fronts *fronts;
-	ev_timer timer, linger;
+	struct lingering vxlan, ipip;
+	ev_timer timer;
 	agent_plan_done_fn *done;
 };
 
@@ -303,28 +311,35 @@ void agent_plan_learned(struct agent *a, const struct prefix *p)
 
 /* ---- this node itself */
 
-static bool wants_tunnel(struct agent_plan *p, bool needed)
+static bool wants_tunnel(struct lingering *l, bool had, bool needed)
 {
-	struct ev_loop *loop = p->agent->role->loop;
+	struct ev_loop *loop = l->plan->agent->role->loop;
 
-	if (needed || !p->self.vxlan || p->linger_over) {
-		ev_timer_stop(loop, &p->linger);
-		p->linger_over = false;
+	if (needed || !had || l->over) {
+		ev_timer_stop(loop, &l->timer);
+		l->over = false;
 		return needed;
 	}
-	if (!ev_is_active(&p->linger)) {
-		ev_timer_set(&p->linger, TUNNEL_LINGERS, 0.);
-		ev_timer_start(loop, &p->linger);
+	if (!ev_is_active(&l->timer)) {
+		ev_timer_set(&l->timer, TUNNEL_LINGERS, 0.);
+		ev_timer_start(loop, &l->timer);
 	}
 	return true;
 }
 
 static void on_linger(struct ev_loop *loop, ev_timer *w, int events)
 {
-	struct agent_plan *p = w->data;
+	struct lingering *l = w->data;
 
-	p->linger_over = true;
-	mark_self(p);
+	l->over = true;
+	mark_self(l->plan);
+}
+
+static void linger_init(struct lingering *l, struct agent_plan *p)
+{
+	ev_timer_init(&l->timer, on_linger, TUNNEL_LINGERS, 0.);
+	l->timer.data = l;
+	l->plan = p;
 }
 
 static void find_self(struct agent_plan *p)
@@ -332,11 +347,14 @@ static void find_self(struct agent_plan *p)
 	struct route_self now;
 
 	agent_self_find(p->agent, &now);
-	now.vxlan = wants_tunnel(p, now.vxlan);
+	now.vxlan = wants_tunnel(&p->vxlan, p->self.vxlan, now.vxlan);
+	now.ipip = wants_tunnel(&p->ipip, p->self.ipip, now.ipip);
+	if (now.ipip)
+		now.ipip_kind = agent_ipip_kind(p->agent);
 	p->self_due = false;
 	if (agent_self_eq(&now, &p->self))
 		return;
-	p->settling = p->settled && now.vxlan && !p->self.vxlan;
+	p->settling = p->settled && ((now.vxlan && !p->self.vxlan) || (now.ipip && !p->self.ipip));
 	p->self = now;
 	peers_find_gateways(p->peers, NULL, gateway_of, p->agent, way_moved, p);
 	mark_cluster(p);
@@ -520,6 +538,7 @@ static void run_slice(struct ev_loop *loop, ev_timer *w, int events)
 	if (agent_kernel_apply(p->agent, false, &e))
 		log_error("%s", e.text);
 	free_parked(p);
+	agent_ipip_follow(p->agent, false);
 	if (p->first < p->n_dirty) {
 		ev_timer_stop(loop, &p->timer); /* a mark may have begun it */
 		ev_timer_set(&p->timer, again, 0.);
@@ -585,6 +604,11 @@ bool agent_plan_serves(const struct agent *a, const struct prefix *p)
 	return p->len == addr_bits(&p->addr) && fronts_have(a->plan->fronts, &p->addr);
 }
 
+bool agent_plan_is_settled(const struct agent *a)
+{
+	return a->plan->settled;
+}
+
 uint32_t agent_plan_mtu(const struct agent *a)
 {
 	const struct route_self *self = &a->plan->self;
@@ -618,8 +642,9 @@ int agent_plan_open(struct agent *a, struct err *e)
 	p->owners = owners_new();
 	p->fronts = fronts_new(a->role->cfg.service_cidrs.v, a->role->cfg.service_cidrs.n);
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
-	ev_timer_init(&p->linger, on_linger, TUNNEL_LINGERS, 0.);
-	p->timer.data = p->linger.data = p;
+	p->timer.data = p;
+	linger_init(&p->vxlan, p);
+	linger_init(&p->ipip, p);
 	a->plan = p;
 	p->own = p->owners ? owners_get(p->owners, "self") : NULL;
 	if (!p->own || !p->peers || !p->fronts)
@@ -640,7 +665,8 @@ void agent_plan_close(struct agent *a)
 	if (!p)
 		return;
 	ev_timer_stop(a->role->loop, &p->timer);
-	ev_timer_stop(a->role->loop, &p->linger);
+	ev_timer_stop(a->role->loop, &p->vxlan.timer);
+	ev_timer_stop(a->role->loop, &p->ipip.timer);
 	owners_free(p->owners);
 	free_parked(p);
 	peers_free(p->peers);

@@ -26,6 +26,8 @@ void agent_plan_tunnel_changed(struct agent *a);
 void agent_plan_learned(struct agent *a, const struct prefix *p);
 
 const struct route_self *agent_plan_self(const struct agent *a);
+/* The kernel once held everything that the store's first whole list asks for. */
+bool agent_plan_is_settled(const struct agent *a);
 uint32_t agent_plan_mtu(const struct agent *a); /* of new pods */
 /* Calls fn for every other node that is known, in no order. */
 void agent_plan_peers(const struct agent *a, void (*fn)(void *arg, const struct route_peer *p),

@@ -7,6 +7,7 @@
 #include "daemon/agent_gc.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_ipip.h"
 #include "daemon/agent_kernel.h"
 #include "daemon/agent_nft.h"
 #include "daemon/agent_plan.h"
@@ -407,6 +408,21 @@ static void fill_ipam(struct report *m, struct agent *a)
 		     used);
 }
 
+static void fill_ipip(struct report *m, const struct agent *a)
+{
+	struct ipip_sum v[IPIP_SUMS];
+
+	if (!agent_ipip_sums(a, v))
+		return;
+	for (size_t i = 0; i < IPIP_SUMS; i++) {
+		put(m, "fairlead_ipip_packets_total",
+		    "packets that the programs of IP-in-IP saw, segments of aggregates each",
+		    "what", v[i].name, v[i].packets);
+		put(m, "fairlead_ipip_bytes_total", "bytes of them, without Ethernet's", "what",
+		    v[i].name, v[i].bytes);
+	}
+}
+
 static void fill_gc(struct report *m, const struct agent *a)
 {
 	static const char name[] = "fairlead_gc_released_total";
@@ -475,6 +491,7 @@ static void fill(struct report *m, void *arg)
 
 	fill_cni(m, a->report);
 	fill_kernel(m, a);
+	fill_ipip(m, a);
 	fill_ipam(m, a);
 	fill_gc(m, a);
 	fill_services(m, a);

@@ -54,8 +54,9 @@ static bool same_peer(const struct route_peer *x, const struct route_peer *y)
 bool agent_self_eq(const struct route_self *x, const struct route_self *y)
 {
 	if (!same_peer(&x->node, &y->node) || strcmp(x->uplink, y->uplink) != 0 ||
-	    x->uplink_mtu != y->uplink_mtu || x->vxlan != y->vxlan || x->n_ra != y->n_ra ||
-	    memcmp(x->ra, y->ra, sizeof(x->ra)) != 0 || x->n_subnets != y->n_subnets)
+	    x->uplink_mtu != y->uplink_mtu || x->vxlan != y->vxlan || x->ipip != y->ipip ||
+	    x->n_ra != y->n_ra || memcmp(x->ra, y->ra, sizeof(x->ra)) != 0 ||
+	    x->n_subnets != y->n_subnets)
 		return false;
 	for (size_t i = 0; i < x->n_subnets; i++)
 		if (!prefix_eq(&x->subnets[i], &y->subnets[i]))
@@ -74,6 +75,12 @@ static void find_ra(const struct uplink *u, struct route_self *self)
 		if (!sysctl_read(path, value, sizeof(value), NULL) && strcmp(value, "0"))
 			memcpy(self->ra[self->n_ra++], u->ra[i], IFNAME_LEN);
 	}
+}
+
+static void note_tunnel(struct route_self *self, const char *dev)
+{
+	self->vxlan |= dev && !strcmp(dev, ROUTE_VXLAN_DEV);
+	self->ipip |= dev && !strcmp(dev, ROUTE_IPIP_DEV);
 }
 
 void agent_self_find(const struct agent *a, struct route_self *self)
@@ -95,5 +102,5 @@ void agent_self_find(const struct agent *a, struct route_self *self)
 	self->node.tunnel[ROUTE_V6] = agent_ipam_tunnel(a, AF_INET6);
 	pools = cluster_all(agent_store_cluster(a), KIND_IPPOOL, &n);
 	for (size_t i = 0; i < n; i++)
-		self->vxlan |= route_pool_tunnelled(pools[i]->body);
+		note_tunnel(self, route_tunnel(pools[i]->body));
 }

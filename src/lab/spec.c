@@ -22,7 +22,9 @@
 
 static const char *const family_text[] = { "dual", "4", "6" };
 static const char *const attachment_text[] = { "routed", "bridge" };
-static const char *const mode_text[] = { [POOL_DIRECT] = "direct", [POOL_VXLAN] = "vxlan" };
+static const char *const mode_text[] = {
+	[POOL_DIRECT] = "direct", [POOL_VXLAN] = "vxlan", [POOL_IPIP] = "ipip"
+};
 const struct names lab_family_names = NAMES(family_text);
 const struct names lab_attachment_names = NAMES(attachment_text);
 const struct names lab_mode_names = NAMES(mode_text);

@@ -118,8 +118,12 @@ static int put_namespace(const struct filling *f, const char *name, struct err *
 
 static int put_pool(const struct filling *f, uint32_t i, struct err *e)
 {
-	static const char *const modes[] = { [POOL_DIRECT] = "Direct", [POOL_VXLAN] = "VXLAN" };
+	static const char *const modes[] = {
+		[POOL_DIRECT] = "Direct", [POOL_VXLAN] = "VXLAN", [POOL_IPIP] = "IPIP"
+	};
 	const struct prefix *cidr = &f->spec->pod_cidrs.v[i];
+	bool v6_in_ipip = f->spec->mode == POOL_IPIP && cidr->addr.family == AF_INET6;
+	enum pool_mode mode = v6_in_ipip ? POOL_VXLAN : f->spec->mode;
 	char text[PREFIX_TEXT], name[32];
 	bool first = true; /* of its family */
 
@@ -131,8 +135,8 @@ static int put_pool(const struct filling *f, uint32_t i, struct err *e)
 	return put(f,
 		   json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:b, s:b}}", "apiVersion",
 			     "fairlead.io/v1", "kind", "IPPool", "metadata", "name", name, "spec",
-			     "cidr", prefix_str(cidr, text), "mode", modes[f->spec->mode],
-			     "crossSubnet", f->spec->cross_subnet, "natOutgoing", 1),
+			     "cidr", prefix_str(cidr, text), "mode", modes[mode], "crossSubnet",
+			     f->spec->cross_subnet, "natOutgoing", 1),
 		   e);
 }
 

@@ -26,7 +26,7 @@ static const struct field ippool_spec_fields[] = {
 	FIELD(ippool_spec, mode, 3, F_ENUM, .names = &mode_names, .flags = FF_COLUMN,
 	      .absent = "VXLAN",
 	      .doc = "How packets travel between nodes: Direct, routed as they are; VXLAN; IPIP, "
-		     "IPv4 only, refused until it is built."),
+		     "IPv4 only."),
 	FIELD(ippool_spec, crossSubnet, 4, F_BOOL, .flags = FF_COLUMN,
 	      .doc = "Encapsulate only between nodes of different subnets; not with mode "
 		     "Direct."),

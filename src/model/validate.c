@@ -297,9 +297,6 @@ static int check_pool(const struct object *o, struct err *e)
 			   (long long)p->spec.blockSize, prefix_str(&p->spec.cidr, text));
 	if (v6 && p->spec.mode == POOL_IPIP)
 		return bad(o, e, "spec.mode: IPIP carries IPv4 only; use VXLAN or Direct");
-	/* Accepted without being obeyed would be worse than refused. */
-	if (p->spec.mode == POOL_IPIP)
-		return bad(o, e, "spec.mode: IPIP is not built yet; use VXLAN or Direct");
 	if (p->spec.crossSubnet && p->spec.mode == POOL_DIRECT)
 		return bad(o, e, "spec.crossSubnet: has no meaning with mode Direct");
 	return check_selector(o, "spec.nodeSelector", p->spec.nodeSelector, e);

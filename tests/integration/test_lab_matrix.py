@@ -11,18 +11,23 @@ import pytest
 from harness import wait_for
 
 PLAIN = Path(__file__).resolve().parents[2] / "examples/plain-30.yaml"
-MODES = {"direct": ["--mode", "direct"], "vxlan": ["--mode", "vxlan"], "cross-subnet": ["--mode", "vxlan", "--cross-subnet"]}
+MODES = {"direct": ["--mode", "direct"], "vxlan": ["--mode", "vxlan"], "cross-subnet": ["--mode", "vxlan", "--cross-subnet"],
+         "ipip": ["--mode", "ipip"], "ipip-cross-subnet": ["--mode", "ipip", "--cross-subnet"]}
+LABS = [(m, a) for m in MODES for a in ("routed", "bridge")
+        if (m, a) not in {("ipip", "bridge"), ("ipip-cross-subnet", "routed")}]
 
 
 def kind(name):
     return "pod" if "/" in name else "outside" if name == "outside" else "node"
 
 
-@pytest.fixture(scope="module", params=[(m, a) for m in MODES for a in ("routed", "bridge")], ids="-".join)
+@pytest.fixture(scope="module", params=LABS, ids="-".join)
 def plain(request, module_lab):
     mode, attachment = request.param
     lab = module_lab("--nodes", 3, "--racks", 2, *MODES[mode], "--attachment", attachment, manifests=[PLAIN])
     lab.mode, lab.attachment = mode, attachment
+    lab.tunnel = {4: "ipip", 6: "vxlan"} if "ipip" in mode else {4: "vxlan", 6: "vxlan"}
+    lab.strict = "router" if mode.endswith("cross-subnet") else "switch"  # who drops pods' addresses first
     yield lab
     lab.down()
 
@@ -83,8 +88,8 @@ while True:
 
 
 def seen_on_the_wire(plain, where, source, target, port, out):
-    """How the packets of a probe in each family look in a switch: "plain", "vxlan", both or neither."""
-    from scapy.all import TCP, UDP, Ether
+    """How the packets of a probe in each family look in a switch: {(4, "ipip"), (6, "plain"), ...}"""
+    from scapy.all import IP, TCP, UDP, Ether
     from scapy.layers.vxlan import VXLAN
 
     def segments():
@@ -92,8 +97,16 @@ def seen_on_the_wire(plain, where, source, target, port, out):
             frame, look = Ether(bytes.fromhex(line)), "plain"
             if UDP in frame and frame[UDP].dport == 4789:
                 frame, look = VXLAN(bytes(frame[UDP].payload)), "vxlan"
+            if IP in frame and frame[IP].proto == 4:
+                assert frame[IP].flags == "DF" and frame[IP].chksum == checksum(frame[IP]), frame
+                frame, look = frame[IP].payload, "ipip"
             if TCP in frame and port in (frame[TCP].sport, frame[TCP].dport):
-                yield look, frame[TCP]
+                yield (4 if IP in frame else 6, look), frame[TCP]
+
+    def checksum(ip):
+        head = ip.copy()
+        del head.chksum
+        return IP(bytes(head)).chksum
 
     def whole():
         """Both connections were closed, so their ends are the last to come: twice two FINs, in and out."""
@@ -126,12 +139,12 @@ def pair(plain, same_rack):
 
 
 @pytest.mark.parametrize("same_rack", [True, False], ids=["in-rack", "between-racks"])
-def test_vxlan_only_where_it_must_be(plain, same_rack, tmp_path):
+def test_tunnels_only_where_they_must_be(plain, same_rack, tmp_path):
     a, b, rack = pair(plain, same_rack)
     looks = seen_on_the_wire(plain, f"rack{rack[a['node']]}", f"plain/{a['name']}", f"plain/{b['name']}", 80,
                              tmp_path / "capture")
-    tunnel = plain.mode == "vxlan" or (plain.mode == "cross-subnet" and not same_rack)
-    assert looks == {"vxlan" if tunnel else "plain"}
+    tunnel = plain.mode != "direct" and not (plain.strict == "router" and same_rack)
+    assert looks == {(family, plain.tunnel[family] if tunnel else "plain") for family in (4, 6)}
 
 
 def dropped(plain, where, family):
@@ -166,7 +179,7 @@ def test_fabric_is_strict(plain, family):
         seen = plain.exec(f"plain/{b['name']}", "nft", "list", "table", "inet", f"seen{family}").stdout
         return (dropped(plain, switch, "bridge") - before[0], dropped(plain, "router", "inet") - before[1],
                 int(re.search(r"counter packets (\d+)", seen)[1]))
-    want = {"direct": (0, 0, 1), "vxlan": (1, 0, 0), "cross-subnet": (0, 1, 0)}[plain.mode]
+    want = (0, 0, 1) if plain.mode == "direct" else (1, 0, 0) if plain.strict == "switch" else (0, 1, 0)
     wait_for(lambda: happened() != (0, 0, 0), 5, "the frame is seen")
     assert happened() == want
 
