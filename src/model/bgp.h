@@ -156,7 +156,7 @@ struct filter_prepend {
 };
 
 struct filter_value {
-	int64_t value;
+	struct opt_i64 value; /* required; 0 is one */
 };
 
 struct filter_operation { /* one of them */

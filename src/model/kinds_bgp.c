@@ -247,8 +247,8 @@ static const SCHEMA(prepend_schema, "BGPFilterPrependASPath", struct filter_prep
 		    prepend_fields);
 
 static const struct field preference_fields[] = {
-	FIELD(struct filter_value, value, 1, F_I64, .flags = FF_REQUIRED, .min = 0, .max = AS_MAX,
-	      .doc = "The preference; 100 is that of a route without one."),
+	FIELD(struct filter_value, value, 1, F_OPT_I64, .flags = FF_REQUIRED, .min = 0,
+	      .max = AS_MAX, .doc = "The preference; 100 is that of a route without one."),
 };
 static const SCHEMA(preference_schema, "BGPFilterSetLocalPreference", struct filter_value,
 		    preference_fields);
@@ -301,7 +301,7 @@ static const SCHEMA(filter_spec_schema, "BGPFilterSpec", filter_spec, filter_spe
 
 static const struct field filter_fields[] = {
 	METADATA(struct bgpfilter),
-	FIELD(struct bgpfilter, spec, 2, F_OBJ, .flags = FF_REQUIRED, .sub = &filter_spec_schema,
+	FIELD(struct bgpfilter, spec, 2, F_OBJ, .sub = &filter_spec_schema,
 	      .doc = "Rules by direction and family."),
 };
 const SCHEMA(

@@ -88,7 +88,7 @@ static void compile_operations(const struct filter_rule *from, struct bgp_rule *
 			to->prepend[to->n_prepend++] = (uint32_t)o->prependASPath->prefix.v[k];
 		if (o->setLocalPreference) {
 			to->set_preference = true;
-			to->preference = (uint32_t)o->setLocalPreference->value;
+			to->preference = (uint32_t)o->setLocalPreference->value.v;
 		}
 	}
 }
