@@ -89,7 +89,7 @@ static void on_gone(struct bgp_peer *p, void *arg)
 {
 	struct bgp_end *end = bgp_peer_data(p);
 
-	(void)arg;
+	bgp_report_gone(arg, p);
 	if (!end)
 		return;
 	bgp_bfd_gone(end);

@@ -129,6 +129,7 @@ void bgp_agent_forget(struct bgp *b);     /* the tables end: what is told begins
 /* Why the best of its paths is that: "preferred: shorter AS path". */
 const char *bgp_why(const struct bgp_dest *d, char buf[96]);
 void bgp_report(struct report *r, void *arg);
+void bgp_report_gone(struct bgp *b, const struct bgp_peer *p);
 
 extern const struct ctl_verb bgp_verbs[];
 void bgp_ctl_forget(struct bgp *b); /* the tables end: so do listings of them */

@@ -28,26 +28,31 @@ const char *bgp_why(const struct bgp_dest *d, char buf[96])
 	return buf;
 }
 
-static void report_peer(struct report *r, const struct bgp_peer *p)
+/* Not there any more: its series go, too. */
+static void report_peer(struct report *r, const struct bgp_peer *p, bool there)
 {
-	const char *name = bgp_peer_name(p);
+	const char *name = bgp_peer_name(p), *gauge = there ? "gauge" : NULL;
+	const char *counter = there ? "counter" : NULL;
 	const struct bgp_fsm *f = bgp_peer_fsm(p);
 	struct bgp_peer_counts n;
 
 	bgp_peer_count(p, &n);
-	report_value(r, "fairlead_bgp_peer_up", "gauge", "Is the session Established.", "peer",
-		     name, bgp_fsm_side(f) >= 0);
-	report_value(r, "fairlead_bgp_peer_ends_total", "counter", "How often the session ended.",
+	report_value(r, "fairlead_bgp_peer_up", gauge, "Is the session Established.", "peer", name,
+		     bgp_fsm_side(f) >= 0);
+	report_value(r, "fairlead_bgp_peer_ends_total", counter, "How often the session ended.",
 		     "peer", name, f->ends);
-	report_value(r, "fairlead_bgp_peer_routes", "gauge",
-		     "Routes from the peer, and told to it.", "peer", name, n.received, "direction",
-		     "in");
-	report_value(r, "fairlead_bgp_peer_routes", "gauge",
-		     "Routes from the peer, and told to it.", "peer", name, n.told, "direction",
-		     "out");
-	report_value(r, "fairlead_bgp_peer_faulty_total", "counter",
+	report_value(r, "fairlead_bgp_peer_routes", gauge, "Routes from the peer, and told to it.",
+		     "direction", "in", n.received, "peer", name);
+	report_value(r, "fairlead_bgp_peer_routes", gauge, "Routes from the peer, and told to it.",
+		     "direction", "out", n.told, "peer", name);
+	report_value(r, "fairlead_bgp_peer_faulty_total", counter,
 		     "Messages and attributes that RFC 7606 had withdrawn or discarded.", "peer",
 		     name, n.withdrawn_as_faulty + n.discarded);
+}
+
+void bgp_report_gone(struct bgp *b, const struct bgp_peer *p)
+{
+	report_peer(&b->report, p, false);
 }
 
 void bgp_report(struct report *r, void *arg)
@@ -61,5 +66,5 @@ void bgp_report(struct report *r, void *arg)
 			     i ? "IPv6" : "IPv4", bgp_rib_count(bgp_speaker_rib(b->speaker, i)));
 	for (struct bgp_peer *p = b->speaker ? bgp_peer_first(b->speaker) : NULL; p;
 	     p = bgp_peer_after(p))
-		report_peer(r, p);
+		report_peer(r, p, true);
 }

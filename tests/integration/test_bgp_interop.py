@@ -12,6 +12,7 @@ import pytest
 from bgp_world import (COMMUNITY, GRACE, LARGE, OTHERS, OURS, PEER_AS, THEIRS, bgp_peer, bgp_world,  # noqa: F401
                        configuration)
 from harness import wait_for
+from roles import metric
 
 PASSWORD = "correct-horse-battery"
 
@@ -143,10 +144,10 @@ def test_changes_end_no_session(bgp_world):  # noqa: F811
     assert w.peer() is None
 
 
-def test_strangers(bgp_world):  # noqa: F811
-    """Who is no peer is closed without a word, and counted; the peer is not disturbed."""
+def test_strangers_and_metrics(bgp_world):  # noqa: F811
+    """Who is no peer is closed without a word, and counted; the peer is not disturbed. A peer that is gone has no series."""
     w = bgp_world
-    w.begin(configuration(), bgp_peer())
+    w.begin(configuration(), bgp_peer(), roles="bgp health")
     other = w.begin_other("bird")
     converged(w, other)
     w.other_ns.run("ip", "addr", "add", "10.0.0.3/24", "dev", "eth0")
@@ -157,6 +158,14 @@ def test_strangers(bgp_world):  # noqa: F811
             "    s.close()\n")
     w.other_ns.run("/usr/bin/python3", "-c", code)
     assert w.is_up() and w.peer()["ends"] == 0
+    wait_for(lambda: metric(w.ns, "fairlead_bgp_refused_total") == 200)
+    wait_for(lambda: metric(w.ns, "fairlead_bgp_peer_up", 'peer="router"') == 1)
+    assert metric(w.ns, "fairlead_bgp_peer_routes", 'direction="in",peer="router"') == 2
+    assert metric(w.ns, "fairlead_bgp_peer_routes", 'direction="out",peer="router"') == 2
+    assert metric(w.ns, "fairlead_bgp_routes", 'family="IPv4"') == 2
+    w.store.delete(bgp_peer())
+    wait_for(lambda: metric(w.ns, "fairlead_bgp_routes", 'family="IPv4"') == 1)
+    assert metric(w.ns, "fairlead_bgp_peer_up", 'peer="router"') is None
 
 
 @pytest.mark.parametrize("name", ["bird", "frr"])
