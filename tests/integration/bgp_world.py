@@ -40,9 +40,9 @@ def bgp_peer(asn=PEER_AS, **spec):
 class Other:
     """Somebody else's speaker, in a namespace of its own."""
 
-    def __init__(self, start, scratch, ns, asn, password=None, bfd=False, ttl_security=False):
+    def __init__(self, start, scratch, ns, asn, password=None, bfd=False, ttl_security=False, six=False):
         self.start, self.ns, self.asn, self.password, self.with_bfd = start, ns, asn, password, bfd
-        self.ttl_security = ttl_security
+        self.ttl_security, self.six = ttl_security, six
         self.dir = scratch / "other"
         self.dir.mkdir(mode=0o777)
         self.dir.chmod(0o777)
@@ -65,6 +65,7 @@ class Bird(Other):
     def run(self):
         conf = self.dir / "bird.conf"
         quoted = f'"{self.password}"'
+        ours, node = ("fd00::2", "fd00::1") if self.six else ("10.0.0.2", "10.0.0.1")
         bfd = 'protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }' if self.with_bfd else ""
         conf.write_text(f"""
             router id 10.0.0.2;
@@ -76,15 +77,15 @@ class Bird(Other):
             protocol static six {{ ipv6; route fd02::/64 via fd00::2 {{ bgp_community.add((65001, 77)); }}; }}
             {bfd}
             protocol bgp node {{
-                local 10.0.0.2 as {self.asn};
-                neighbor 10.0.0.1 as 65000; direct;
+                local {ours} as {self.asn};
+                neighbor {node} as 65000; direct;
                 {"bfd on;" if self.with_bfd else ""}
                 {f"password {quoted};" if self.password else ""}
                 {"ttl security on;" if self.ttl_security else ""}
                 connect retry time 1; connect delay time 1; error wait time 1, 2;
                 graceful restart on;
                 graceful restart time {GRACE};
-                ipv4 {{ import all; export where source = RTS_STATIC; }};
+                ipv4 {{ import all; export where source = RTS_STATIC; next hop address 10.0.0.2; }};
                 ipv6 {{ import all; export where source = RTS_STATIC; next hop address fd00::2; }};
             }}
         """)

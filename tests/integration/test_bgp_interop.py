@@ -68,6 +68,11 @@ def test_routes(bgp_world, name, asn):  # noqa: F811
     converged(w, other)
 
 
+def secret(text):
+    return {"apiVersion": "v1", "kind": "Secret", "type": "fairlead.io/bgp-password",
+            "metadata": {"name": "bgp", "namespace": "kube-system"}, "stringData": {"password": text}}
+
+
 def secrets_are_kept(w):
     """Nowhere that others can look is the password."""
     for pid in [w.keeper.program.pid] + [w.keeper.pid(r) for r in ("bgp", "watch")]:
@@ -84,9 +89,6 @@ def secrets_are_kept(w):
 def test_password(bgp_world, name, passive):  # noqa: F811
     """RFC 2385, on connections that we make and on those that we take: no session but with the same one."""
     w = bgp_world
-    def secret(text):
-        return {"apiVersion": "v1", "kind": "Secret", "type": "fairlead.io/bgp-password",
-                "metadata": {"name": "bgp", "namespace": "kube-system"}, "stringData": {"password": text}}
     w.begin(configuration(), secret("of another"),
             bgp_peer(password={"secretKeyRef": {"name": "bgp", "key": "password"}}, passive=passive))
     other = w.begin_other(name, password=PASSWORD)
@@ -233,6 +235,24 @@ def test_ttl_security(bgp_world, near):  # noqa: F811
         wait_for(w.is_up, 3)
     w.store.apply(bgp_peer())
     converged(w, other)
+
+
+def test_session_over_ipv6(bgp_world):  # noqa: F811
+    """Everything that sockets have, with IPv6: both ways to connect, MD5, TTL security, BFD; and IPv4's routes by it."""
+    w = bgp_world
+    for n, passive in enumerate((False, True)):
+        peer = bgp_peer(peerIP="fd00::2", passive=passive, ttlSecurity=1, bfd={"enabled": True},
+                        password={"secretKeyRef": {"name": "bgp", "key": "password"}})
+        if n:
+            w.store.apply(peer)
+            wait_for(lambda: w.peer()["passive"])
+        else:
+            w.begin(configuration(), secret(PASSWORD), peer)
+            other = w.begin_other("bird", password=PASSWORD, bfd=True, ttl_security=True, six=True)
+        converged(w, other)
+        wait_for(lambda: w.peer()["bfd"] == "Up")
+    w.store.apply(secret("of another"))
+    wait_for(lambda: not w.is_up())
 
 
 def test_sandbox(bgp_world):  # noqa: F811
