@@ -346,7 +346,7 @@ static void test_configuration(void **state)
 
 /* As of a's session to b, whose BFD is up: what b says last. */
 static void bfd_says(struct world *w, const struct router *a, const struct router *b,
-		     enum bfd_state state)
+		     enum bfd_state state, enum bfd_diag diag)
 {
 	struct bfd *s = bgp_peer_bfd(peer(a, b));
 	struct bfd_packet p = { .version = 1,
@@ -362,13 +362,15 @@ static void bfd_says(struct world *w, const struct router *a, const struct route
 	bfd_receive(s, &p, w->now * 1000);
 	assert_int_equal(s->state, BFD_UP);
 	p.state = (uint8_t)state;
+	p.diag = (uint8_t)diag;
 	assert_true(bfd_receive(s, &p, w->now * 1000));
 	assert_int_equal(s->state, BFD_DOWN);
 	bgp_peer_bfd_changed(peer(a, b), w->now);
 	world_run(w);
 }
 
-/* A way that is down ends the session; a peer that takes BFD itself down, as it ends, says nothing of the way (RFC 5882 3.2). */
+/* A way that is down ends the session; a peer that takes BFD itself down, as it ends, says nothing of the way (RFC 5882 3.2).
+ * One that begins anew forwards still, so that its routes are kept; one that does not hear us has none to us. */
 static void test_bfd_says_down(void **state)
 {
 	struct bgp_peer_conf of_b;
@@ -380,13 +382,21 @@ static void test_bfd_says_down(void **state)
 	of_b = world_conf(a, b);
 	of_b.bfd = (struct bfd_conf){ .interval_us = 100000, .multiplier = 3, .discriminator = 7 };
 	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	originate(b, "10.2.0.0/24");
 	world_run(&w);
 	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
-	bfd_says(&w, a, b, BFD_ADMIN_DOWN);
+	bfd_says(&w, a, b, BFD_ADMIN_DOWN, BFD_NONE);
 	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
-	bfd_says(&w, a, b, BFD_DOWN);
+	bfd_says(&w, a, b, BFD_DOWN, BFD_NONE);
 	assert_int_not_equal(state_of(a, b), BGP_ESTABLISHED);
-	assert_non_null(strstr(b->log, "BFD"));
+	assert_non_null(strstr(b->log, "BFD Down"));
+	assert_string_equal(route(a, "10.2.0.0/24"), "via 10.0.0.2 path 65002");
+	world_wait(&w, 10000);
+	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
+	bfd_says(&w, a, b, BFD_DOWN, BFD_EXPIRED);
+	assert_int_not_equal(state_of(a, b), BGP_ESTABLISHED);
+	assert_non_null(strstr(b->log, "Hard Reset"));
+	assert_string_equal(route(a, "10.2.0.0/24"), "");
 	world_fini(&w);
 }
 

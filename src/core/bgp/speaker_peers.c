@@ -281,8 +281,16 @@ void bgp_peer_refresh(struct bgp_peer *p, int64_t now_ms)
 	}
 }
 
+/* One of both hears nothing of the other any more. A peer that says Down otherwise has begun anew, and forwards still. */
+static bool is_way_lost(const struct bfd *b)
+{
+	return b->diag == BFD_EXPIRED || b->peer_diag == BFD_EXPIRED;
+}
+
+/* Routes over a lost way are not kept, whatever restarts: a hard reset says so (RFC 8538 3, RFC 9384 3). */
 void bgp_peer_bfd_changed(struct bgp_peer *p, int64_t now_ms)
 {
+	static const uint8_t what[] = { BGP_E_CEASE, BGP_E_BFD_DOWN };
 	int side = bgp_fsm_side(&p->fsm);
 	struct bgp_fault f = { 0 };
 
@@ -290,7 +298,10 @@ void bgp_peer_bfd_changed(struct bgp_peer *p, int64_t now_ms)
 	if (!p->has_bfd || p->bfd.state != BFD_DOWN || p->bfd.peer_state == BFD_ADMIN_DOWN ||
 	    side < 0)
 		return;
-	bgp_fault(&f, BGP_E_CEASE, BGP_E_BFD_DOWN, "BFD: %s", bfd_diag_name(p->bfd.diag));
+	bgp_fault(&f, BGP_E_CEASE, is_way_lost(&p->bfd) ? BGP_E_HARD_RESET : BGP_E_BFD_DOWN,
+		  "BFD: %s", bfd_diag_name(p->bfd.diag));
+	if (f.sub == BGP_E_HARD_RESET)
+		bgp_fault_show(&f, what, sizeof(what));
 	bgp_peer_fault(p, (enum bgp_side)side, &f, now_ms);
 }
 
