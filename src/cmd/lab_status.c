@@ -3,6 +3,7 @@
 #include "base/names.h"
 #include "cmd/lab.h"
 #include "cmd/out.h"
+#include "lab/bgp.h"
 #include "lab/words.h"
 #include "sys/file.h"
 
@@ -98,10 +99,11 @@ static json_t *to_json(const struct world *w)
 		json_array_append_new(nodes, node_json(w, &w->nodes.v[i]));
 	for (uint32_t i = 0; i < w->pods.n; i++)
 		json_array_append_new(pods, pod_json(&w->pods.v[i]));
-	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:b, s:o, s:o, s:{s:o, s:i, s:o}}", "name",
+	return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:b, s:o, s:o, s:{s:o, s:i, s:o}}", "name",
 			 w->name, "store", w->url, "mode", name_of(&lab_mode_names, w->spec.mode),
 			 "crossSubnet", w->spec.cross_subnet, "attachment",
-			 name_of(&lab_attachment_names, w->spec.attachment), "routerHasPodRoutes",
+			 name_of(&lab_attachment_names, w->spec.attachment), "routes",
+			 name_of(&lab_routes_names, w->spec.routes), "routerHasPodRoutes",
 			 w->spec.mode == POOL_DIRECT, "nodes", nodes, "pods", pods, "outside",
 			 "netns", netns(&w->outside), "pid", w->outside.pid, "addresses",
 			 addresses(&w->outside));
@@ -134,6 +136,18 @@ static void roles_text(const struct world *w, const char *node, char *out, size_
 	json_decref(roles);
 }
 
+static void print_bgp(const struct world *w)
+{
+	const struct lab_spec *s = &w->spec;
+
+	printf("Nodes learn routes by BGP%s, %s", s->bird ? ", each rack an AS of its own" : "",
+	       s->routes == LAB_ROUTES_BGP ? "each from every other one" : "from reflectors:");
+	for (uint32_t i = 0; i < s->nodes.n; i++)
+		if (lab_is_reflector(s, &s->nodes.v[i]))
+			printf(" %s", s->nodes.v[i].name);
+	puts(s->bird && s->routes == LAB_ROUTES_BGP ? " in it." : ".");
+}
+
 static void print_text(const struct world *w)
 {
 	static const char *const node_heads[] = {
@@ -146,10 +160,14 @@ static void print_text(const struct world *w)
 	printf("lab %s: mode %s%s, attachment %s, store %s\n", w->name,
 	       name_of(&lab_mode_names, w->spec.mode), w->spec.cross_subnet ? " across racks" : "",
 	       name_of(&lab_attachment_names, w->spec.attachment), w->url);
-	puts(w->spec.mode == POOL_DIRECT ? "The router has a static route for each IPBlock and "
-					   "keeps them equal to the store's."
-					 : "The router has no routes to pods and drops their "
-					   "addresses outside of tunnels.");
+	if (lab_has_bgp(&w->spec))
+		print_bgp(w);
+	puts(w->spec.bird ? "BIRD in the router learns the routes to pods from each rack's nodes, "
+			    "and tells them the others'."
+	     : w->spec.mode == POOL_DIRECT ? "The router has a static route for each IPBlock and "
+					     "keeps them equal to the store's."
+					   : "The router has no routes to pods and drops their "
+					     "addresses outside of tunnels.");
 	join(&w->outside, text, sizeof(text));
 	printf("outside: %s, process %d\n\n", text, w->outside.pid);
 	table_initv(&t, node_heads);

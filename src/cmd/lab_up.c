@@ -3,6 +3,7 @@
 #include "cmd/interrupt.h"
 #include "cmd/lab.h"
 #include "cmd/wait.h"
+#include "lab/bgp.h"
 #include "lab/up.h"
 #include "sys/clock.h"
 #include "sys/proc.h"
@@ -24,9 +25,8 @@ struct up_opts {
 	double wait;
 };
 
-static const char *const routes_text[] = { "store" };
 static const char *const stores_text[] = { "dir" };
-static const struct names routes_names = NAMES(routes_text), store_names = NAMES(stores_text);
+static const struct names store_names = NAMES(stores_text);
 
 static const struct opt up_table[] = {
 	OPT(struct up_opts, files, 'f', "filename", OPT_STR, .list = 1, .arg = "PATH",
@@ -39,8 +39,8 @@ static const struct opt up_table[] = {
 	    .doc = "How packets go from node to node (default vxlan)"),
 	OPT(struct up_opts, cross_subnet, 0, "cross-subnet", OPT_FLAG,
 	    .doc = "Encapsulate only between racks"),
-	OPT(struct up_opts, routes, 0, "routes", OPT_ENUM, .names = &routes_names,
-	    .doc = "Where nodes learn routes from"),
+	OPT(struct up_opts, routes, 0, "routes", OPT_ENUM, .names = &lab_routes_names,
+	    .doc = "Where nodes learn routes from (default store)"),
 	OPT(struct up_opts, lab_store, 0, "lab-store", OPT_ENUM, .names = &store_names,
 	    .doc = "Which store the lab has"),
 	OPT(struct up_opts, attachment, 0, "attachment", OPT_ENUM, .names = &lab_attachment_names,
@@ -187,6 +187,8 @@ static int plan(struct cmd_ctx *ctx, const struct up_opts *o, const struct manif
 		.cross_subnet = o->cross_subnet,
 		.attachment = o->attachment,
 		.family = o->family,
+		.routes = o->routes,
+		.bird = o->routes != LAB_ROUTES_STORE && o->mode == POOL_DIRECT && lab_bird(),
 		.mtu = (uint32_t)o->mtu,
 		.cluster_domain = o->domain,
 		.own_pools = pools && !o->pod_cidrs.n,
@@ -269,6 +271,7 @@ const struct cmd cmd_lab_up = {
 		"Try:\n"
 		"  fairlead lab up\n"
 		"  fairlead lab up --mode direct --racks 2 -f examples/plain-30.yaml\n"
+		"  fairlead lab up --mode direct --routes bgp-rr\n"
 		"  fairlead lab up --name two --family 6",
 	.opts = up_table,
 	.opts_size = sizeof(struct up_opts),

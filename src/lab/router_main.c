@@ -5,7 +5,8 @@
  *     lab-router NAME
  *
  * It follows the store. For pools of mode Direct the router has a static route per IPBlock (and
- * per borrowed address) to the node, as an administrator would enter it. For encapsulated pools
+ * per borrowed address) to the node, as an administrator would enter it, unless BIRD runs there and
+ * learns them (lab/bgp.h). For encapsulated pools
  * it has none, and drops every packet with a pod's address that is not inside of a tunnel; the
  * switches drop it too, unless the pool is encapsulated only between subnets. Both follow every
  * change of pools and blocks. What was sent to the kernel is compared with what is wanted, and
@@ -112,7 +113,8 @@ static struct ipaddr node_ip(const struct router *r, const char *name, int famil
 	return (struct ipaddr){ 0 };
 }
 
-static bool is_direct(const struct router *r, const struct prefix *block)
+/* Of the others BIRD knows, or nobody. */
+static bool is_ours(const struct router *r, const struct prefix *block)
 {
 	size_t n;
 	const struct object *const *v = cluster_all(r->cluster, KIND_IPPOOL, &n);
@@ -121,7 +123,8 @@ static bool is_direct(const struct router *r, const struct prefix *block)
 		const struct ippool *pool = v[i]->body;
 
 		if (prefix_covers(&pool->spec.cidr, block))
-			return pool->spec.mode == POOL_DIRECT;
+			return pool->spec.mode == POOL_DIRECT &&
+			       !(r->spec.bird && pool->spec.routes == ROUTES_BGP);
 	}
 	return false;
 }
@@ -131,7 +134,7 @@ static int block_routes(const struct router *r, const struct ipblock *b, struct 
 	int family = b->spec.cidr.addr.family;
 	struct ipaddr via = node_ip(r, b->spec.node, family);
 
-	if (!is_direct(r, &b->spec.cidr))
+	if (!is_ours(r, &b->spec.cidr))
 		return 0;
 	if (via.family && add_route(out, &b->spec.cidr, &via))
 		return -ENOMEM;

@@ -18,16 +18,17 @@
 
 #define SPEC_MAX   (1u << 20)
 #define FIRST_HOST 10
-#define ZONE_LABEL "topology.kubernetes.io/zone"
 
 static const char *const family_text[] = { "dual", "4", "6" };
 static const char *const attachment_text[] = { "routed", "bridge" };
 static const char *const mode_text[] = {
 	[POOL_DIRECT] = "direct", [POOL_VXLAN] = "vxlan", [POOL_IPIP] = "ipip"
 };
+static const char *const routes_text[] = { "store", "bgp", "bgp-rr" };
 const struct names lab_family_names = NAMES(family_text);
 const struct names lab_attachment_names = NAMES(attachment_text);
 const struct names lab_mode_names = NAMES(mode_text);
+const struct names lab_routes_names = NAMES(routes_text);
 
 bool lab_has_family(const struct lab_spec *s, int af)
 {
@@ -147,7 +148,7 @@ static bool has_address(const struct lab_node *node, int af)
 
 static unsigned rack_of(const struct lab_spec *s, const struct node *obj, unsigned i, unsigned n)
 {
-	const char *zone = obj ? strmap_get(&obj->meta.labels, ZONE_LABEL) : NULL;
+	const char *zone = obj ? strmap_get(&obj->meta.labels, LAB_ZONE_LABEL) : NULL;
 	uint64_t rack;
 
 	if (zone && !strncmp(zone, "rack", 4) && !words_number(zone + 4, s->racks, &rack) && rack)
@@ -219,6 +220,7 @@ void lab_spec_print(const struct lab_spec *s, struct buf *out)
 		   s->name, s->racks, name_of(&lab_mode_names, s->mode), s->cross_subnet,
 		   name_of(&lab_attachment_names, s->attachment),
 		   name_of(&lab_family_names, s->family));
+	buf_printf(out, "routes %s\nbird %d\n", name_of(&lab_routes_names, s->routes), s->bird);
 	buf_printf(out, "mtu %u\ncluster-domain %s\n", s->mtu, s->cluster_domain);
 	for (uint32_t i = 0; i < s->pod_cidrs.n; i++)
 		buf_printf(out, "pod-cidr %s\n", prefix_str(&s->pod_cidrs.v[i], text));
@@ -308,6 +310,10 @@ static int parse_line(struct lab_spec *s, const char *key, char *value, struct a
 		return parse_enum(&lab_attachment_names, value, &s->attachment);
 	else if (!strcmp(key, "family"))
 		return parse_enum(&lab_family_names, value, &s->family);
+	else if (!strcmp(key, "routes"))
+		return parse_enum(&lab_routes_names, value, &s->routes);
+	else if (!strcmp(key, "bird"))
+		s->bird = *value == '1';
 	else if (!strcmp(key, "pod-cidr"))
 		return prefix_parse(value, &p)
 			       ?: add_prefix(a, &s->pod_cidrs.v, &s->pod_cidrs.n, &p);

@@ -21,6 +21,10 @@
 
 enum lab_family { LAB_DUAL, LAB_IPV4, LAB_IPV6 };
 enum lab_attachment { LAB_ROUTED, LAB_BRIDGE };
+enum lab_routes { LAB_ROUTES_STORE, LAB_ROUTES_BGP, LAB_ROUTES_REFLECTED };
+
+#define LAB_ZONE_LABEL      "topology.kubernetes.io/zone"
+#define LAB_REFLECTOR_LABEL "route-reflector"
 
 struct lab_node {
 	const char *name;
@@ -36,6 +40,8 @@ struct lab_spec {
 	bool cross_subnet;
 	uint8_t attachment; /* enum lab_attachment */
 	uint8_t family;     /* enum lab_family */
+	uint8_t routes;     /* enum lab_routes */
+	bool bird;          /* the router runs it (lab/bgp.h) */
 	uint32_t mtu;       /* of the fabric; 0: 1500 */
 	const char *cluster_domain;
 	bool own_pools; /* the manifests bring IPPools: none is made */
@@ -44,7 +50,7 @@ struct lab_spec {
 	LIST(struct lab_node) nodes;
 };
 
-extern const struct names lab_family_names, lab_attachment_names, lab_mode_names;
+extern const struct names lab_family_names, lab_attachment_names, lab_mode_names, lab_routes_names;
 
 /* True when labs of this family have addresses of `af` (AF_INET, AF_INET6). */
 bool lab_has_family(const struct lab_spec *s, int af);

@@ -9,6 +9,7 @@
  * (lab/place.h). When it dies, what it started dies with it (PDEATHSIG, and the lifeline for
  * those that outlive a lab-node); a keeper that took over was started by somebody else. */
 #include "base/log.h"
+#include "lab/bgp.h"
 #include "lab/fabric.h"
 #include "lab/nodeconf.h"
 #include "lab/place.h"
@@ -263,18 +264,43 @@ static void add_node_services(struct supervisor *sv, const struct member *m)
 	lab_path(s->log, sv->name, "nodes/%s/log/lab-node.log", m->name);
 }
 
+/* The router's own folder: its mounts are the supervisor's. */
+static int add_bird(struct supervisor *sv, pid_t router, struct err *e)
+{
+	const char *program = lab_bird();
+	struct lab_service *s = add_service(sv, "router", "bird");
+	char path[LAB_PATH];
+	struct buf text = { 0 };
+
+	if (!program)
+		return err_set(e, -ENOENT, "bird is not installed any more");
+	lab_bird_conf(&sv->spec, &text);
+	s->argv[1] = "-f";
+	s->argv[2] = "-c";
+	s->argv[3] = arena_strdup(&sv->arena, lab_path(path, sv->name, "bird.conf"));
+	s->argv[4] = "-s";
+	s->argv[5] = arena_printf(&sv->arena, "%s/bird.ctl", lab_path(path, sv->name, "%s", ""));
+	s->net = router;
+	snprintf(s->path, sizeof(s->path), "%s", program);
+	lab_path(s->log, sv->name, "lab.log");
+	return put_file(s->argv[3], &text, e);
+}
+
 static int list_services(struct supervisor *sv, struct err *e)
 {
 	const struct member *outside = lab_state_find(&sv->state, MEMBER_OUTSIDE, NULL);
 	struct lab_service *s;
+	int rc;
 
-	sv->services = arena_array(&sv->arena, 2u + 2u * sv->spec.nodes.n, sizeof(*sv->services));
+	sv->services = arena_array(&sv->arena, 3u + 2u * sv->spec.nodes.n, sizeof(*sv->services));
 	if (!sv->services)
 		return err_set(e, -ENOMEM, "out of memory");
 	s = add_service(sv, "router", "lab-router");
 	s->argv[1] = sv->name;
 	s->net = lab_state_find(&sv->state, MEMBER_ROUTER, NULL)->space.pid;
 	lab_path(s->log, sv->name, "lab.log");
+	if (sv->spec.bird && (rc = add_bird(sv, s->net, e)) != 0)
+		return rc;
 	s = add_service(sv, "outside", "lab-responder");
 	s->argv[1] = "outside";
 	s->argv[2] = "tcp:8080";

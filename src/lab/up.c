@@ -4,7 +4,10 @@
 #include "lab/up.h"
 
 #include "base/names.h"
+#include "lab/bgp.h"
+#include "lab/bgp_objects.h"
 #include "lab/place.h"
+#include "model/bgp.h"
 #include "sys/file.h"
 #include "sys/priv.h"
 #include "sys/proc.h"
@@ -18,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define REPORT_FD 3
+#define REPORT_FD  3
+#define CLUSTER_ID "224.0.0.1" /* of all reflectors, as none of them is another one's client */
 
 struct filling {
 	const struct lab_spec *spec;
@@ -79,6 +83,20 @@ static bool names_address(const json_t *addresses, const char *text)
 	return false;
 }
 
+/* What the speaker is to know of a node. */
+static void note_bgp(const struct lab_spec *s, const struct lab_node *node, json_t *meta)
+{
+	json_t *notes = member(meta, "annotations", false);
+	char as[16];
+
+	snprintf(as, sizeof(as), "%u", lab_as(s, node));
+	set_default(notes, ANNOTATION_AS_NUMBER, as);
+	if (!lab_is_reflector(s, node))
+		return;
+	set_default(member(meta, "labels", false), LAB_REFLECTOR_LABEL, "true");
+	set_default(notes, ANNOTATION_CLUSTER_ID, CLUSTER_ID);
+}
+
 /* The Node as the kubelet and a cloud would have filled it in; what the manifest says stays. */
 static int put_node(const struct filling *f, const struct lab_node *node, struct err *e)
 {
@@ -92,7 +110,9 @@ static int put_node(const struct filling *f, const struct lab_node *node, struct
 
 	set_default(labels, "kubernetes.io/hostname", node->name);
 	snprintf(text, sizeof(text), "rack%u", node->rack);
-	set_default(labels, "topology.kubernetes.io/zone", text);
+	set_default(labels, LAB_ZONE_LABEL, text);
+	if (lab_has_bgp(f->spec))
+		note_bgp(f->spec, node, member(j, "metadata", false));
 	for (uint32_t i = 0; i < node->addrs.n; i++) {
 		addr_str(&node->addrs.v[i].addr, text);
 		if (!names_address(addresses, text))
@@ -133,11 +153,27 @@ static int put_pool(const struct filling *f, uint32_t i, struct err *e)
 	if (!first || find_item(f->m, KIND_IPPOOL, name))
 		snprintf(name, sizeof(name), "pool-%u", i + 1);
 	return put(f,
-		   json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:b, s:b}}", "apiVersion",
+		   json_pack("{s:s, s:s, s:{s:s}, s:{s:s, s:s, s:s, s:b, s:b}}", "apiVersion",
 			     "fairlead.io/v1", "kind", "IPPool", "metadata", "name", name, "spec",
-			     "cidr", prefix_str(cidr, text), "mode", modes[mode], "crossSubnet",
+			     "cidr", prefix_str(cidr, text), "mode", modes[mode], "routes",
+			     lab_has_bgp(f->spec) ? "bgp" : "store", "crossSubnet",
 			     f->spec->cross_subnet, "natOutgoing", 1),
 		   e);
+}
+
+/* What the manifests say of BGP stays. */
+static int put_bgp(const struct filling *f, struct err *e)
+{
+	json_t *v = lab_has_bgp(f->spec) ? lab_bgp_objects(f->spec) : json_array(), *j;
+	int rc = v ? 0 : err_set(e, -ENOMEM, "out of memory");
+	size_t i;
+
+	json_array_foreach(v, i, j)
+	{
+		rc = rc ? rc : store_put_json(f->store, STORE_OP_APPLY, j, NULL, e);
+	}
+	json_decref(v);
+	return rc;
 }
 
 static int fill(const struct filling *f, struct err *e)
@@ -154,6 +190,8 @@ static int fill(const struct filling *f, struct err *e)
 			rc = put_namespace(f, f->m->items[i].obj->meta->namespace, e);
 	for (uint32_t i = 0; !rc && i < f->spec->pod_cidrs.n; i++)
 		rc = put_pool(f, i, e);
+	if (!rc)
+		rc = put_bgp(f, e);
 	for (size_t i = 0; !rc && i < f->m->n_items; i++) {
 		const struct manifest_item *item = &f->m->items[i];
 

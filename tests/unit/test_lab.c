@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* lab: the pure parts. The SCTP packets were made by scapy. */
 #include "base/sctp.h"
+#include "lab/bgp.h"
 #include "lab/matrix.h"
 #include "lab/nodeconf.h"
 #include "lab/responder.h"
@@ -211,6 +212,60 @@ static void test_spec_defaults(void **state)
 	assert_string_equal(text.v, again.v);
 	buf_fini(&text);
 	buf_fini(&again);
+	arena_fini(&a);
+}
+
+static unsigned reflectors(const struct lab_spec *s, char *names, size_t n)
+{
+	unsigned found = 0;
+	size_t at = 0;
+
+	names[0] = '\0';
+	for (uint32_t i = 0; i < s->nodes.n; i++) {
+		if (!lab_is_reflector(s, &s->nodes.v[i]))
+			continue;
+		at += (size_t)snprintf(names + at, n - at, "%s ", s->nodes.v[i].name);
+		found++;
+	}
+	return found;
+}
+
+/* Who reflects, the racks' numbers, and that BIRD has each node once, by an address of its rack. */
+static void test_spec_bgp(void **state)
+{
+	struct lab_spec s = base_spec(), back;
+	struct buf text = { 0 };
+	struct arena a;
+	struct err e = { 0 };
+	char names[64];
+
+	arena_init(&a, 0);
+	s.racks = 2;
+	assert_int_equal(lab_spec_finish(&s, 6, NULL, 0, &a, &e), 0);
+	assert_false(lab_has_bgp(&s));
+	assert_int_equal(lab_as(&s, &s.nodes.v[5]), 64512);
+	s.routes = LAB_ROUTES_BGP;
+	assert_true(lab_has_bgp(&s));
+	assert_int_equal(reflectors(&s, names, sizeof(names)), 0);
+	s.routes = LAB_ROUTES_REFLECTED;
+	reflectors(&s, names, sizeof(names));
+	assert_string_equal(names, "n1 n4 ");
+	s.bird = true;
+	reflectors(&s, names, sizeof(names));
+	assert_string_equal(names, "n1 n2 n4 n5 ");
+	assert_int_equal(lab_as(&s, &s.nodes.v[5]), 64514);
+	lab_spec_print(&s, &text);
+	assert_int_equal(lab_spec_parse(&back, text.v, &a, &e), 0);
+	assert_int_equal(back.routes, LAB_ROUTES_REFLECTED);
+	assert_true(back.bird);
+	buf_fini(&text);
+	lab_bird_conf(&s, &text);
+	assert_non_null(strstr(text.v, "protocol bgp 'n6' from node {\n"
+				       "\tlocal 172.18.2.1 as 65000;\n"
+				       "\tneighbor 172.18.2.16 as 64514;\n}\n"));
+	assert_non_null(strstr(text.v, "if net ~ [ 10.244.0.0/16+ ] then accept;"));
+	assert_non_null(strstr(text.v, "if net ~ [ fd00:10:244::/56+ ] then accept;"));
+	buf_fini(&text);
 	arena_fini(&a);
 }
 
@@ -471,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_responder_refuses),
 		cmocka_unit_test(test_responder_words),
 		cmocka_unit_test(test_spec_defaults),
+		cmocka_unit_test(test_spec_bgp),
 		cmocka_unit_test(test_spec_families),
 		cmocka_unit_test(test_spec_nodes_of_manifests),
 		cmocka_unit_test(test_spec_refuses),
