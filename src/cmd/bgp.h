@@ -8,3 +8,6 @@ int bgp_ask_beside(struct cmd_ctx *ctx, const struct ctl_agent *agent, json_t *p
 		   struct err *e);
 void bgp_print_peers(const json_t *peers); /* nothing where there are none */
 bool bgp_all_up(const json_t *peers);
+/* Until all speakers of ctx->lab have all of their sessions and what their peers know. 0, or CMD_PARTLY after a message that
+ * names one that has not. */
+int bgp_wait(struct cmd_ctx *ctx, double seconds);

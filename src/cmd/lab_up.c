@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fairlead lab up, down, wait. */
+#include "cmd/bgp.h"
 #include "cmd/interrupt.h"
 #include "cmd/lab.h"
 #include "cmd/wait.h"
@@ -112,10 +113,11 @@ static void on_sync(void *arg, uint64_t revision)
 	((struct gathering *)arg)->revision = revision;
 }
 
-/* Everything that is in the store now; `fresh`: nobody has deleted anything, so no address comes
- * free. Returns the exit code. */
-static int settle(struct cmd_ctx *ctx, const char *name, double seconds, bool fresh)
+/* Everything that is in the store now, and where nodes learn routes by BGP all sessions. `fresh`: nobody has deleted
+ * anything, so no address comes free. Returns the exit code. */
+static int settle(struct cmd_ctx *ctx, const struct lab_spec *lab, double seconds, bool fresh)
 {
+	const uint64_t begun = clock_mono_ns();
 	static const struct store_events events = { .put = on_put, .sync = on_sync };
 	struct gathering g = { .ctx = ctx };
 	struct wait w;
@@ -124,7 +126,7 @@ static int settle(struct cmd_ctx *ctx, const char *name, double seconds, bool fr
 	int rc;
 
 	ctx->store = NULL;
-	ctx->lab = name;
+	ctx->lab = lab->name;
 	rc = cmd_store_open(ctx, 0, &s);
 	if (rc)
 		return rc;
@@ -139,6 +141,8 @@ static int settle(struct cmd_ctx *ctx, const char *name, double seconds, bool fr
 			   .addresses_final = fresh };
 	rc = wait_for(s, &w);
 	store_close(s);
+	if (!rc && lab_has_bgp(lab))
+		rc = bgp_wait(ctx, seconds - (double)(clock_mono_ns() - begun) / 1e9);
 	return rc;
 }
 
@@ -225,7 +229,7 @@ static int bring_up(struct cmd_ctx *ctx, const struct up_opts *o, const struct l
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (rc)
 		return rc == -EINVAL ? cmd_fail(&e) : cmd_error(CMD_NO, "%s", e.text);
-	rc = o->wait > 0 ? settle(ctx, s->name, o->wait, true) : 0;
+	rc = o->wait > 0 ? settle(ctx, s, o->wait, true) : 0;
 	printf("lab %s: %u nodes in %u racks%s after %.2f s\n", s->name, s->nodes.n, s->racks,
 	       rc            ? ", not all ready"
 	       : o->wait > 0 ? ", all pods ready,"
@@ -336,6 +340,8 @@ static int run_wait(struct cmd_ctx *ctx, const void *opts, int argc, char **argv
 	const struct wait_opts *o = opts;
 	const char *name = lab_name(ctx, &o->common);
 	char path[LAB_PATH];
+	struct lab_spec s;
+	struct err e;
 
 	if (argc)
 		return cmd_usage(ctx, "\"%s\" is too much", argv[0]);
@@ -343,7 +349,9 @@ static int run_wait(struct cmd_ctx *ctx, const void *opts, int argc, char **argv
 		return cmd_usage(ctx, "\"%s\" is no name of a lab", name);
 	if (access(lab_path(path, name, "store"), F_OK))
 		return cmd_error(CMD_NO, "no lab \"%s\" is up", name);
-	return settle(ctx, name, o->timeout, false);
+	if (lab_spec_load(&s, lab_path(path, name, "lab.conf"), ctx->arena, &e))
+		return cmd_fail(&e);
+	return settle(ctx, &s, o->timeout, false);
 }
 
 const struct cmd cmd_lab_wait = {

@@ -16,10 +16,11 @@ static json_t *object(const char *kind, const char *name, json_t *spec)
 static json_t *configuration(const struct lab_spec *s)
 {
 	return object("BGPConfiguration", "default",
-		      json_pack("{s:i, s:b, s:{s:i, s:i}, s:{s:i}, s:{s:i}}", "asNumber", LAB_AS,
-				"nodeToNodeMeshEnabled", s->routes == LAB_ROUTES_BGP && !s->bird,
-				"bfd", "interval", LAB_BFD_MS, "detectMultiplier",
-				LAB_BFD_MULTIPLIER, "timers", "holdTimeSeconds", LAB_HOLD,
+		      json_pack("{s:i, s:b, s:{s:i, s:i}, s:{s:i, s:i}, s:{s:i}}", "asNumber",
+				LAB_AS, "nodeToNodeMeshEnabled",
+				s->routes == LAB_ROUTES_BGP && !s->bird, "bfd", "interval",
+				LAB_BFD_MS, "detectMultiplier", LAB_BFD_MULTIPLIER, "timers",
+				"holdTimeSeconds", LAB_HOLD, "connectRetryTimeSeconds", 1,
 				"gracefulRestart", "restartTimeSeconds", LAB_RESTART));
 }
 

@@ -32,6 +32,7 @@ def world(request, module_lab, tmp_path_factory):
     pods.write_text(BGP_PODS)
     lab = module_lab("--nodes", 4, "--racks", 2, "--mode", mode, "--routes", routes, manifests=[pods])
     lab.mode, lab.routes = mode, routes
+    lab.store("bgp", "status")  # fails where a session is not up: it waits for them
     yield lab
     lab.down()
 
