@@ -33,6 +33,8 @@
  * from it for a while yet. */
 #define TUNNEL_SETTLES 0.2
 #define TUNNEL_LINGERS 15.0
+/* So with a pool whose routes become BGP's: the store's stay until the speakers have told each other. */
+#define BLOCKS_LINGER 2.0
 
 /* A tunnel that nobody needs any more. */
 struct lingering {
@@ -58,7 +60,7 @@ struct agent_plan {
 	struct peers *peers;
 	struct fronts *fronts;
 	struct lingering vxlan, ipip;
-	ev_timer timer;
+	ev_timer timer, blocks;
 	agent_plan_done_fn *done;
 };
 
@@ -170,12 +172,17 @@ static void mark_front(void *arg, const struct ipaddr *ip)
 
 /* A block's route needs what its node has on the tunnel. Pods and bridges depend on nothing but
  * themselves. */
-static void mark_cluster(struct agent_plan *p)
+static void mark_all_but_blocks(struct agent_plan *p)
 {
 	owners_each(p->owners, mark_node, p);
-	owners_each(p->owners, mark_if_block, p);
 	owners_each(p->owners, mark_if_front, p);
 	owners_each(p->owners, mark_if_learned, p);
+}
+
+static void mark_cluster(struct agent_plan *p)
+{
+	mark_all_but_blocks(p);
+	owners_each(p->owners, mark_if_block, p);
 }
 
 const char *agent_plan_owner(const struct agent *a, uint32_t owner)
@@ -255,6 +262,25 @@ static void block_changed(struct agent_plan *p, const struct ipblock *old,
 	tunnels_changed(p, now ? now->spec.node : NULL);
 }
 
+static void on_blocks(struct ev_loop *loop, ev_timer *w, int events)
+{
+	struct agent_plan *p = w->data;
+
+	owners_each(p->owners, mark_if_block, p);
+}
+
+static void pool_changed(struct agent_plan *p, const struct ippool *old, const struct ippool *now)
+{
+	if (!old || !now || old->spec.routes == ROUTES_BGP || now->spec.routes != ROUTES_BGP) {
+		mark_cluster(p);
+		return;
+	}
+	mark_all_but_blocks(p);
+	ev_timer_stop(p->agent->role->loop, &p->blocks);
+	ev_timer_set(&p->blocks, BLOCKS_LINGER, 0.);
+	ev_timer_start(p->agent->role->loop, &p->blocks);
+}
+
 void agent_plan_changed(struct agent *a, const struct object *old, const struct object *now)
 {
 	struct agent_plan *p = a->plan;
@@ -276,7 +302,7 @@ void agent_plan_changed(struct agent *a, const struct object *old, const struct 
 	case KIND_IPPOOL:
 		p->pools_due = true;
 		mark_self(p);
-		mark_cluster(p);
+		pool_changed(p, old ? old->body : NULL, now ? now->body : NULL);
 		break;
 	}
 }
@@ -642,7 +668,8 @@ int agent_plan_open(struct agent *a, struct err *e)
 	p->owners = owners_new();
 	p->fronts = fronts_new(a->role->cfg.service_cidrs.v, a->role->cfg.service_cidrs.n);
 	ev_timer_init(&p->timer, run_slice, COALESCE, 0.);
-	p->timer.data = p;
+	ev_timer_init(&p->blocks, on_blocks, BLOCKS_LINGER, 0.);
+	p->timer.data = p->blocks.data = p;
 	linger_init(&p->vxlan, p);
 	linger_init(&p->ipip, p);
 	a->plan = p;
@@ -665,6 +692,7 @@ void agent_plan_close(struct agent *a)
 	if (!p)
 		return;
 	ev_timer_stop(a->role->loop, &p->timer);
+	ev_timer_stop(a->role->loop, &p->blocks);
 	ev_timer_stop(a->role->loop, &p->vxlan.timer);
 	ev_timer_stop(a->role->loop, &p->ipip.timer);
 	owners_free(p->owners);

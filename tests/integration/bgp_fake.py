@@ -1,9 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A role bgp without BGP: it tells the agent the routes that the test wants told, and notes what the agent wants told."""
+"""A role bgp without BGP, that tells the agent the routes that the test wants told and notes what the agent wants told; and what
+an agent says of its routes."""
 import socket
 import textwrap
 
-from harness import wait_for
+from harness import built, wait_for
+
+
+def get_routes(node, *args):
+    """`fairlead get routes` asks the default place: that is this node's in a mount namespace."""
+    at_home = (f"mount --bind {node.keeper.run_dir} /mnt && mount -t tmpfs none /run && mkdir /run/fairlead &&"
+               " mount --bind /mnt /run/fairlead && exec \"$@\"")
+    return node.ns.run("unshare", "-m", "sh", "-c", at_home, "sh", built("bin/fairlead"), "get", "routes", *args).stdout
+
 
 SPEAKER = textwrap.dedent(r"""
     import select

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from agent_world import ping, pod_object, pool, pools, wait_ping, world  # noqa: F401
-from bgp_fake import SPEAKER, Speaker
-from harness import built, wait_for
+from bgp_fake import SPEAKER, Speaker, get_routes
+from harness import wait_for
 from packet_trace import spec
 from roles import fakes  # noqa: F401
 
@@ -59,13 +59,6 @@ def restart_role(node, role="bgp"):
     if role == "bgp":
         node.speaker.wait("joined", pid=new)
     return new
-
-
-def get_routes(node, *args):
-    """`fairlead get routes` asks the default place: that is this node's in a mount namespace."""
-    at_home = (f"mount --bind {node.keeper.run_dir} /mnt && mount -t tmpfs none /run && mkdir /run/fairlead &&"
-               " mount --bind /mnt /run/fairlead && exec \"$@\"")
-    return node.ns.run("unshare", "-m", "sh", "-c", at_home, "sh", built("bin/fairlead"), "get", "routes", *args).stdout
 
 
 def told(node):

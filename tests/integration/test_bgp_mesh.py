@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nodes whose pools have `routes: bgp`, in a full mesh: pods reach each other by routes that nobody but their nodes' speakers
 told, while speakers start anew, and a node that is cut off has none a second later."""
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from agent_world import ping, pools, wait_ping, world  # noqa: F401
+from bgp_fake import get_routes
 from harness import wait_for
 
 AGENT_AND_BGP = "agent watch bgp"
@@ -55,6 +57,25 @@ def test_pods_reach_each_other_over_restarts(mesh, mode, racks):
     nodes[0].restart_agent()
     for flow in flows:
         assert "300 received" in flow.communicate(timeout=30)[0]
+
+
+def test_routes_change_hands(world, store):
+    """From the store to BGP and back, and a flow loses nothing."""
+    nodes = world.up(10, 10, objects=[*pools("Direct", routes="store"), configuration()], roles=AGENT_AND_BGP)
+    p, q = (world.pod(n, f"p{n.name}") for n in nodes)
+    wait_ping(p.ns, q.ip(4))
+
+    def owners():
+        rows = json.loads(get_routes(nodes[0], "-o", "json"))["items"]
+        return {r["owner"].split("/")[0] for r in rows if r["dst"] in own_blocks(nodes[1]) and "owner" in r}
+    wait_for(lambda: owners() == {"block"}, 10)
+    flow = subprocess.Popen(p.ns.argv("ping", "-n", "-q", "-i", "0.02", "-W", "1", "-c", "400", q.ip(4)),
+                            stdout=subprocess.PIPE, text=True)
+    store.apply(*pools("Direct", routes="bgp"))
+    wait_for(lambda: owners() == {"bgp"}, 10)
+    store.apply(*pools("Direct", routes="store"))
+    wait_for(lambda: owners() == {"block"}, 10)
+    assert "400 received" in flow.communicate(timeout=30)[0]
 
 
 def test_a_node_is_cut_off(mesh, world):
