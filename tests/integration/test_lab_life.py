@@ -99,7 +99,7 @@ def test_side_by_side(lab):
 
 
 @pytest.mark.parametrize("args, why", [
-    (["--mode", "ipip"], "ipip"), (["--routes", "ospf"], "ospf"), (["--lab-store", "etcd"], "etcd"),
+    (["--mode", "gre"], "gre"), (["--routes", "ospf"], "ospf"), (["--lab-store", "etcd"], "etcd"),
     (["--mode", "direct", "--cross-subnet"], "cross-subnet"), (["--nodes", "0"], "nodes"),
     (["--cluster-domain", "a b"], "cluster-domain"),
     (["--pod-cidr", "10.0.0.0"], "pod-cidr"), (["--pod-cidr", "10.0.0.1/16"], "pod-cidr 10.0.0.1/16: host bits"),
