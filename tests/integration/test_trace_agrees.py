@@ -21,7 +21,8 @@ PORTS = [{"name": "http", "containerPort": 80, "protocol": "TCP"}, {"name": "met
          {"name": "dns", "containerPort": 53, "protocol": "UDP"}]
 ASKED = [("TCP", 80), ("TCP", 8080), ("UDP", 53)]
 NAMESPACES = ("x", "y")
-MODES = {"direct": ["--mode", "direct"], "vxlan": ["--mode", "vxlan"], "cross-subnet": ["--mode", "vxlan", "--cross-subnet"]}
+MODES = {"direct": ["--mode", "direct"], "vxlan": ["--mode", "vxlan"], "cross-subnet": ["--mode", "vxlan", "--cross-subnet"],
+         "ipip": ["--mode", "ipip"]}
 
 
 def objects(r):
@@ -144,7 +145,7 @@ def lab_of(module_lab, tmp_path_factory, mode, attachment, seed):
     return a, r, [o for o in objs if o["kind"] == "NetworkPolicy"]
 
 
-@pytest.mark.parametrize("mode, attachment, seed", [("vxlan", "routed", 1), ("direct", "bridge", 3)])
+@pytest.mark.parametrize("mode, attachment, seed", [("vxlan", "routed", 1), ("direct", "bridge", 3), ("ipip", "routed", 7)])
 def test_some_flows_agree(module_lab, tmp_path_factory, suites, oracle, mode, attachment, seed):
     a, r, policies = lab_of(module_lab, tmp_path_factory, mode, attachment, seed)
     agree(a, mode, suites, oracle, r, policies, 20)

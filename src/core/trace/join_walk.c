@@ -306,15 +306,17 @@ static void came_in(struct walk *w, const struct sight *s)
 	w->entered = true;
 }
 
-static void into_tunnel(struct walk *w, const struct sight *s, const struct sight *next)
+static struct story_hop *into_tunnel(struct walk *w, const struct sight *s,
+				     const struct sight *next)
 {
 	struct story_hop *h = walk_hop(w, STORY_TUNNEL_IN, s);
 
 	if (!h)
-		return;
+		return NULL;
 	h->after = next->head;
 	h->behind = story_owner(w->view, &next->head.outer_dst);
 	w->head = next->head;
+	return h;
 }
 
 /* Into a tunnel and not out by any device: how the tunnel's packet looks its end may show. */
@@ -330,6 +332,18 @@ static void got_no_further(struct walk *w, const struct sight *s)
 		walk_hop(w, STORY_TUNNEL_IN, s);
 }
 
+/* IP-in-IP by programs (bpf/ipip.bpf.c): tunl0 hands on before anybody is told that it sends, so what the uplink
+ * sends is in the tunnel already. The route says by which device. */
+static void tunnel_unseen(struct walk *w, const struct sight *s)
+{
+	const struct story_hop *last = walk_last(w, w->leg->direction);
+	const char *device = last && last->step == STORY_ROUTE ? last->device : ROUTE_IPIP_DEV;
+	struct story_hop *h = into_tunnel(w, s, s);
+
+	if (h)
+		h->device = device;
+}
+
 static void went_out(struct walk *w, const struct sight *s)
 {
 	const struct sight *next = next_device(w, s);
@@ -343,6 +357,8 @@ static void went_out(struct walk *w, const struct sight *s)
 		return;
 	}
 	flush_route(w);
+	if (w->head.encap == STORY_PLAIN && s->head.encap == STORY_IPIP)
+		tunnel_unseen(w, s);
 	if (again && next->head.encap != s->head.encap) {
 		into_tunnel(w, s, next);
 	} else if (same_text(s->o->device, ROUTE_VXLAN_DEV) ||
