@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our programs of IP-in-IP against the ipip driver of Debian 12's kernel, in one machine: node a has an ifb with the
+programs, node b the driver's own tunl0, with a router between. Pods' packets go both ways; TCP's in aggregates."""
+from pathlib import Path
+
+import pytest
+
+import vm
+from harness import built
+
+pytestmark = [pytest.mark.all_only("boots virtual machines"), pytest.mark.alone]
+
+SCRIPT = """
+modprobe -a veth ifb ipip cls_bpf sch_ingress
+ip() { /usr/sbin/ip "$@"; }
+on() { n=$1; shift; nsenter --net=/run/netns/$n "$@"; }
+for n in pa a r b pb; do ip netns add $n; ip -n $n link set lo up; done
+wire() { ip -n $1 link add name $2 type veth peer name $4 netns $3; ip -n $1 link set $2 up; ip -n $3 link set $4 up; }
+wire pa eth0 a pod; wire a eth0 r toa; wire r tob b eth0; wire b pod pb eth0
+ip -n a addr add 192.168.1.1/24 dev eth0; ip -n r addr add 192.168.1.254/24 dev toa
+ip -n b addr add 192.168.2.1/24 dev eth0; ip -n r addr add 192.168.2.254/24 dev tob
+ip -n a route add default via 192.168.1.254; ip -n b route add default via 192.168.2.254
+ip -n pa addr add 10.1.0.2/24 dev eth0; ip -n a addr add 10.1.0.1/24 dev pod; ip -n pa route add default via 10.1.0.1
+ip -n pb addr add 10.2.0.2/24 dev eth0; ip -n b addr add 10.2.0.1/24 dev pod; ip -n pb route add default via 10.2.0.1
+for n in a r b; do on $n sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'; done
+echo "== driver"
+on a /opt/ipip driver
+on b ip link show tunl0 | grep -o 'link/ipip'
+on a ip link set tunl0 name other
+ip -n a link add name tunl0 address 02:00:00:00:00:0a mtu 1480 type ifb; ip -n a link set tunl0 up
+ip -n b link set tunl0 mtu 1480 up
+ip -n a route add 10.2.0.0/24 via 192.168.2.1 dev tunl0 onlink
+ip -n b route add 10.1.0.0/24 via 192.168.1.1 dev tunl0 onlink
+echo "== before"
+on pa /usr/bin/ping -n -c 1 -W 1 10.2.0.2 || true
+on a /opt/ipip eth0 192.168.1.1 192.168.2.1
+echo "== there"
+on pa /usr/bin/ping -n -c 3 -i 0.2 -W 10 10.2.0.2
+on pa /usr/bin/ping -n -c 1 -W 10 -s 1452 -M do 10.2.0.2
+echo "== back"
+on pb /usr/bin/ping -n -c 3 -i 0.2 -W 10 10.1.0.2
+head -c 1000000 /dev/urandom >/tmp/sent
+send() {
+	{ sleep 30 | on $2 nc -l -p $4 >/tmp/got; } >/dev/null 2>&1 &
+	sleep 1
+	{ { cat /tmp/sent; sleep 30; } | on $1 nc $3 $4; } >/dev/null 2>&1 &
+	n=0
+	until cmp -s /tmp/sent /tmp/got; do n=$((n + 1)); [ $n -lt 300 ]; sleep 0.1; done
+	echo same
+}
+echo "== bytes"
+send pa pb 10.2.0.2 98
+send pb pa 10.1.0.2 99
+echo "== mtu"
+ip -n r link set tob mtu 1300; ip -n b link set eth0 mtu 1300
+on pa /usr/bin/ping -n -c 1 -W 2 -s 1400 -M do 10.2.0.2 || true
+ip -n pa route get 10.2.0.2 | grep -o 'mtu 1280'
+"""
+
+
+@vm.needed
+def test_against_the_driver():
+    helper = Path(built("../tests/integration/helpers/ipip"))
+    r = vm.run(SCRIPT, programs=["ping", "nsenter"], files={"/opt/ipip": helper})
+    assert r.code == 0, (r.output, r.console[-2000:])
+    parts = r.parts()
+    assert parts["driver"].split() == ["driver", "1", "link/ipip"], parts
+    assert "1 packets transmitted, 0 received" in parts["before"]  # without programs nothing leaves
+    assert parts["there"].count(" 0% packet loss") == 2 and " 0% packet loss" in parts["back"], parts
+    assert parts["bytes"].split() == ["same", "same"]
+    assert "mtu 1280" in parts["mtu"]  # of the router's 1300
