@@ -100,6 +100,14 @@ static int judge(struct bgp *b, struct arena *a, struct bgp_want *out)
 	return bgp_want(&view, a, out);
 }
 
+/* The want refers to objects, which may be replaced before it is made anew. -ENOMEM. */
+static int keep_names(struct arena *a, struct bgp_want *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		w->peers[i].name = arena_strdup(a, w->peers[i].name);
+	return a->failed ? -ENOMEM : 0;
+}
+
 /* Said when they are others than before. */
 static void say_problems(struct bgp_store_state *s)
 {
@@ -137,6 +145,8 @@ static void look(struct bgp *b)
 	if (!mirror_known(s->mirror) || !bgp_agent_is_heard(b))
 		return;
 	rc = judge(b, &s->arena[next], &want);
+	if (!rc)
+		rc = keep_names(&s->arena[next], &want);
 	if (rc) {
 		log_error("what the store says of BGP is not followed: %s", strerror(-rc));
 		arena_reset(&s->arena[next]);
