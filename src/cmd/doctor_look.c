@@ -109,7 +109,7 @@ static void on_put(void *arg, struct object *o, const json_t *json)
 	} else if (l->f->pools.n < LIST_MAX) {
 		l->f->pools.v[l->f->pools.n++] =
 			(struct doctor_pool){ arena_strdup(l->a, pool->meta.name), pool->spec.cidr,
-					      route_pool_tunnelled(pool) };
+					      route_tunnel(pool) };
 	}
 	object_free(o);
 }

@@ -52,6 +52,8 @@ static void show_node(struct ctl_call *c)
 
 		ctl_col(c, "vxlanMAC", mac_str(&m, mac));
 	}
+	if (self->ipip)
+		ctl_col(c, "ipip", self->ipip_kind == KLINK_IPIP ? "driver" : "ebpf");
 	ctl_send(c);
 }
 

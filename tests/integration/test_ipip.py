@@ -92,6 +92,13 @@ def programs(lab, node):
                       "tc filter show dev tunl0 egress; tc filter show dev eth0 ingress").stdout)
 
 
+def test_status_says_how(lab):
+    status = json.loads(lab.fairlead("node", "status", "--lab", lab.name, "-o", "json").stdout)
+    n1 = next(n for n in status["nodes"] if n["name"] == "n1")
+    assert n1["ipip"] == "ebpf" and n1["podMTU"] == 1450  # IPv6 is in VXLAN
+    assert {(p["pool"], p["way"]) for p in n1["peers"]} == {("default-ipv4", "ipip"), ("default-ipv6", "vxlan")}
+
+
 def test_only_nodes_are_heard(lab, ends):
     from scapy.all import IP, UDP, Ether
     a, b = ends

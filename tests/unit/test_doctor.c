@@ -45,7 +45,7 @@ static const char *ids(const struct doctor_facts *f)
 
 static void test_kernel(void **state)
 {
-	struct doctor_pool pool = { .name = "p", .tunnelled = true };
+	struct doctor_pool pool = { .name = "p", .tunnel = "vxlan0" };
 	struct doctor_facts f = healthy();
 
 	assert_string_equal(ids(&f), "");
@@ -60,6 +60,9 @@ static void test_kernel(void **state)
 	f.pools.v = &pool;
 	f.pools.n = 1;
 	assert_string_equal(ids(&f), "kernel-vxlan ");
+	pool.tunnel = "tunl0";
+	assert_string_equal(ids(&f), ""); /* nor does IP-in-IP */
+	pool.tunnel = "vxlan0";
 	f.try_vxlan = 1; /* not tried is not missing */
 	assert_string_equal(ids(&f), "");
 	f.try_bridge = f.try_nft = -95;

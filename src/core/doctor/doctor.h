@@ -27,7 +27,7 @@ struct doctor_chain {
 struct doctor_pool {
 	const char *name;
 	struct prefix cidr;
-	bool tunnelled;
+	const char *tunnel; /* the device, as of route_tunnel() */
 };
 
 struct doctor_node {

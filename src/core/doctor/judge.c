@@ -57,7 +57,8 @@ static bool check_kernel(struct doctor *d, const struct doctor_facts *f)
 					       "kernel", "attachment bridge does not work", cure });
 	if (f->try_vxlan < 0)
 		for (uint32_t i = 0; i < f->pools.n; i++)
-			if (f->pools.v[i].tunnelled) {
+			if (f->pools.v[i].tunnel &&
+			    !strcmp(f->pools.v[i].tunnel, ROUTE_VXLAN_DEV)) {
 				judge_report(d, (struct finding){ "kernel-vxlan", DOCTOR_ERROR,
 								  "no vxlan devices", "kernel",
 								  TEXT("IPPool %s needs a tunnel",
