@@ -25,6 +25,16 @@ def part(text, start):
 
 
 @needs("arping", "ping", "unshare")
+def test_demo_shows_bgp(told):
+    text = part(told, "Part 2, once more").partition("Part 2, again")[0]
+    mesh, reflected = re.findall(r"^    NODE +PEER +.*?\n\n", text, re.M | re.S)
+    assert mesh.count(" Established ") == 6 and " client " not in mesh and " client " in reflected
+    assert re.search(r"by tunl0, in a packet to 172\.18\.", text)
+    gone, = re.findall(r"is cut off: n\d has no route to it any more after (\d+\.\d+) s", text)
+    assert float(gone) < 1 and "BFD: Control Detection Time Expired" in text
+
+
+@needs("arping", "ping", "unshare")
 def test_demo_shows_services(told):
     text = part(told, "Part 3: Services")
     tables = re.findall(r"^    NODE   HOOK.*?\n\n", text, re.M | re.S)
