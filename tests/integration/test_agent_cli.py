@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from agent_world import Cni, capture, ping, pool, pools, wait_ping, world
+from agent_world import POOL4, POOL6, Cni, capture, ping, pool, pools, wait_ping, world
 from harness import built, wait_for
 
 
@@ -114,7 +114,7 @@ def test_ipam_show_check_release(world):
 def machine(ns):
     return ns.sh("""
         ip -o link | sed 's/qlen.*//; s/state [A-Z]*//'; ip -o addr; ip route show table all; ip -6 route show table all
-        ip neigh show nud permanent; ip rule; nft list ruleset
+        ip neigh show nud permanent; ip rule; nft list ruleset; tc qdisc show dev eth0; tc filter show dev eth0 ingress
         cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding
         cat /proc/sys/net/ipv6/conf/eth0/accept_ra
         cat /proc/sys/net/ipv4/conf/all/send_redirects
@@ -123,7 +123,7 @@ def machine(ns):
 
 @pytest.mark.parametrize("how", ["clean", "killed"])
 def test_cleanup_leaves_nothing(world, how):
-    world.store.apply(*pools())
+    world.store.apply(pool("pool4", POOL4, "IPIP" if how == "killed" else "VXLAN"), pool("pool6", POOL6))
     n = world.add_node("n0")          # only to have its namespace wired
     n.keeper.stop()
     fairlead(n, "node", "cleanup", "--config", n.keeper.conf)
@@ -140,6 +140,7 @@ def test_cleanup_leaves_nothing(world, how):
     p, q = world.pod(n, "p"), world.pod(n, "q", cni=br)
     wait_ping(p.ns, q.ip(4))
     assert machine(n.ns) != before
+    assert ("fairlead-ipip" in machine(n.ns)) == (how == "killed")
     r = fairlead(n, "node", "cleanup", "--config", n.keeper.conf, code=1)
     assert "running" in r.stderr
     if how == "killed":
