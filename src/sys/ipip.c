@@ -27,18 +27,25 @@ struct ipip {
 /* Per-CPU maps are read as one value for each processor that there may ever be. */
 static unsigned possible_cpus(void)
 {
-	unsigned from = 0, last = 0, n = 0;
+	char text[4096] = "", *at = text, *end;
 	FILE *f = fopen(CPUS_PATH, "re");
-	int got;
+	unsigned n = 0;
 
-	while (f && (got = fscanf(f, "%u-%u", &from, &last)) > 0) {
-		n += got == 2 ? last - from + 1 : 1;
-		if (fgetc(f) != ',')
-			break;
-	}
+	if (f && !fgets(text, sizeof(text), f))
+		text[0] = 0;
 	if (f)
 		fclose(f);
-	return n;
+	for (;; at = end + 1) { /* "0-3,8" */
+		unsigned long from = strtoul(at, &end, 10), last = from;
+
+		if (end == at)
+			return n;
+		if (*end == '-')
+			last = strtoul(end + 1, &end, 10);
+		n += (unsigned)(last - from) + 1;
+		if (*end != ',')
+			return n;
+	}
 }
 
 int ipip_open(struct ipip **out, struct err *e)
