@@ -78,6 +78,8 @@ bool bgp_peer_fill(struct bgp_peer *p, struct buf *b, size_t enough, int64_t now
 	for (unsigned i = 0; i < BGP_FAMILIES && !rc && b->n - begun < enough; i++)
 		if (p->channel[i].reader)
 			rc = fill(p, i, b, enough, &more);
+	if (!rc && b->n == begun)
+		return more;
 	if (!rc) {
 		count_messages(&p->fsm, (const uint8_t *)b->v + begun, b->n - begun);
 		return more;
