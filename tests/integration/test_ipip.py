@@ -117,6 +117,7 @@ def test_only_nodes_are_heard(lab, ends):
 
     def arrived():
         return [int(n) for n in re.findall(r"counter packets (\d+)", lab.exec(name(b), "nft", "list", "table", "ip", "seen").stdout)]
+    wait_for(lambda: "stranger" in counts(lab, "n2"), 10, "the counters are reported")
     was = counts(lab, "n2")["stranger"]
     send("203.0.113.10", 9999)
     send(nodes["n1"], 9998)

@@ -13,11 +13,11 @@ struct word {
 	const char *s;
 };
 
-static const struct word words_proto[] = { { 1, "icmp" },     { 2, "igmp" },   { 6, "tcp" },
-					   { 17, "udp" },     { 33, "dccp" },  { 47, "gre" },
-					   { 50, "esp" },     { 51, "ah" },    { 58, "ipv6-icmp" },
-					   { 108, "ipcomp" }, { 132, "sctp" }, { 136, "udplite" },
-					   { 0, NULL } };
+static const struct word words_proto[] = { { 1, "icmp" },       { 2, "igmp" },     { 4, "ipencap" },
+					   { 6, "tcp" },        { 17, "udp" },     { 33, "dccp" },
+					   { 47, "gre" },       { 50, "esp" },     { 51, "ah" },
+					   { 58, "ipv6-icmp" }, { 108, "ipcomp" }, { 132, "sctp" },
+					   { 136, "udplite" },  { 0, NULL } };
 static const struct word words_ethertype[] = { { 0x0800, "ip" },     { 0x0806, "arp" },
 					       { 0x86dd, "ip6" },    { 0x8100, "8021q" },
 					       { 0x88a8, "8021ad" }, { 0, NULL } };
