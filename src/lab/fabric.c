@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* fabric: see fabric.h. Every wire is a veth pair whose near end is in the switch or the router.
- * Numbers of links: 2 is what leads up (br0 in a switch, eth0 in a node and outside, the wire to
- * `outside` in the router), FIRST_PORT + i the i-th port or rack. */
+ * Numbers of links: UPLINK is what leads up (br0 in a switch, eth0 in a node and outside, the wire to
+ * `outside` in the router), FIRST_PORT + i the i-th port or rack. The numbers from 2 on are left to what the
+ * kernel puts into every new namespace where modules of tunnels are loaded (tunl0, gre0, sit0 …). */
 #include "lab/fabric.h"
 
 #include "lab/cable.h"
@@ -17,8 +18,8 @@
 
 #define MTU_DEFAULT  1500
 #define OUTSIDE_HOST 10
-#define UPLINK       2
-#define FIRST_PORT   10
+#define UPLINK       100
+#define FIRST_PORT   102
 
 static const int families[] = { AF_INET, AF_INET6 };
 
