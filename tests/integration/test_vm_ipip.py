@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our programs of IP-in-IP against the ipip driver of Debian 12's kernel, in one machine: node a has an ifb with the
-programs, node b the driver's own tunl0, with a router between. Pods' packets go both ways; TCP's in aggregates."""
+programs and role bgp, node b the driver's own tunl0 and BIRD, with a router between. Where a's pods are, b knows from BIRD alone.
+Pods' packets go both ways; TCP's in aggregates."""
+import json
 from pathlib import Path
 
 import pytest
 
 import vm
-from harness import built
+from bgp_world import configuration, node
+from harness import OUT, built
 
-pytestmark = [pytest.mark.all_only("boots virtual machines"), pytest.mark.alone]
+pytestmark = pytest.mark.alone
 
 SCRIPT = """
 modprobe -a veth ifb ipip cls_bpf sch_ingress
@@ -30,7 +33,18 @@ on a ip link set tunl0 name other
 ip -n a link add name tunl0 address 02:00:00:00:00:0a mtu 1480 type ifb; ip -n a link set tunl0 up
 ip -n b link set tunl0 mtu 1480 up
 ip -n a route add 10.2.0.0/24 via 192.168.2.1 dev tunl0 onlink
-ip -n b route add 10.1.0.0/24 via 192.168.1.1 dev tunl0 onlink
+echo "== learned"
+fairlead="/opt/fairlead/bin/fairlead --store dir:/store"
+$fairlead apply --wait=0 -f /objects
+on a /opt/fairlead/bin/fairleadd --config /conf >/tmp/log 2>&1 &
+on b bird -f -c /bird.conf -s /run/bird.ctl >/tmp/bird 2>&1 &
+n=0
+until birdc -s /run/bird.ctl show route all >/tmp/routes 2>&1 && grep -q 'BGP.next_hop: 192.168.1.1' /tmp/routes; do
+	n=$((n + 1)); [ $n -lt 300 ] || { cat /tmp/routes /tmp/log; exit 1; }; sleep 0.1
+done
+cat /tmp/routes
+learned=$(grep -o '^10[0-9./]*' /tmp/routes)
+ip -n b route add $learned via 192.168.1.1 dev tunl0 onlink
 echo "== before"
 on pa /usr/bin/ping -n -c 1 -W 1 10.2.0.2 || true
 on a /opt/ipip eth0 192.168.1.1 192.168.2.1
@@ -55,16 +69,35 @@ echo "== mtu"
 ip -n r link set tob mtu 1300; ip -n b link set eth0 mtu 1300
 on pa /usr/bin/ping -n -c 1 -W 2 -s 1400 -M do 10.2.0.2 || true
 ip -n pa route get 10.2.0.2 | grep -o 'mtu 1280'
+killall fairleadd bird
 """
+
+
+BIRD = """router id 192.168.2.1;
+protocol device {}
+protocol bgp a { local 192.168.2.1 as 65000; neighbor 192.168.1.1 as 65000; multihop; connect retry time 1; connect delay time 1;
+	ipv4 { import all; export none; }; }
+"""
+CONF = """node a
+store dir:/store
+run-dir /run/a
+state-dir /var/lib/a
+roles bgp
+"""
+OBJECTS = [node("a", "192.168.1.1"), configuration(networks=["10.1.0.0/24"]),
+           {"apiVersion": "fairlead.io/v1", "kind": "BGPPeer", "metadata": {"name": "b"}, "spec": {"peerIP": "192.168.2.1", "asNumber": 65000}}]
 
 
 @vm.needed
 def test_against_the_driver():
     helper = Path(built("../tests/integration/helpers/ipip"))
-    r = vm.run(SCRIPT, programs=["ping", "nsenter"], files={"/opt/ipip": helper})
+    r = vm.run(SCRIPT, programs=["ping", "nsenter", "bird", "birdc"], files={
+        "/opt/ipip": helper, "/opt/fairlead": OUT, "/conf": CONF, "/bird.conf": BIRD,
+        "/objects": json.dumps({"apiVersion": "v1", "kind": "List", "items": OBJECTS})})
     assert r.code == 0, (r.output, r.console[-2000:])
     parts = r.parts()
     assert parts["driver"].split() == ["driver", "1", "link/ipip"], parts
+    assert parts["learned"].splitlines()[-1].strip() and "10.1.0.0/24" in parts["learned"], parts
     assert "1 packets transmitted, 0 received" in parts["before"]  # without programs nothing leaves
     assert parts["there"].count(" 0% packet loss") == 2 and " 0% packet loss" in parts["back"], parts
     assert parts["bytes"].split() == ["same", "same"]

@@ -69,7 +69,7 @@ def missing():
     if absent:
         return "not installed: " + ", ".join(absent)
     if not kernel():
-        return "no Debian kernel in build/vm: `./dev test --all` downloads it, where apt can"
+        return "no Debian kernel in build/vm: `./dev test` downloads it, where apt can"
     return None
 
 
