@@ -27,17 +27,17 @@ static int complain(const struct buf *path, const char *key, const struct schema
 	return -EINVAL;
 }
 
-static int look(const json_t *j, const struct schema *s, struct buf *path, struct err *e);
+static int look(json_t *j, const struct schema *s, struct buf *path, struct err *e);
 
 /* One value of `f`, or one element of its list. */
-static int look_into(const json_t *j, const struct field *f, struct buf *path, struct err *e)
+static int look_into(json_t *j, const struct field *f, struct buf *path, struct err *e)
 {
 	return (f->type == F_OBJ || f->type == F_PTR) && json_is_object(j)
 		       ? look(j, f->sub, path, e)
 		       : 0;
 }
 
-static int look(const json_t *j, const struct schema *s, struct buf *path, struct err *e)
+static int look(json_t *j, const struct schema *s, struct buf *path, struct err *e)
 {
 	size_t here = path->n;
 	const char *key;
@@ -45,7 +45,7 @@ static int look(const json_t *j, const struct schema *s, struct buf *path, struc
 	size_t i;
 	int rc;
 
-	json_object_foreach((json_t *)(uintptr_t)j, key, value)
+	json_object_foreach(j, key, value)
 	{
 		const struct field *f = field_named(s, key);
 
@@ -72,7 +72,7 @@ static int look(const json_t *j, const struct schema *s, struct buf *path, struc
 
 int json_unknown_field(const json_t *j, const struct kind *k, struct err *e)
 {
-	const json_t *spec = json_object_get(j, "spec");
+	json_t *spec = json_object_get(j, "spec");
 	const struct field *f = field_named(k->schema, "spec");
 	struct buf path = { .v = NULL };
 	int rc;
