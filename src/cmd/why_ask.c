@@ -230,16 +230,9 @@ static void choose_port(struct why *w)
 
 const struct ippool *why_pool_of(const struct cluster *c, const struct ipaddr *ip)
 {
-	size_t n;
-	const struct object *const *pools = cluster_all(c, KIND_IPPOOL, &n);
+	struct prefix host = prefix_host(ip);
 
-	for (size_t i = 0; i < n; i++) {
-		const struct ippool *p = pools[i]->body;
-
-		if (prefix_has(&p->spec.cidr, ip))
-			return p;
-	}
-	return NULL;
+	return cluster_pool_of(c, &host);
 }
 
 /* What a pod sends to another node leaves its own one by natOutgoing. */

@@ -15,21 +15,6 @@
 
 /* ---- what an earlier agent left */
 
-static const struct ippool *pool_of(const struct agent *a, const struct prefix *p)
-{
-	const struct object *const *pools;
-	size_t n;
-
-	pools = cluster_all(agent_store_cluster(a), KIND_IPPOOL, &n);
-	for (size_t i = 0; i < n; i++) {
-		const struct ippool *pool = pools[i]->body;
-
-		if (prefix_covers(&pool->spec.cidr, p))
-			return pool;
-	}
-	return NULL;
-}
-
 /* Of our routes BGP's are those with a next hop that the store says nothing of. */
 static bool is_by_bgp(const struct agent *a, const struct kobj *o)
 {
@@ -38,7 +23,7 @@ static bool is_by_bgp(const struct agent *a, const struct kobj *o)
 	if (o->type != KOBJ_ROUTE || o->foreign || o->route.type != KROUTE_UNICAST ||
 	    !o->route.via.family)
 		return false;
-	pool = pool_of(a, &o->route.dst);
+	pool = cluster_pool_of(agent_store_cluster(a), &o->route.dst);
 	return !pool || pool->spec.routes == ROUTES_BGP;
 }
 
@@ -96,7 +81,7 @@ static struct route_learned judged(struct agent *a, const struct learned *l)
 	struct route_learned r = { .prefix = l->prefix,
 				   .via = l->via,
 				   .n_via = l->n_via,
-				   .pool = pool_of(a, &l->prefix),
+				   .pool = cluster_pool_of(agent_store_cluster(a), &l->prefix),
 				   .service = agent_plan_serves(a, &l->prefix),
 				   .taken = agent_kernel_has_route(a, &l->prefix),
 				   .peer = peer_at,

@@ -116,17 +116,10 @@ static struct ipaddr node_ip(const struct router *r, const char *name, int famil
 /* Of the others BIRD knows, or nobody. */
 static bool is_ours(const struct router *r, const struct prefix *block)
 {
-	size_t n;
-	const struct object *const *v = cluster_all(r->cluster, KIND_IPPOOL, &n);
+	const struct ippool *pool = cluster_pool_of(r->cluster, block);
 
-	for (size_t i = 0; i < n; i++) {
-		const struct ippool *pool = v[i]->body;
-
-		if (prefix_covers(&pool->spec.cidr, block))
-			return pool->spec.mode == POOL_DIRECT &&
-			       !(r->spec.bird && pool->spec.routes == ROUTES_BGP);
-	}
-	return false;
+	return pool && pool->spec.mode == POOL_DIRECT &&
+	       !(r->spec.bird && pool->spec.routes == ROUTES_BGP);
 }
 
 static int block_routes(const struct router *r, const struct ipblock *b, struct routes *out)

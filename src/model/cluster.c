@@ -202,3 +202,17 @@ const struct object *const *cluster_all(const struct cluster *c, unsigned kind, 
 	*n = s->n;
 	return s->view;
 }
+
+const struct ippool *cluster_pool_of(const struct cluster *c, const struct prefix *p)
+{
+	size_t n;
+	const struct object *const *pools = cluster_all(c, KIND_IPPOOL, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ippool *pool = pools[i]->body;
+
+		if (prefix_covers(&pool->spec.cidr, p))
+			return pool;
+	}
+	return NULL;
+}

@@ -500,6 +500,8 @@ const struct object *cluster_get(const struct cluster *c, unsigned kind, const c
 				 const char *name);
 /* All of one kind, sorted by namespace and name; valid until the next put or take. */
 const struct object *const *cluster_all(const struct cluster *c, unsigned kind, size_t *n);
+/* The IPPool, the first of cluster_all(), that has all of these addresses; NULL: none. */
+const struct ippool *cluster_pool_of(const struct cluster *c, const struct prefix *p);
 
 /* Kubernetes' selector rules: an empty selector matches everything, NULL nothing. */
 bool selector_match(const struct label_selector *s, const struct strmap *labels);
