@@ -78,10 +78,9 @@ bool bgp_peer_fill(struct bgp_peer *p, struct buf *b, size_t enough, int64_t now
 	for (unsigned i = 0; i < BGP_FAMILIES && !rc && b->n - begun < enough; i++)
 		if (p->channel[i].reader)
 			rc = fill(p, i, b, enough, &more);
-	if (!rc && b->n == begun)
-		return more;
 	if (!rc) {
-		count_messages(&p->fsm, (const uint8_t *)b->v + begun, b->n - begun);
+		if (b->n > begun)
+			count_messages(&p->fsm, (const uint8_t *)b->v + begun, b->n - begun);
 		return more;
 	}
 	bgp_fault(&f, BGP_E_CEASE, BGP_E_RESOURCES, "no memory for its UPDATEs");
