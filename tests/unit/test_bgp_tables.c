@@ -12,21 +12,7 @@
 
 #include <cmocka.h>
 
-static struct ipaddr ip(const char *s)
-{
-	struct ipaddr a;
-
-	assert_int_equal(addr_parse(s, &a), 0);
-	return a;
-}
-
-static struct prefix net(const char *s)
-{
-	struct prefix p;
-
-	assert_int_equal(prefix_parse(s, &p), 0);
-	return p;
-}
+#include "tests/addresses.h"
 
 /* What callbacks hear, sorted so that no order of a hash is tested. */
 static char heard[16][80];

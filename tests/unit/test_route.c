@@ -13,21 +13,7 @@
 
 #include <cmocka.h>
 
-static struct ipaddr ip(const char *s)
-{
-	struct ipaddr a;
-
-	assert_int_equal(addr_parse(s, &a), 0);
-	return a;
-}
-
-static struct prefix net(const char *s)
-{
-	struct prefix p;
-
-	assert_int_equal(prefix_parse(s, &p), 0);
-	return p;
-}
+#include "tests/addresses.h"
 
 /* The test's own words, so that no printer of the program judges the program. */
 static void say(const struct kobj *o, char *t, size_t n)
