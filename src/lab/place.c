@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/* place: see place.h. The search reads /proc/PID/mountinfo once per mount namespace, not once
- * per process. Killing repeats until a whole pass finds nobody, because a process may fork
- * between being seen and being killed; the supervisor is killed first, lest it restart. */
+/* place: see place.h. The search reads /proc/PID/mountinfo once per mount namespace of others,
+ * and of each process that seems ours: the kernel gives the number of a namespace that ended to
+ * the next one at once, and in the middle of a sweep that may be anybody's. A process is held by
+ * its pidfd from before it is looked at, so that the one killed is the one seen. Killing repeats
+ * until a whole pass finds nobody, because a process may fork between being seen and being
+ * killed; the supervisor is killed first, lest it restart. */
 #include "lab/place.h"
 
 #include "base/names.h"
 #include "lab/words.h"
 #include "sys/file.h"
+#include "sys/proc.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,6 +22,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -114,8 +119,7 @@ const struct member *lab_state_find(const struct lab_state *s, unsigned kind, co
 /* ---- who belongs to it */
 
 struct seen {
-	uint64_t ns[NS_MAX];
-	bool ours[NS_MAX];
+	uint64_t others[NS_MAX]; /* mount namespaces without the mark */
 	size_t n;
 };
 
@@ -135,20 +139,18 @@ static bool is_member(pid_t pid, const char *mark, struct seen *seen)
 {
 	char path[40];
 	struct stat st;
-	bool ours;
 
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", pid);
 	if (stat(path, &st) < 0)
 		return false; /* gone, or a kernel thread */
 	for (size_t i = 0; i < seen->n; i++)
-		if (seen->ns[i] == st.st_ino)
-			return seen->ours[i];
-	ours = mount_marked(pid, mark);
-	if (seen->n < NS_MAX) {
-		seen->ns[seen->n] = st.st_ino;
-		seen->ours[seen->n++] = ours;
-	}
-	return ours;
+		if (seen->others[i] == st.st_ino)
+			return false;
+	if (mount_marked(pid, mark))
+		return true;
+	if (seen->n < NS_MAX)
+		seen->others[seen->n++] = st.st_ino;
+	return false;
 }
 
 int lab_mark(const char *name, char buf[LAB_MARK_MAX], struct err *e)
@@ -163,6 +165,21 @@ int lab_mark(const char *name, char buf[LAB_MARK_MAX], struct err *e)
 	return 0;
 }
 
+/* Signals the process if it is one of the lab's; whether it is and lives. */
+static bool signal_member(pid_t pid, int sig, const char *mark, struct seen *seen)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	uint64_t start;
+	bool ours = fd >= 0 && is_member(pid, mark, seen) &&
+		    !space_start_time(pid, &start); /* a zombie holds nothing */
+
+	if (ours && sig)
+		proc_signal(fd, sig, NULL);
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
 /* One pass over all processes; `sig` 0 only counts. */
 static int sweep(const char *name, int sig, size_t *n, struct err *e)
 {
@@ -170,38 +187,20 @@ static int sweep(const char *name, int sig, size_t *n, struct err *e)
 	struct seen *seen = calloc(1, sizeof(*seen));
 	DIR *d = opendir("/proc");
 	struct dirent *de;
-	uint64_t start;
+	int rc = !d || !seen ? err_sys(e, -errno, "/proc") : lab_mark(name, mark + 1, e);
 
-	if (!d || !seen) {
-		free(seen);
-		if (d)
-			closedir(d);
-		return err_sys(e, -errno, "/proc");
-	}
-	if (lab_mark(name, mark + 1, e)) {
-		free(seen);
-		closedir(d);
-		return e ? e->code : -ENOENT;
-	}
-	memcpy(mark + strlen(mark), " ", 2);
+	strcat(mark, " ");
 	*n = 0;
-	while ((de = readdir(d))) {
-		uint64_t number;
-		pid_t pid;
+	while (!rc && (de = readdir(d))) {
+		uint64_t pid;
 
-		if (words_number(de->d_name, INT32_MAX, &number))
-			continue;
-		pid = (pid_t)number;
-		if (pid == getpid() || !is_member(pid, mark, seen) ||
-		    space_start_time(pid, &start)) /* a zombie holds nothing */
-			continue;
-		*n += 1;
-		if (sig)
-			kill(pid, sig);
+		if (!words_number(de->d_name, INT32_MAX, &pid) && (pid_t)pid != getpid())
+			*n += signal_member((pid_t)pid, sig, mark, seen);
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 	free(seen);
-	return 0;
+	return rc;
 }
 
 int lab_count(const char *name, size_t *n, struct err *e)
