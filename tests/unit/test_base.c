@@ -228,6 +228,19 @@ static void test_arena_texts(void **state)
 	arena_fini(&a);
 }
 
+/* The paper's vector, of 15 octets; the others are its reference's, of 0 and 8. */
+static void test_siphash(void **state)
+{
+	const uint64_t key[2] = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 };
+	uint8_t v[15];
+
+	for (uint8_t i = 0; i < sizeof(v); i++)
+		v[i] = i;
+	assert_true(siphash(key, v, 15) == 0xa129ca6149be45e5);
+	assert_true(siphash(key, v, 0) == 0x726fdb47dd0e0e31);
+	assert_true(siphash(key, v, 8) == 0x93f5f5799a932462);
+}
+
 /* Vectors of draft-eastlake-fnv; the ends are worked out from its definition. */
 static void test_fnv64(void **state)
 {
@@ -322,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_arena),
 		cmocka_unit_test(test_arena_texts),
 		cmocka_unit_test(test_fnv64),
+		cmocka_unit_test(test_siphash),
 		cmocka_unit_test(test_by_name),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_err),
