@@ -167,22 +167,9 @@ void bgp_silence(struct bgp *b, bool graceful, const char *why)
 
 int bgp_speak(struct bgp *b, const struct bgp_want *want)
 {
-	int rc = 0;
-
 	if (!want->on || (b->speaker && !same_speaker(&b->conf, &want->speaker)))
 		bgp_silence(b, false, "");
-	if (want->on && !b->speaker)
-		rc = begin(b, want);
-	bgp_listen_update(b, want);
-	if (b->speaker) {
-		int peers = bgp_speaker_peers(b->speaker, want->peers, want->n, bgp_now_ms());
-		int origins = bgp_origins_update(b, want);
-
-		bgp_bfd_update(b);
-		rc = peers ? peers : origins;
-	}
-	bgp_wake(b);
-	return rc;
+	return want->on && !b->speaker ? begin(b, want) : 0;
 }
 
 /* ---- role */

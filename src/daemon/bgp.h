@@ -63,7 +63,7 @@ struct bgp_end {
 
 int64_t bgp_now_ms(void);
 void bgp_wake(struct bgp *b);
-/* The speaker is to be this one; ends the one before where it differs in what cannot change. */
+/* The speaker is to be this one; ends the one before where it differs in what cannot change. -ENOMEM. */
 int bgp_speak(struct bgp *b, const struct bgp_want *want);
 /* No speaker any more; `graceful` as bgp_speaker_stop() has it. */
 void bgp_silence(struct bgp *b, bool graceful, const char *why);
@@ -83,12 +83,14 @@ void bgp_conns_close(struct bgp *b);
 
 int bgp_listen_open(struct bgp *b, struct err *e);
 void bgp_listen_close(struct bgp *b);
-/* Listens on this port, 0: on none; each peer's password, or none, is on the listeners afterwards. */
-void bgp_listen_update(struct bgp *b, const struct bgp_want *want);
+/* Listens on these ports; 0: on none. */
+void bgp_listen_update(struct bgp *b, uint16_t bgp_port, uint16_t bfd_port);
+/* The peer's password, or that it has none, is on the listeners afterwards. */
+void bgp_listen_secret(struct bgp *b, const struct bgp_peer_conf *c, const struct bgp_transport *t);
 
 /* ---- bgp_bfd.c */
 
-void bgp_bfd_update(struct bgp *b); /* after the peers were configured */
+void bgp_bfd_update(struct bgp *b, struct bgp_peer *p); /* after it was configured */
 void bgp_bfd_gone(struct bgp_end *end);
 void bgp_bfd_leave(struct bgp *b);        /* tells all that this is no failure */
 void bgp_bfd_take(struct bgp *b, int fd); /* is readable */
@@ -99,13 +101,17 @@ int bgp_store_open(struct bgp *b, struct err *e);
 void bgp_store_close(struct bgp *b);
 void bgp_store_join(struct bgp *b, int fd);
 void bgp_store_wake(struct bgp *b); /* something that the want follows from is another */
-const struct bgp_want *bgp_store_want(const struct bgp *b);                             /* NULL */
-const struct bgp_transport *bgp_store_transport(const struct bgp *b, const char *peer); /* NULL */
+const struct bgp_want *bgp_store_want(const struct bgp *b);   /* NULL */
+const struct bgp_wants *bgp_store_wants(const struct bgp *b); /* never NULL */
+/* Of the peer; NULL: it is not wanted any more. */
+const struct bgp_transport *bgp_store_transport(const struct bgp *b, const struct bgp_peer *p);
 
 /* ---- bgp_origin.c: each prefix once, whoever wants it told */
 
-/* What the want has is told, what it has no more is not. -ENOMEM: not all. */
-int bgp_origins_update(struct bgp *b, const struct bgp_want *want);
+int bgp_origin_own(struct bgp *b, const struct bgp_own *o); /* the store's; -ENOMEM: not told */
+void bgp_origin_no_own(struct bgp *b, const struct prefix *p);
+int bgp_origins_judge(
+	struct bgp *b); /* the agent's, by other attributes perhaps; -ENOMEM: not all */
 int bgp_origin_put(struct bgp *b, const struct rec_origin *o); /* the agent's; -ENOMEM */
 void bgp_origins_begin(struct bgp *b);                         /* the agent's list begins anew… */
 void bgp_origins_listed(struct bgp *b);                        /* …and was this */

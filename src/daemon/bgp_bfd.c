@@ -134,7 +134,7 @@ void bgp_bfd_gone(struct bgp_end *end)
 
 static void begin(struct bgp *b, struct bgp_end *end)
 {
-	const struct bgp_transport *t = bgp_store_transport(b, bgp_peer_name(end->peer));
+	const struct bgp_transport *t = bgp_store_transport(b, end->peer);
 	struct inet_peer to = { .addr = bgp_peer_conf(end->peer)->addr, .port = BFD_PORT };
 	struct err e;
 
@@ -145,24 +145,22 @@ static void begin(struct bgp *b, struct bgp_end *end)
 		log_warn("peer %s: BFD: %s", bgp_peer_name(end->peer), e.text);
 }
 
-void bgp_bfd_update(struct bgp *b)
+void bgp_bfd_update(struct bgp *b, struct bgp_peer *p)
 {
-	for (struct bgp_peer *p = bgp_peer_first(b->speaker); p; p = bgp_peer_after(p)) {
-		struct bgp_end *end = bgp_end_of(b, p);
+	struct bgp_end *end = bgp_end_of(b, p);
 
-		if (!end)
-			continue;
-		if (!bgp_peer_bfd(p)) {
-			bgp_bfd_gone(end);
-			continue;
-		}
-		if (!end->bfd_timer.cb)
-			ev_timer_init(&end->bfd_timer, on_timer, 0., 0.);
-		end->bfd_timer.data = end;
-		if (end->bfd_fd < 0)
-			begin(b, end);
-		arm(end);
+	if (!end)
+		return;
+	if (!bgp_peer_bfd(p)) {
+		bgp_bfd_gone(end);
+		return;
 	}
+	if (!end->bfd_timer.cb)
+		ev_timer_init(&end->bfd_timer, on_timer, 0., 0.);
+	end->bfd_timer.data = end;
+	if (end->bfd_fd < 0)
+		begin(b, end);
+	arm(end);
 }
 
 void bgp_bfd_leave(struct bgp *b)

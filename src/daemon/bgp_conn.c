@@ -193,7 +193,7 @@ static void on_connect(struct bgp_peer *p, void *arg)
 {
 	struct bgp *b = arg;
 	const struct bgp_peer_conf *conf = bgp_peer_conf(p);
-	const struct bgp_transport *t = bgp_store_transport(b, bgp_peer_name(p));
+	const struct bgp_transport *t = bgp_store_transport(b, p);
 	struct inet_peer to = { .addr = conf->addr, .port = conf->port };
 	struct bgp_end *end = bgp_end_of(b, p);
 	struct bgp_conn *c = end ? make(b, p, BGP_OURS, -1) : NULL;

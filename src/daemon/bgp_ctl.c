@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PIECE   256          /* destinations in one turn */
@@ -68,7 +69,7 @@ static void show_peer(struct ctl_call *c, const struct bgp *b, struct bgp_peer *
 {
 	const struct bgp_peer_conf *conf = bgp_peer_conf(p);
 	const struct bgp_fsm *f = bgp_peer_fsm(p);
-	const struct bgp_transport *t = bgp_store_transport(b, bgp_peer_name(p));
+	const struct bgp_transport *t = bgp_store_transport(b, p);
 	const struct bfd *bfd = bgp_peer_bfd(p);
 	int64_t since = bgp_fsm_side(f) >= 0 ? f->up_at : f->down_at;
 	struct bgp_peer_counts n;
@@ -105,30 +106,54 @@ static void show_peer(struct ctl_call *c, const struct bgp *b, struct bgp_peer *
 	ctl_send(c);
 }
 
-static void show_problems(struct ctl_call *c, const struct bgp *b)
+static void show_problem(void *arg, const char *object, const char *text)
 {
-	const struct bgp_want *w = bgp_store_want(b);
+	struct ctl_call *c = arg;
+	const struct bgp *b = c->owner;
 
-	for (size_t i = 0; w && i < w->n_problems; i++) {
-		ctl_row(c, "problem");
-		ctl_col(c, "node", b->role->cfg.node);
-		ctl_col(c, "object", w->problems[i].object);
-		ctl_col(c, "text", w->problems[i].text);
-		ctl_send(c);
-	}
+	ctl_row(c, "problem");
+	ctl_col(c, "node", b->role->cfg.node);
+	ctl_col(c, "object", object);
+	ctl_col(c, "text", text);
+	ctl_send(c);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(bgp_peer_name(*(struct bgp_peer *const *)a),
+		      bgp_peer_name(*(struct bgp_peer *const *)b));
+}
+
+static int show_peers(struct ctl_call *c, const struct bgp *b, struct err *e)
+{
+	struct bgp_peer *p, **v;
+	size_t n = 0;
+
+	for (p = bgp_peer_first(b->speaker); p; p = bgp_peer_after(p))
+		n++;
+	v = calloc(n ? n : 1, sizeof(struct bgp_peer *));
+	if (!v)
+		return err_set(e, -ENOMEM, "no memory");
+	n = 0;
+	for (p = bgp_peer_first(b->speaker); p; p = bgp_peer_after(p))
+		v[n++] = p;
+	qsort(v, n, sizeof(struct bgp_peer *), by_name);
+	for (size_t i = 0; i < n; i++)
+		show_peer(c, b, v[i]);
+	free(v);
+	return 0;
 }
 
 static int show_status(struct ctl_call *c, struct err *e)
 {
 	const struct bgp *b = c->owner;
+	int rc;
 
-	(void)e;
 	show_speaker(c, b);
-	for (struct bgp_peer *p = b->speaker ? bgp_peer_first(b->speaker) : NULL; p;
-	     p = bgp_peer_after(p))
-		show_peer(c, b, p);
-	show_problems(c, b);
-	return 0;
+	rc = b->speaker ? show_peers(c, b, e) : 0;
+	if (!rc)
+		bgp_wants_problems(bgp_store_wants(b), show_problem, c);
+	return rc;
 }
 
 /* ---- bgp-routes */

@@ -3,8 +3,7 @@
  * keeps them while the role starts anew.
  *
  * Passwords (RFC 2385) lie in the kernel on the listeners, by the peer's address, and so outlive this process: what a peer of the configuration
- * has, or has not, is said for each that is wanted, whatever was there. Who is no peer is closed without a word. */
-#include "base/hash.h"
+ * has, or has not, is said when it comes and when that changes, whatever was there. Who is no peer is closed without a word. */
 #include "daemon/bgp.h"
 #include "sys/inet.h"
 
@@ -30,7 +29,6 @@ struct bgp_listeners {
 	struct listen_socket v[SOCKETS];
 	ev_timer again;
 	bool said;
-	uint64_t secrets; /* a digest of those that are on the listeners */
 };
 
 static bool is_tcp(const struct listen_socket *s)
@@ -63,28 +61,15 @@ static void set_secret(const struct listen_socket *s, const struct bgp_peer_conf
 		log_error("peer %s: %s", c->name, e.text);
 }
 
-static uint64_t digest_of(const struct bgp_want *w)
+void bgp_listen_secret(struct bgp *b, const struct bgp_peer_conf *c, const struct bgp_transport *t)
 {
-	uint64_t h = FNV64_START;
-
-	for (size_t i = 0; i < w->n; i++) {
-		h = fnv64(h, &w->peers[i].addr, sizeof(w->peers[i].addr));
-		h = fnv64(h, &w->peers[i].transport, sizeof(w->peers[i].transport));
-	}
-	return h;
+	for (unsigned k = TCP4; k <= TCP6; k++)
+		set_secret(&b->listeners->v[k], c, t);
 }
 
-/* The kernel has them in a list, so that each look costs their number: only where something changed. */
-static void set_secrets(struct bgp_listeners *l, const struct bgp_want *w, bool anew)
+static void on_each(void *arg, const struct bgp_peer_conf *c, const struct bgp_transport *t)
 {
-	uint64_t digest = w ? digest_of(w) : 0;
-
-	if (!w || (!anew && digest == l->secrets))
-		return;
-	l->secrets = digest;
-	for (size_t i = 0; i < w->n; i++)
-		for (unsigned k = TCP4; k <= TCP6; k++)
-			set_secret(&l->v[k], &w->peers[i], &w->transports[i]);
+	set_secret(arg, c, t);
 }
 
 /* ---- accepting */
@@ -92,7 +77,7 @@ static void set_secrets(struct bgp_listeners *l, const struct bgp_want *w, bool 
 static void take(struct bgp *b, int fd, const struct ipaddr *from)
 {
 	struct bgp_peer *p = b->speaker ? bgp_speaker_find(b->speaker, from) : NULL;
-	const struct bgp_transport *t = p ? bgp_store_transport(b, bgp_peer_name(p)) : NULL;
+	const struct bgp_transport *t = p ? bgp_store_transport(b, p) : NULL;
 	struct err e;
 
 	if (!p || (t && t->ttl_hops && inet_limit(fd, from->family, t->ttl_hops, &e))) {
@@ -160,7 +145,7 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 		      : inet_watch_ttl(fd, family_of(s), &why))
 		log_warn("port %u: %s", s->port, why.text);
 	if (is_tcp(s))
-		set_secrets(l, bgp_store_want(l->bgp), true);
+		bgp_wants_each(bgp_store_wants(l->bgp), on_each, s);
 	ev_io_start(r->loop, &s->io);
 }
 
@@ -213,18 +198,12 @@ static void set_port(struct listen_socket *s, uint16_t port)
 	ask(s);
 }
 
-void bgp_listen_update(struct bgp *b, const struct bgp_want *want)
+void bgp_listen_update(struct bgp *b, uint16_t bgp_port, uint16_t bfd_port)
 {
 	struct bgp_listeners *l = b->listeners;
-	bool bfd = false;
 
-	for (size_t i = 0; i < want->n; i++)
-		bfd |= want->peers[i].bfd.multiplier != 0;
 	for (unsigned i = 0; i < SOCKETS; i++)
-		set_port(&l->v[i], i > TCP6   ? (bfd ? BFD_PORT : 0)
-				   : want->on ? want->listen_port
-					      : 0);
-	set_secrets(l, want, false);
+		set_port(&l->v[i], is_tcp(&l->v[i]) ? bgp_port : bfd_port);
 }
 
 /* ---- life */

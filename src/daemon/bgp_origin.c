@@ -19,7 +19,6 @@ struct origin {
 	struct origin *next, **prev;
 	bool store, agent; /* who wants it… */
 	char *why[2];      /* …and for what: "Service shop/web" */
-	bool seen;         /* while the store's are compared */
 	bool stale;        /* the agent has not said it again */
 	bool told;
 	uint64_t digest; /* of the attributes that it is told by */
@@ -146,39 +145,27 @@ static int tell_agents(struct bgp *b, struct origin *o)
 
 /* ---- the store's */
 
-static int put_store(struct bgp *b, const struct bgp_own *w)
+int bgp_origin_own(struct bgp *b, const struct bgp_own *own)
 {
-	struct origin *o = find_or_add(b, &w->prefix);
+	struct origin *o = find_or_add(b, &own->prefix);
 
 	if (!o)
 		return -ENOMEM;
-	o->store = o->seen = true;
-	set_why(o, OF_STORE, w->why);
-	return tell(b, o, &w->attrs);
+	o->store = true;
+	set_why(o, OF_STORE, own->why);
+	return tell(b, o, &own->attrs);
 }
 
-int bgp_origins_update(struct bgp *b, const struct bgp_want *want)
+void bgp_origin_no_own(struct bgp *b, const struct prefix *p)
 {
-	struct origin *o, *next;
-	int rc = 0;
+	struct origin *o = find(b->origins, p);
 
-	for (o = b->origins ? b->origins->first : NULL; o; o = o->next)
-		o->seen = false;
-	for (size_t i = 0; i < want->n_origins; i++) {
-		int one = put_store(b, &want->origins[i]);
-
-		rc = rc ? rc : one;
-	}
-	for (o = b->origins ? b->origins->first : NULL; o; o = next) {
-		int one;
-
-		next = o->next;
-		o->store &= o->seen;
-		one = o->agent ? tell_agents(b, o) : 0;
-		rc = rc ? rc : one;
-		look(b, o);
-	}
-	return rc;
+	if (!o)
+		return;
+	o->store = false;
+	if (o->agent && tell_agents(b, o))
+		log_error("no memory for the attributes of a Service's address");
+	look(b, o);
 }
 
 /* ---- the agent's */
@@ -205,6 +192,18 @@ int bgp_origin_put(struct bgp *b, const struct rec_origin *r)
 		 r->ns ? "/" : "", r->name ? r->name : "");
 	set_why(o, OF_AGENT, why);
 	return tell_agents(b, o);
+}
+
+int bgp_origins_judge(struct bgp *b)
+{
+	int rc = 0;
+
+	for (struct origin *o = b->origins ? b->origins->first : NULL; o; o = o->next) {
+		int one = o->agent ? tell_agents(b, o) : 0;
+
+		rc = rc ? rc : one;
+	}
+	return rc;
 }
 
 void bgp_origins_begin(struct bgp *b)

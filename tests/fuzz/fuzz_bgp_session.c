@@ -103,7 +103,11 @@ static void configure(struct fuzz *f, uint8_t how)
 		s->graceful.restart_time = 60;
 		s->graceful.family[BGP_IPV4] = s->graceful.kept[BGP_IPV4] = how & 1;
 	}
-	assert(!bgp_speaker_peers(f->s, v, how & 16 ? 1 : 2, f->now));
+	if (how & 16)
+		bgp_speaker_drop(f->s, v[1].name, f->now);
+	for (unsigned i = 0; i < (how & 16 ? 1 : 2); i++)
+		assert(!bgp_speaker_put(f->s, &v[i], f->now));
+	bgp_speaker_settle(f->s);
 }
 
 static void say(struct fuzz *f, struct bgp_peer *p, enum bgp_side side, const uint8_t *v, size_t n)

@@ -104,7 +104,7 @@ def test_password(bgp_world, name, passive):  # noqa: F811
 
 
 def test_password_file(bgp_world):  # noqa: F811
-    """A password in a file of the node's that role bgp may read; another one in it counts with the next change of objects."""
+    """A password in a file of the node's that role bgp may read; another one in it counts, whether objects change or not."""
     w = bgp_world
     path = w.scratch / "password"
     path.write_text(PASSWORD + "\n")
@@ -113,6 +113,10 @@ def test_password_file(bgp_world):  # noqa: F811
     other = w.begin_other("bird", password=PASSWORD)
     converged(w, other)
     secrets_are_kept(w)
+    path.write_text("of another\n")
+    wait_for(lambda: not w.is_up(), 20)
+    path.write_text(PASSWORD + "\n")
+    wait_for(w.is_up, 30)
     path.unlink()
     w.store.apply(configuration(multipath=4))
     wait_for(lambda: w.peer() is None)  # none is better than one without the password

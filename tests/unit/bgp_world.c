@@ -168,13 +168,29 @@ struct bgp_peer_conf world_conf(const struct router *r, const struct router *of)
 
 static void want_too(struct router *r, const struct router *of)
 {
-	struct bgp_peer_conf v[ROUTERS + 1];
-	size_t n = 0;
+	struct bgp_peer_conf c = world_conf(r, of);
 
-	for (struct bgp_peer *p = bgp_peer_first(r->s); p; p = bgp_peer_after(p))
-		v[n++] = *bgp_peer_conf(p);
-	v[n++] = world_conf(r, of);
-	assert_int_equal(bgp_speaker_peers(r->s, v, n, r->w->now), 0);
+	assert_int_equal(bgp_speaker_put(r->s, &c, r->w->now), 0);
+	bgp_speaker_settle(r->s);
+}
+
+int world_peers(struct bgp_speaker *s, const struct bgp_peer_conf *v, size_t n, int64_t now)
+{
+	int rc = 0;
+
+	for (struct bgp_peer *p = bgp_peer_first(s), *next; p; p = next) {
+		bool wanted = false;
+
+		next = bgp_peer_after(p);
+		for (size_t i = 0; i < n; i++)
+			wanted |= !strcmp(v[i].name, bgp_peer_name(p));
+		if (!wanted)
+			bgp_speaker_drop(s, bgp_peer_name(p), now);
+	}
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = bgp_speaker_put(s, &v[i], now);
+	bgp_speaker_settle(s);
+	return rc;
 }
 
 void world_join(struct router *a, struct router *b)

@@ -40,6 +40,8 @@ struct router *world_add(struct world *w, uint8_t n, uint32_t as,
 			 const struct bgp_speaker_conf *conf);
 /* How `r` would configure `of` as its peer: four octets, both families, graceful restart of 120 s. */
 struct bgp_peer_conf world_conf(const struct router *r, const struct router *of);
+/* These and no others. -ENOMEM. */
+int world_peers(struct bgp_speaker *s, const struct bgp_peer_conf *v, size_t n, int64_t now);
 /* Both have each other as their only further peer. */
 void world_join(struct router *a, struct router *b);
 void world_run(struct world *w);

@@ -1,130 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Objects to what a node's speaker is to be: manifests in, what was made of them as lines. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/buf.h"
-#include "core/bgp/peers.h"
-#include "model/bgp.h"
-#include "store/manifest.h"
+#include "bgp_objects.h"
 
 #include <string.h>
 
-static struct cluster *cluster;
-static struct arena arena;
-static struct bgp_view view;
-
-static struct bgp_objects all_of(unsigned kind)
-{
-	struct bgp_objects o;
-
-	o.v = cluster_all(cluster, kind, &o.n);
-	return o;
-}
-
-/* `text` as YAML, documents begin with "---". */
-static struct bgp_want want(const char *node, const char *text)
-{
-	struct manifest m = { .n_items = 0 };
-	struct bgp_want out;
-
-	if (cluster)
-		cluster_free(cluster);
-	cluster = cluster_new();
-	arena_fini(&arena);
-	manifest_parse(&m, "test", text, strlen(text));
-	if (m.n_errors)
-		fail_msg("%s", m.errors[0]);
-	manifest_into_cluster(&m, cluster);
-	manifest_fini(&m);
-	view.node = node;
-	view.nodes = all_of(KIND_NODE);
-	view.configs = all_of(KIND_BGPCONFIGURATION);
-	view.peers = all_of(KIND_BGPPEER);
-	view.filters = all_of(KIND_BGPFILTER);
-	view.secrets = all_of(KIND_SECRET);
-	view.pools = all_of(KIND_IPPOOL);
-	view.blocks = all_of(KIND_IPBLOCK);
-	assert_int_equal(bgp_want(&view, &arena, &out), 0);
-	return out;
-}
-
-/* "n2 192.0.2.2:179 AS64512", with what differs from a plain session; then problems. */
-static void put(struct buf *b, const struct bgp_want *w)
-{
-	char text[ADDR_TEXT];
-
-	for (size_t i = 0; i < w->n; i++) {
-		const struct bgp_peer_conf *p = &w->peers[i];
-		const struct bgp_transport *t = &w->transports[i];
-
-		buf_printf(b, "%s %s:%u AS%u", p->name, addr_str(&p->addr, text), p->port,
-			   p->session.peer_as);
-		buf_puts(b, p->session.family[BGP_IPV4] ? " 4" : "");
-		buf_puts(b, p->session.family[BGP_IPV6] ? " 6" : "");
-		buf_puts(b, p->client ? " client" : "");
-		buf_puts(b, p->session.passive ? " passive" : "");
-		buf_puts(b, p->next_hop_self ? " self" : "");
-		buf_puts(b, t->source.family ? "" : " any-source");
-		if (t->password)
-			buf_printf(b, " password=%.*s", (int)t->password_len, t->password);
-		if (t->ttl_hops)
-			buf_printf(b, " hops=%u", t->ttl_hops);
-		buf_puts(b, "\n");
-	}
-	for (size_t i = 0; i < w->n_problems; i++)
-		buf_printf(b, "! %s: %s\n", w->problems[i].object, w->problems[i].text);
-}
-
 static void check(const char *node, const char *objects, const char *expect)
 {
-	struct bgp_want w = want(node, objects);
+	struct wanted w = want(node, objects);
 	struct buf b = { .v = NULL };
 
-	put(&b, &w);
+	objects_put(&b, &w);
 	assert_string_equal(b.v ? b.v : "", expect);
 	buf_fini(&b);
 }
 
-#define HEAD(kind, name)                                                                           \
-	"---\napiVersion: fairlead.io/v1\nkind: " kind "\nmetadata: {name: " name "}\n"
-#define NODE(name, more, addresses)                                                                \
-	"---\napiVersion: v1\nkind: Node\nmetadata: {name: " name more                             \
-	"}\nstatus: {addresses: [" addresses "]}\n"
-#define IP(a)                 "{type: InternalIP, address: \"" a "\"}"
-#define LABEL(l)              ", labels: {" l "}"
-#define CONFIG(spec)          HEAD("BGPConfiguration", "default") "spec: {" spec "}\n"
-#define OTHERWISE(node, spec) HEAD("BGPConfiguration", "node." node) "spec: {" spec "}\n"
-#define PEER(name, spec)      HEAD("BGPPeer", name) "spec: {" spec "}\n"
-#define SECRET(data)                                                                               \
-	"---\napiVersion: v1\nkind: Secret\nmetadata: {name: bgp, namespace: kube-system}\ntype: " \
-	"fairlead.io/bgp-password\nstringData: {" data "}\n"
-
-#define N1    NODE("n1", "", IP("192.0.2.1"))
-#define N2    NODE("n2", "", IP("192.0.2.2"))
-#define N3    NODE("n3", "", "{type: ExternalIP, address: 203.0.113.3}, " IP("192.0.2.3"))
-#define DUAL1 NODE("n1", "", IP("192.0.2.1") "," IP("2001:db8::1"))
-#define DUAL2 NODE("n2", "", IP("2001:db8::2") "," IP("192.0.2.2"))
-
 static void test_mesh(void **state)
 {
-	struct bgp_want w;
+	struct wanted w;
 
 	check("n1", N1 N2 N3,
 	      "n2 192.0.2.2:179 AS64512 4\n"
 	      "n3 192.0.2.3:179 AS64512 4\n");
 	w = want("n1", DUAL1 DUAL2);
-	assert_true(w.on);
-	assert_int_equal(w.listen_port, 179);
-	assert_int_equal(w.speaker.as, 64512);
-	assert_int_equal(w.speaker.id, 0xc0000201);
-	assert_int_equal(w.speaker.multipath, 8);
-	assert_int_equal(w.speaker.restart_time, 120);
-	assert_false(w.speaker.restarting);
+	assert_true(w.all.on);
+	assert_int_equal(w.all.listen_port, 179);
+	assert_int_equal(w.all.speaker.as, 64512);
+	assert_int_equal(w.all.speaker.id, 0xc0000201);
+	assert_int_equal(w.all.speaker.multipath, 8);
+	assert_int_equal(w.all.speaker.restart_time, 120);
+	assert_false(w.all.speaker.restarting);
 	assert_int_equal(w.n, 1);
 	assert_int_equal(w.peers[0].session.hold_time, 90);
 	assert_int_equal(w.peers[0].session.connect_retry, 5);
@@ -152,16 +56,17 @@ static void test_mesh(void **state)
 
 static void test_no_node(void **state)
 {
-	struct bgp_want w = want("n9", N1);
+	struct wanted w = want("n9", N1);
 
-	assert_false(w.on);
+	assert_false(w.all.on);
 	check("n9", N1, "! Node n9: is not there\n");
 	check("n4", NODE("n4", "", ""), "! Node n4: status.addresses: there is no InternalIP\n");
 	/* By IPv6 alone: another identifier for each name, and never 0. */
 	w = want("n1", NODE("n1", "", IP("2001:db8::1")));
-	assert_true(w.on);
-	assert_int_not_equal(w.speaker.id, 0);
-	assert_int_not_equal(w.speaker.id, want("x", NODE("x", "", IP("2001:db8::1"))).speaker.id);
+	assert_true(w.all.on);
+	assert_int_not_equal(w.all.speaker.id, 0);
+	assert_int_not_equal(w.all.speaker.id,
+			     want("x", NODE("x", "", IP("2001:db8::1"))).all.speaker.id);
 	check("n1", N1 NODE("n2", "", IP("2001:db8::2")),
 	      "! BGPConfiguration default: Node n2 has no InternalIP of a family that n1 has\n");
 }
@@ -171,8 +76,7 @@ static void test_routers(void **state)
 #define RACK                                                                                       \
 	PEER("rack", "nodeSelector: {matchLabels: {rack: a}}, peerIP: 192.0.2.254, asNumber: "     \
 		     "65001")
-#define IN_A  NODE("n1", LABEL("rack: a"), IP("192.0.2.1"))
-#define ALONE CONFIG("nodeToNodeMeshEnabled: false")
+#define IN_A NODE("n1", LABEL("rack: a"), IP("192.0.2.1"))
 	check("n1", IN_A RACK ALONE, "rack 192.0.2.254:179 AS65001 4\n");
 	check("n2", IN_A N2 RACK ALONE, "");
 	check("n2", N2 ALONE PEER("p", "node: n2, peerIP: \"192.0.2.254:1179\", asNumber: 1"),
@@ -207,7 +111,6 @@ static void test_reflectors(void **state)
 	NODE("rr" n,                                                                               \
 	     LABEL("rr: \"\"") ", annotations: {fairlead.io/route-reflector-cluster-id: " c "}",   \
 	     IP("192.0.2.10" n))
-#define SELECT PEER("rr", "peerSelector: {matchExpressions: [{key: rr, operator: Exists}]}")
 	check("n1", N1 N2 RR("1", "244.0.0.1") RR("2", "244.0.0.1") SELECT ALONE,
 	      "rr1 192.0.2.101:179 AS64512 4\nrr2 192.0.2.102:179 AS64512 4\n");
 	/* The selection holds both ways; of one cluster they are no clients, and there is no mesh with them. */
@@ -215,10 +118,10 @@ static void test_reflectors(void **state)
 	      "n1 192.0.2.1:179 AS64512 4 client\nn2 192.0.2.2:179 AS64512 4 client\n"
 	      "rr2 192.0.2.102:179 AS64512 4\n");
 	check("n1", N1 N2 RR("1", "244.0.0.1") SELECT,
-	      "rr1 192.0.2.101:179 AS64512 4\nn2 192.0.2.2:179 AS64512 4\n");
+	      "n2 192.0.2.2:179 AS64512 4\nrr1 192.0.2.101:179 AS64512 4\n");
 	check("rr1", RR("1", "244.0.0.1") RR("2", "244.0.0.2") SELECT,
 	      "rr2 192.0.2.102:179 AS64512 4 client\n");
-	assert_int_equal(want("rr1", RR("1", "244.0.0.1")).cluster_id, 0xf4000001);
+	assert_int_equal(want("rr1", RR("1", "244.0.0.1")).all.cluster_id, 0xf4000001);
 	check("rr1", RR("1", "244.0.0.1") N1, "");
 	/* Outside of the cluster's Nodes: of our AS a client, of another none; a Node of the same cluster by its address none either. */
 	check("rr1",
@@ -281,7 +184,7 @@ static void test_sessions(void **state)
 #define ONE(conf, peer)                                                                            \
 	want("n1", N1 CONFIG(conf) PEER("p", "peerIP: 192.0.2.9, asNumber: 1" peer)).peers[0]
 	struct bgp_peer_conf p;
-	struct bgp_want w;
+	struct wanted w;
 	struct prefix links[3];
 
 	p = ONE("timers: {holdTimeSeconds: 30, connectRetryTimeSeconds: 1}",
@@ -302,7 +205,7 @@ static void test_sessions(void **state)
 		ONE("bfd: {}", ", gracefulRestart: {enabled: false}").session.graceful.offered);
 	view.kept = true;
 	w = want("n1", N1 PEER("p", "peerIP: 192.0.2.9, asNumber: 1"));
-	assert_true(w.speaker.restarting && w.peers[0].session.graceful.kept[BGP_IPV4]);
+	assert_true(w.all.speaker.restarting && w.peers[0].session.graceful.kept[BGP_IPV4]);
 	view.kept = false;
 	p = ONE("bfd: {interval: 50}", "");
 	assert_int_equal(p.bfd.interval_us, 50000);
@@ -327,18 +230,15 @@ static void test_sessions(void **state)
 			       OTHERWISE("n1", "listenPort: 1179, timers: {holdTimeSeconds: 60}")
 				       OTHERWISE("n2", "asNumber: 2, multipath: 2")
 					       PEER("p", "peerIP: 192.0.2.9, asNumber: 1"));
-	assert_int_equal(w.speaker.as, 65001);
-	assert_int_equal(w.listen_port, 1179);
-	assert_int_equal(w.speaker.multipath, 8);
+	assert_int_equal(w.all.speaker.as, 65001);
+	assert_int_equal(w.all.listen_port, 1179);
+	assert_int_equal(w.all.speaker.multipath, 8);
 	assert_int_equal(w.peers[0].session.hold_time, 60);
 	assert_int_equal(w.peers[0].session.connect_retry, 7);
 	assert_int_equal(w.peers[0].port, 179);
 }
 
 /* ---- filters */
-
-#define FILTER(name, spec) HEAD("BGPFilter", name) "spec: {" spec "}\n"
-#define FILTERED(filters)  N1 PEER("p", "peerIP: 192.0.2.9, asNumber: 1, filters: [" filters "]")
 
 static bool accepts(const struct bgp_filter *f, const char *text, struct bgp_draft *d)
 {
@@ -353,7 +253,7 @@ static bool accepts(const struct bgp_filter *f, const char *text, struct bgp_dra
 static void test_filters(void **state)
 {
 	struct bgp_draft d = { .fixed.has = 0 };
-	struct bgp_want w = want(
+	struct wanted w = want(
 		"n1",
 		FILTERED("a, b") FILTER("a", "exportV4: [{action: Reject, cidr: 10.1.0.0/16}]")
 			FILTER("b",
@@ -399,7 +299,7 @@ static void test_filters_missing(void **state)
 {
 	static const char text[] = FILTERED("gone") CONFIG("asNumber: 1");
 	struct bgp_draft d = { .fixed.has = 0 };
-	struct bgp_want w = want("n1", text);
+	struct wanted w = want("n1", text);
 
 	assert_false(accepts(&w.peers[0].import[BGP_IPV4], "10.1.2.0/24", &d));
 	assert_false(accepts(&w.peers[0].export[BGP_IPV6], "fd00::/64", &d));
@@ -421,7 +321,7 @@ static void test_filters_missing(void **state)
 
 static uint64_t digest_of(const char *filters, bool import)
 {
-	struct bgp_want w = want("n1", filters);
+	struct wanted w = want("n1", filters);
 
 	return import ? w.peers[0].import[BGP_IPV4].digest : w.peers[0].export[BGP_IPV4].digest;
 }
@@ -475,10 +375,7 @@ static void test_filter_digests(void **state)
 
 static void test_origins(void **state)
 {
-#define POOL(name, cidr, more) HEAD("IPPool", name) "spec: {cidr: \"" cidr "\"" more "}\n"
-#define BLOCK(name, cidr, pool, node, more)                                                        \
-	HEAD("IPBlock", name) "spec: {cidr: \"" cidr "\", pool: " pool ", node: " node more "}\n"
-	struct bgp_want w = want(
+	struct wanted w = want(
 		"n1",
 		N1 POOL("told", "10.244.0.0/16", ", routes: bgp") POOL(
 			"kept", "10.245.0.0/16", "") BLOCK("a", "10.244.0.0/26", "told", "n1", "")
@@ -501,41 +398,17 @@ static void test_origins(void **state)
 		buf_printf(&b, "%s by %s, %u %u\n", prefix_str(&w.origins[i].prefix, text),
 			   w.origins[i].why, w.origins[i].attrs.len[BGP_P_COMMUNITIES],
 			   w.origins[i].attrs.len[BGP_P_LARGE]);
-	assert_string_equal(b.v, "203.0.113.0/24 by BGPConfiguration: spec.networks, 0 0\n"
-				 "2001:db8::/64 by BGPConfiguration: spec.networks, 0 0\n"
-				 "10.244.0.0/26 by IPBlock a, 4 0\n"
-				 "10.244.1.9/32 by borrowed of IPBlock b, 8 12\n");
+	assert_string_equal(b.v, "10.244.0.0/26 by IPBlock a, 4 0\n"
+				 "10.244.1.9/32 by borrowed of IPBlock b, 8 12\n"
+				 "203.0.113.0/24 by BGPConfiguration: spec.networks, 0 0\n"
+				 "2001:db8::/64 by BGPConfiguration: spec.networks, 0 0\n");
 	buf_fini(&b);
 	prefix_parse("10.1.2.3/32", &p); /* as a Service's address */
-	d = bgp_want_attrs(&w, &p);
+	d = bgp_want_attrs(&w.all, &p);
 	assert_int_equal(d.len[BGP_P_COMMUNITIES], 4);
 	assert_memory_equal(d.part[BGP_P_COMMUNITIES], "\0\1\0\1", 4);
 	prefix_parse("11.1.2.3/32", &p);
-	assert_int_equal(bgp_want_attrs(&w, &p).len[BGP_P_COMMUNITIES], 0);
-}
-
-/* Without memory it says so, and leaves what was there. */
-static void test_no_memory(void **state)
-{
-	struct bgp_want w =
-		want("n1", N1 N2 SELECT FILTERED("f") FILTER("f", "importV4: [{action: Accept}]")
-				   CONFIG("networks: [10.0.0.0/8]"));
-	struct bgp_want out = { .listen_port = 7 };
-	unsigned failed = 0;
-
-	assert_int_equal(w.n, 2);
-	for (size_t limit = 1; limit < 4096; limit += 61) {
-		struct arena small;
-
-		arena_init(&small, limit);
-		if (bgp_want(&view, &small, &out)) {
-			assert_int_equal(out.listen_port, 7);
-			failed++;
-		}
-		arena_fini(&small);
-		out = (struct bgp_want){ .listen_port = 7 };
-	}
-	assert_true(failed > 10);
+	assert_int_equal(bgp_want_attrs(&w.all, &p).len[BGP_P_COMMUNITIES], 0);
 }
 
 /* ---- texts of objects */
@@ -594,27 +467,19 @@ static void test_secret_passwords(void **state)
 
 static int end(void **state)
 {
-	cluster_free(cluster);
-	arena_fini(&arena);
+	objects_end();
 	return 0;
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mesh),
-		cmocka_unit_test(test_no_node),
-		cmocka_unit_test(test_routers),
-		cmocka_unit_test(test_reflectors),
-		cmocka_unit_test(test_passwords),
-		cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_filters),
-		cmocka_unit_test(test_filters_missing),
-		cmocka_unit_test(test_filter_digests),
-		cmocka_unit_test(test_origins),
-		cmocka_unit_test(test_no_memory),
-		cmocka_unit_test(test_texts),
-		cmocka_unit_test(test_secret_passwords),
+		cmocka_unit_test(test_mesh),           cmocka_unit_test(test_no_node),
+		cmocka_unit_test(test_routers),        cmocka_unit_test(test_reflectors),
+		cmocka_unit_test(test_passwords),      cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_filters),        cmocka_unit_test(test_filters_missing),
+		cmocka_unit_test(test_filter_digests), cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_texts),          cmocka_unit_test(test_secret_passwords),
 	};
 
 	arena_init(&arena, 0);

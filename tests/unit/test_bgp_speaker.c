@@ -65,16 +65,16 @@ static void test_reflector(void **state)
 		struct bgp_peer_conf of_rr = world_conf(c[i], rr);
 
 		v[i] = world_conf(rr, c[i]);
-		assert_int_equal(bgp_speaker_peers(c[i]->s, &of_rr, 1, w.now), 0);
+		assert_int_equal(world_peers(c[i]->s, &of_rr, 1, w.now), 0);
 	}
 	originate(c[0], "10.1.0.0/24");
-	assert_int_equal(bgp_speaker_peers(rr->s, v, 3, w.now), 0);
+	assert_int_equal(world_peers(rr->s, v, 3, w.now), 0);
 	world_run(&w);
 	assert_string_equal(route(rr, "10.1.0.0/24"), "via 10.0.0.10 path -");
 	assert_string_equal(route(c[1], "10.1.0.0/24"), "");
 	for (unsigned i = 0; i < 3; i++)
 		v[i].client = true;
-	assert_int_equal(bgp_speaker_peers(rr->s, v, 3, w.now), 0);
+	assert_int_equal(world_peers(rr->s, v, 3, w.now), 0);
 	world_wait(&w, 10000);
 	assert_string_equal(route(c[1], "10.1.0.0/24"), "via 10.0.0.10 path -");
 	assert_string_equal(route(c[2], "10.1.0.0/24"), "via 10.0.0.10 path -");
@@ -200,17 +200,17 @@ static void test_filters(void **state)
 	world_run(&w);
 	of_b = world_conf(a, b);
 	of_b.import[BGP_IPV4] = f;
-	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
 	world_run(&w);
 	assert_string_equal(route(a, "10.2.0.0/24"), "");
 	assert_string_equal(route(a, "10.3.0.0/16"), "via 10.0.0.2 path 65002");
 	of_b.import[BGP_IPV4] = (struct bgp_filter){ 0 };
-	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
 	world_run(&w);
 	assert_string_equal(route(a, "10.2.0.0/24"), "via 10.0.0.2 path 65002");
 	of_a = world_conf(b, a);
 	of_a.export[BGP_IPV4] = f;
-	assert_int_equal(bgp_speaker_peers(b->s, &of_a, 1, w.now), 0);
+	assert_int_equal(world_peers(b->s, &of_a, 1, w.now), 0);
 	world_run(&w);
 	assert_string_equal(route(a, "10.2.0.0/24"), "");
 	assert_string_equal(route(a, "10.3.0.0/16"), "via 10.0.0.2 path 65002");
@@ -229,7 +229,7 @@ static void test_too_many(void **state)
 	of_b = world_conf(a, b);
 	of_b.max_prefixes = 2;
 	of_b.session.graceful.offered = false;
-	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
 	originate(b, "10.2.0.0/24");
 	originate(b, "10.2.1.0/24");
 	world_wait(&w, 10000);
@@ -267,7 +267,7 @@ static void test_own_restart(void **state)
 	{
 		struct bgp_peer_conf of_b = world_conf(new, b);
 
-		assert_int_equal(bgp_speaker_peers(new->s, &of_b, 1, w.now), 0);
+		assert_int_equal(world_peers(new->s, &of_b, 1, w.now), 0);
 	}
 	world_wait(&w, 10000);
 	assert_true(bgp_speaker_is_complete(new->s));
@@ -302,8 +302,8 @@ static void test_restart_of_both(void **state)
 	of_others[0] = of_a;
 	of_others[1] = world_conf(b, away);
 	of_a = world_conf(a, b);
-	assert_int_equal(bgp_speaker_peers(a->s, &of_a, 1, w.now), 0);
-	assert_int_equal(bgp_speaker_peers(b->s, of_others, 2, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_a, 1, w.now), 0);
+	assert_int_equal(world_peers(b->s, of_others, 2, w.now), 0);
 	world_wait(&w, 20000);
 	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
 	assert_string_equal(route(b, "10.1.0.0/24"), "via 10.0.0.1 path 65001");
@@ -327,17 +327,17 @@ static void test_configuration(void **state)
 	originate(b, "10.2.0.0/24");
 	world_join(a, b);
 	world_run(&w);
-	assert_int_equal(bgp_speaker_peers(a->s, NULL, 0, w.now), 0);
+	assert_int_equal(world_peers(a->s, NULL, 0, w.now), 0);
 	world_run(&w);
 	assert_null(peer(a, b));
 	assert_string_equal(route(a, "10.2.0.0/24"), "");
 	assert_non_null(strstr(b->log, "Peer De-configured"));
 	of_b = world_conf(a, b);
-	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
 	world_wait(&w, 10000);
 	assert_string_equal(route(a, "10.2.0.0/24"), "via 10.0.0.2 path 65002");
 	of_b.session.hold_time = 30;
-	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
 	world_wait(&w, 10000);
 	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
 	assert_int_equal(bgp_peer_fsm(peer(a, b))->agreed.hold_time, 30);
@@ -381,7 +381,7 @@ static void test_bfd_says_down(void **state)
 	world_join(a, b);
 	of_b = world_conf(a, b);
 	of_b.bfd = (struct bfd_conf){ .interval_us = 100000, .multiplier = 3, .discriminator = 7 };
-	assert_int_equal(bgp_speaker_peers(a->s, &of_b, 1, w.now), 0);
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
 	originate(b, "10.2.0.0/24");
 	world_run(&w);
 	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
@@ -438,11 +438,11 @@ static void test_many(void **state)
 
 		c[i] = world_add(&w, (uint8_t)(10 + i), 65000, NULL);
 		of_rr = world_conf(c[i], rr);
-		assert_int_equal(bgp_speaker_peers(c[i]->s, &of_rr, 1, w.now), 0);
+		assert_int_equal(world_peers(c[i]->s, &of_rr, 1, w.now), 0);
 		v[i] = world_conf(rr, c[i]);
 		v[i].client = true;
 	}
-	assert_int_equal(bgp_speaker_peers(rr->s, v, 6, w.now), 0);
+	assert_int_equal(world_peers(rr->s, v, 6, w.now), 0);
 	for (unsigned i = 0; i < 6; i++)
 		for (unsigned k = 0; k < 2000; k++) {
 			struct prefix p = { addr_v4(0x0a000000 + (i << 20) + (k << 8)), 24 };

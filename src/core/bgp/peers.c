@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-/* peers: see peers.h. Here is what concerns the speaker as a whole, and what it originates; peers_list.c has the peers,
- * peers_filter.c the filters. */
+/* The frame of peers_state.h, as far as it concerns the speaker as a whole. */
 #include "core/bgp/peers_state.h"
 
 #include "base/err.h"
 #include "base/hash.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+/* ---- problems */
+
 void want_problem(struct want *w, const char *object, const char *fmt, ...)
 {
-	struct bgp_want *out = w->out;
-	struct bgp_problem *v = arena_array(w->a, out->n_problems + 1, sizeof(*v));
+	struct want_problem *p = arena_alloc(w->a, sizeof(*p));
 	char text[ERR_TEXT];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (!v)
+	if (!p)
 		return;
-	if (out->n_problems)
-		memcpy(v, out->problems, out->n_problems * sizeof(*v));
-	v[out->n_problems++] =
-		(struct bgp_problem){ arena_strdup(w->a, object), arena_strdup(w->a, text) };
-	out->problems = v;
+	p->object = arena_strdup(w->a, object);
+	p->text = arena_strdup(w->a, text);
+	*w->last_problem = p;
+	w->last_problem = &p->next;
 }
 
 /* ---- this node */
@@ -46,25 +46,15 @@ void want_node_ips(const struct node *n, struct ipaddr ip[BGP_FAMILIES])
 	}
 }
 
-const struct bgpconfiguration *want_config(const struct want *w, const char *name)
+const struct bgpconfiguration *want_config(const struct want *w, const char *prefix,
+					   const char *name)
 {
-	for (size_t i = 0; i < w->v->configs.n; i++)
-		if (!strcmp(w->v->configs.v[i]->meta->name, name))
-			return w->v->configs.v[i]->body;
-	return NULL;
-}
+	char text[sizeof(BGP_CONFIG_NODE) + NAME_MAX_LEN];
+	const struct object *o;
 
-const struct bgpconfiguration *want_config_of(const struct want *w, const char *node)
-{
-	static const size_t prefix = sizeof(BGP_CONFIG_NODE) - 1;
-
-	for (size_t i = 0; i < w->v->configs.n; i++) {
-		const char *name = w->v->configs.v[i]->meta->name;
-
-		if (!strncmp(name, BGP_CONFIG_NODE, prefix) && !strcmp(name + prefix, node))
-			return w->v->configs.v[i]->body;
-	}
-	return NULL;
+	snprintf(text, sizeof(text), "%s%s", prefix, name);
+	o = cluster_get(w->v->cluster, KIND_BGPCONFIGURATION, NULL, text);
+	return o ? o->body : NULL;
 }
 
 /* Each field that is there goes over what was there. */
@@ -88,8 +78,8 @@ static void overlay(const struct schema *s, void *onto, const void *from)
 static void find_configuration(struct want *w)
 {
 	const struct schema *s = kind_by_id(KIND_BGPCONFIGURATION)->schema;
-	const struct bgpconfiguration *all = want_config(w, BGP_CONFIG_DEFAULT);
-	const struct bgpconfiguration *ours = want_config_of(w, w->v->node);
+	const struct bgpconfiguration *all = want_config(w, "", BGP_CONFIG_DEFAULT);
+	const struct bgpconfiguration *ours = want_config(w, BGP_CONFIG_NODE, w->node);
 
 	if (all)
 		overlay(s, &w->conf, all);
@@ -101,7 +91,7 @@ static void find_configuration(struct want *w)
 static uint32_t identifier(const struct want *w)
 {
 	const uint8_t *b = w->ip[BGP_IPV4].b;
-	uint64_t h = fnv64_text(FNV64_START, w->v->node);
+	uint64_t h = fnv64_text(FNV64_START, w->node);
 
 	if (w->ip[BGP_IPV4].family)
 		return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
@@ -111,30 +101,30 @@ static uint32_t identifier(const struct want *w)
 static void find_self(struct want *w)
 {
 	char label[NAME_MAX_LEN + 8];
+	const struct object *o;
 	uint32_t as;
 
-	snprintf(label, sizeof(label), "Node %s", w->v->node);
-	for (size_t i = 0; i < w->v->nodes.n && !w->self; i++)
-		if (!strcmp(w->v->nodes.v[i]->meta->name, w->v->node))
-			w->self = w->v->nodes.v[i]->body;
-	if (!w->self) {
+	snprintf(label, sizeof(label), "Node %s", w->node);
+	o = cluster_get(w->v->cluster, KIND_NODE, NULL, w->node);
+	if (!o) {
 		want_problem(w, label, "is not there");
 		return;
 	}
+	w->self = o->body;
 	want_node_ips(w->self, w->ip);
-	w->out->on = w->ip[BGP_IPV4].family || w->ip[BGP_IPV6].family;
-	if (!w->out->on)
+	w->out.on = w->ip[BGP_IPV4].family || w->ip[BGP_IPV6].family;
+	if (!w->out.on)
 		want_problem(w, label, "status.addresses: there is no InternalIP");
 	as = annotation_as_number(&w->self->meta);
 	w->as = as ? as : w->conf.spec.asNumber ? (uint32_t)w->conf.spec.asNumber : BGP_DEFAULT_AS;
 	w->id = identifier(w);
-	w->out->cluster_id = annotation_cluster_id(&w->self->meta);
+	w->out.cluster_id = annotation_cluster_id(&w->self->meta);
 }
 
 static void set_speaker(struct want *w)
 {
 	const struct bgp_restart *r = w->conf.spec.gracefulRestart;
-	struct bgp_speaker_conf *c = &w->out->speaker;
+	struct bgp_speaker_conf *c = &w->out.speaker;
 
 	*c = (struct bgp_speaker_conf){
 		.as = w->as,
@@ -148,8 +138,7 @@ static void set_speaker(struct want *w)
 	if (r && r->enabled == TRI_FALSE)
 		c->restart_time = 0;
 	c->restarting = w->v->kept && c->restart_time;
-	w->out->listen_port =
-		w->conf.spec.listenPort ? (uint16_t)w->conf.spec.listenPort : BGP_PORT;
+	w->out.listen_port = w->conf.spec.listenPort ? (uint16_t)w->conf.spec.listenPort : BGP_PORT;
 }
 
 /* ---- attributes of own routes */
@@ -219,112 +208,36 @@ static void set_adverts(struct want *w)
 			     c++)
 				add_community(w, &v[i].attrs, from[k].communities.v[c]);
 	}
-	w->out->adverts = v;
-	w->out->n_adverts = n;
+	w->out.adverts = v;
+	w->out.n_adverts = n;
 }
 
-struct bgp_draft bgp_want_attrs(const struct bgp_want *w, const struct prefix *p)
+/* ---- the frame */
+
+static void copy_subnets(struct want *w)
 {
-	const struct bgp_draft plain = { .fixed.origin = BGP_ORIGIN_IGP };
-	const struct bgp_advert *best = NULL;
+	const struct bgp_view *v = w->v;
 
-	for (size_t i = 0; i < w->n_adverts; i++)
-		if (prefix_covers(&w->adverts[i].cidr, p) &&
-		    (!best || w->adverts[i].cidr.len > best->cidr.len))
-			best = &w->adverts[i];
-	return best ? best->attrs : plain;
-}
-
-/* ---- own routes */
-
-static bool is_told(const struct want *w, const char *pool)
-{
-	for (size_t i = 0; pool && i < w->v->pools.n; i++) {
-		const struct ippool *p = w->v->pools.v[i]->body;
-
-		if (!strcmp(p->meta.name, pool))
-			return p->spec.routes == ROUTES_BGP;
-	}
-	return false;
-}
-
-static void put_own(struct want *w, const struct prefix *p, const char *why)
-{
-	struct bgp_own *o = &w->out->origins[w->out->n_origins];
-
-	for (size_t i = 0; i < w->out->n_origins; i++)
-		if (prefix_eq(&w->out->origins[i].prefix, p))
-			return;
-	*o = (struct bgp_own){ *p, bgp_want_attrs(w->out, p), why };
-	w->out->n_origins++;
-}
-
-static bool is_ours(const struct want *w, const char *node)
-{
-	return node && !strcmp(node, w->v->node);
-}
-
-static bool is_borrowed(const struct want *w, const struct block_borrow *l)
-{
-	return l->state == BORROW_GRANTED && l->address.family && is_ours(w, l->node);
-}
-
-/* How many routes of ours a block brings: itself, and what was borrowed of another's. */
-static size_t routes_of(const struct want *w, const struct ipblock *b)
-{
-	size_t n = is_ours(w, b->spec.node);
-
-	for (uint32_t i = 0; i < b->spec.borrowed.n; i++)
-		n += is_borrowed(w, &b->spec.borrowed.v[i]);
-	return n && is_told(w, b->spec.pool) ? n : 0;
-}
-
-static void put_block(struct want *w, const struct object *o)
-{
-	const struct ipblock *b = o->body;
-
-	if (is_ours(w, b->spec.node))
-		put_own(w, &b->spec.cidr, arena_printf(w->a, "IPBlock %s", o->meta->name));
-	for (uint32_t i = 0; i < b->spec.borrowed.n; i++) {
-		struct prefix host = prefix_host(&b->spec.borrowed.v[i].address);
-
-		if (is_borrowed(w, &b->spec.borrowed.v[i]))
-			put_own(w, &host,
-				arena_printf(w->a, "borrowed of IPBlock %s", o->meta->name));
-	}
-}
-
-static void set_origins(struct want *w)
-{
-	size_t n = w->conf.spec.networks.n;
-
-	for (size_t i = 0; i < w->v->blocks.n; i++)
-		n += routes_of(w, w->v->blocks.v[i]->body);
-	w->out->origins = arena_array(w->a, n, sizeof(*w->out->origins));
-	if (!w->out->origins)
+	w->subnets = arena_array(w->a, v->n_subnets, sizeof(*v->subnets));
+	if (!w->subnets)
 		return;
-	for (uint32_t i = 0; i < w->conf.spec.networks.n; i++)
-		put_own(w, &w->conf.spec.networks.v[i], "BGPConfiguration: spec.networks");
-	for (size_t i = 0; i < w->v->blocks.n; i++)
-		if (routes_of(w, w->v->blocks.v[i]->body))
-			put_block(w, w->v->blocks.v[i]);
+	for (size_t i = 0; i < v->n_subnets; i++)
+		w->subnets[i] = v->subnets[i];
+	w->n_subnets = v->n_subnets;
 }
 
-int bgp_want(const struct bgp_view *v, struct arena *a, struct bgp_want *out)
+int want_make(struct want *w, const char *node, const struct bgp_view *v)
 {
-	struct bgp_want made = { 0 };
-	struct want w = { .v = v, .a = a, .out = &made };
-
-	find_configuration(&w);
-	find_self(&w);
-	if (made.on) {
-		set_speaker(&w);
-		set_adverts(&w);
-		set_origins(&w);
-		want_peers(&w);
+	*w = (struct want){ .node = node, .v = v, .arena = w->arena, .kept = v->kept };
+	w->a = &w->arena;
+	w->last_problem = &w->problems;
+	find_configuration(w);
+	find_self(w);
+	if (w->out.on) {
+		set_speaker(w);
+		set_adverts(w);
+		copy_subnets(w);
+		want_sources(w);
 	}
-	if (a->failed)
-		return -ENOMEM;
-	*out = made;
-	return 0;
+	return w->a->failed ? -ENOMEM : 0;
 }

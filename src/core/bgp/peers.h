@@ -9,22 +9,20 @@
  *
  * A Node with a cluster id (annotation) reflects (RFC 4456): whoever is of its AS, but for Nodes of the same cluster, is its client.
  *
- * It is pure, whole and cheap enough to be made anew at each change: the speaker itself finds what differs. What cannot be done as an
- * object says is left out, never done by half (no session without the password it should have, no route past a filter that is
- * missing), and said in `problems`. */
+ * What a change costs: bgp_wants_changed() says whether anything that is read here is another. A Node, an IPBlock or another node's
+ * BGPConfiguration is followed by itself: its row, and the addresses that it has or had. What concerns all sessions (this Node, the
+ * configuration, a BGPPeer, BGPFilter or Secret that this node uses) is followed whole: all rows are judged again.
+ *
+ * It is pure. What cannot be done as an object says is left out, never done by half (no session without the password it should have,
+ * no route past a filter that is missing), and is said among the problems. */
 #pragma once
 #include "core/bgp/speaker.h"
 #include "model/cluster.h"
 
-struct bgp_objects {
-	const struct object *const *v;
-	size_t n;
-};
+struct bgp_wants;
 
 struct bgp_view {
-	const char *node;
-	/* Node, BGPConfiguration, BGPPeer, BGPFilter, Secret, IPPool, IPBlock; of Nodes, BGPPeers and Secrets in the order of their names. */
-	struct bgp_objects nodes, configs, peers, filters, secrets, pools, blocks;
+	const struct cluster *cluster;
 	/* Addresses of this node's interfaces with the lengths of their links. */
 	const struct prefix *subnets;
 	size_t n_subnets;
@@ -53,31 +51,68 @@ struct bgp_advert { /* own routes in here have these attributes */
 	struct bgp_draft attrs;
 };
 
-struct bgp_problem {
-	const char *object; /* "BGPPeer rack-1" */
-	const char *
-		text; /* "spec.filters[0]: there is no BGPFilter \"in\"; nothing is taken or told" */
-};
-
-/* All of it lies in the arena, and refers to the objects. */
+/* What all of it has in common. */
 struct bgp_want {
-	bool on; /* false: this Node is not there, or has no address */
+	bool on; /* false: this Node is not there, or has no address; then there are no peers and no routes */
 	struct bgp_speaker_conf speaker;
 	uint16_t listen_port;
 	uint32_t cluster_id; /* 0: no route reflector */
-	/* Each with a name of its own: the BGPPeer's; of a Node its own, or "node/NAME" where a router's BGPPeer has that. */
-	struct bgp_peer_conf *peers;
-	struct bgp_transport *transports; /* of each peer */
-	size_t n;
-	struct bgp_own *origins;
-	size_t n_origins;
 	struct bgp_advert *adverts;
 	size_t n_adverts;
-	struct bgp_problem *problems;
-	size_t n_problems;
+	const char **files; /* that passwords were looked for in, in that order */
+	size_t n_files;
 };
 
-/* -ENOMEM. */
-int bgp_want(const struct bgp_view *v, struct arena *a, struct bgp_want *out);
+/* What bgp_wants_follow() tells. Pointers are valid until the next bgp_wants_follow() ended, so that filters of before may be compared. */
+struct bgp_wants_ops {
+	void (*all)(void *arg,
+		    const struct bgp_want *w); /* before peers, when all is judged again */
+	/* All that are gone before all that are new, or perhaps others. A peer has a name of its own: the BGPPeer's; of a Node its
+	 * own, or "node/NAME" where a router's BGPPeer has that. */
+	void (*gone)(void *arg, const char *peer);
+	void (*peer)(void *arg, const struct bgp_peer_conf *c, const struct bgp_transport *t);
+	/* Own routes, each new one, or perhaps another one. */
+	void (*no_own)(void *arg, const struct prefix *p);
+	void (*own)(void *arg, const struct bgp_own *o);
+};
+
+struct bgp_wants *bgp_wants_new(const char *node); /* NULL: no memory */
+void bgp_wants_free(struct bgp_wants *w);          /* NULL is fine */
+
+/* An object of any kind is new (`old` NULL), another, or gone (`now` NULL); `now` must live until its next change is told. True:
+ * something that is read is another, bgp_wants_follow() is to be called. */
+bool bgp_wants_changed(struct bgp_wants *w, const struct object *old, const struct object *now);
+/* What the view has beside the cluster is another: all is judged again by the next bgp_wants_follow(). */
+void bgp_wants_again(struct bgp_wants *w);
+/* Will the next call judge all, and read the whole view? Else of the view the cluster is enough. */
+bool bgp_wants_is_due_whole(const struct bgp_wants *w);
+/* Tells what is another since the last call; the first one learns what the cluster has. -ENOMEM: not everything, and the next
+ * call judges and tells all. */
+int bgp_wants_follow(struct bgp_wants *w, const struct bgp_view *v, const struct bgp_wants_ops *ops,
+		     void *arg);
+
+/* What was followed; NULL: nothing yet. */
+const struct bgp_want *bgp_wants_all(const struct bgp_wants *w);
+/* Of the peer of this address; NULL: there is none. */
+const struct bgp_transport *bgp_wants_transport(const struct bgp_wants *w,
+						const struct ipaddr *peer);
+/* Each peer that was told, in no order. */
+void bgp_wants_each(const struct bgp_wants *w,
+		    void (*fn)(void *arg, const struct bgp_peer_conf *c,
+			       const struct bgp_transport *t),
+		    void *arg);
+bool bgp_wants_bfd(const struct bgp_wants *w); /* has any peer BFD? */
 /* The attributes of an own route, such as a Service's address; what they refer to is the want's. */
 struct bgp_draft bgp_want_attrs(const struct bgp_want *w, const struct prefix *p);
+
+/* "BGPPeer rack-1", "spec.filters[0]: there is no BGPFilter \"in\"; nothing is taken or told". */
+void bgp_wants_problems(const struct bgp_wants *w,
+			void (*fn)(void *arg, const char *object, const char *text), void *arg);
+/* Another number: the problems are others. */
+uint64_t bgp_wants_problems_version(const struct bgp_wants *w);
+
+/* What was judged since the beginning. */
+struct bgp_wants_work {
+	uint64_t all, nodes, addresses;
+};
+struct bgp_wants_work bgp_wants_work(const struct bgp_wants *w);

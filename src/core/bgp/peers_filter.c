@@ -160,16 +160,13 @@ static const struct bgp_rules *compile(const struct bgpfilter *f, const rule_lis
 
 static const struct bgpfilter *find(const struct want *w, const char *name)
 {
-	for (size_t i = 0; i < w->v->filters.n; i++)
-		if (!strcmp(w->v->filters.v[i]->meta->name, name))
-			return w->v->filters.v[i]->body;
-	return NULL;
+	const struct object *o = cluster_get(w->v->cluster, KIND_BGPFILTER, NULL, name);
+
+	return o ? o->body : NULL;
 }
 
-void want_missing_filters(struct want *w, const struct object *peer, const char *label)
+void want_missing_filters(struct want *w, const struct bgppeer *p, const char *label)
 {
-	const struct bgppeer *p = peer->body;
-
 	for (uint32_t i = 0; i < p->spec.filters.n; i++)
 		if (!find(w, p->spec.filters.v[i]))
 			want_problem(w, label,
@@ -178,10 +175,9 @@ void want_missing_filters(struct want *w, const struct object *peer, const char 
 				     i, p->spec.filters.v[i]);
 }
 
-struct bgp_filter want_filter(struct want *w, const struct object *peer, bool import,
+struct bgp_filter want_filter(struct want *w, const struct bgppeer *p, bool import,
 			      enum bgp_family family)
 {
-	const struct bgppeer *p = peer->body;
 	struct bgp_filter out = { .digest = FNV64_START };
 
 	out.v = arena_array(w->a, p->spec.filters.n, sizeof(*out.v));

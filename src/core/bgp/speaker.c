@@ -75,7 +75,7 @@ static void up(struct bgp_peer *p, enum bgp_side side, int64_t now)
 			rc = bgp_channel_open(p, i);
 	}
 	bgp_peer_note(p, false, "up");
-	bgp_speaker_look_complete(p->speaker);
+	bgp_speaker_settle(p->speaker);
 	if (!rc)
 		return;
 	bgp_fault(&f, BGP_E_CEASE, BGP_E_RESOURCES, "no memory for its session");
@@ -103,7 +103,7 @@ static void down(struct bgp_peer *p, bool keep, int64_t now)
 	}
 	p->stale_until = any ? now + g->restart_time * 1000 : 0;
 	note_end(p, any);
-	bgp_speaker_look_complete(p->speaker);
+	bgp_speaker_settle(p->speaker);
 }
 
 void bgp_channel_refresh(struct bgp_peer *p, enum bgp_family family)
@@ -214,7 +214,7 @@ size_t bgp_peer_received(struct bgp_peer *p, enum bgp_side side, const uint8_t *
 static void complete(struct bgp_speaker *s)
 {
 	s->restart_until = 0;
-	for (struct bgp_peer *p = s->peers; p; p = p->next)
+	for (struct bgp_peer *p = s->peers; p; p = p->hh.next)
 		p->fsm.conf.graceful.restarting = false;
 }
 
@@ -228,13 +228,13 @@ static bool has_told_all(const struct bgp_peer *p)
 
 /* RFC 4724 4.1: of those that help, everybody has told everything. Who is not up yet may still come. Peers that restart
  * as we do wait for us, so we do not for them; but what they will tell is missing until they did. */
-void bgp_speaker_look_complete(struct bgp_speaker *s)
+void bgp_speaker_settle(struct bgp_speaker *s)
 {
 	bool whole = true;
 
 	if (!s->whole_until)
 		return;
-	for (const struct bgp_peer *p = s->peers; p; p = p->next) {
+	for (const struct bgp_peer *p = s->peers; p; p = p->hh.next) {
 		bool told = bgp_fsm_side(&p->fsm) >= 0 && has_told_all(p);
 
 		if (!told && (bgp_fsm_side(&p->fsm) < 0 || !p->fsm.peer.graceful.restarting))
@@ -258,7 +258,7 @@ int64_t bgp_speaker_at(const struct bgp_speaker *s)
 {
 	int64_t at = s->whole_until; /* when restart_until is, too */
 
-	for (const struct bgp_peer *p = s->peers; p; p = p->next)
+	for (const struct bgp_peer *p = s->peers; p; p = p->hh.next)
 		at = bgp_earlier(at, bgp_earlier(p->stale_until, bgp_fsm_at(&p->fsm)));
 	return at;
 }
@@ -279,7 +279,7 @@ static void time_of(struct bgp_peer *p, int64_t now)
 
 void bgp_speaker_time(struct bgp_speaker *s, int64_t now_ms)
 {
-	for (struct bgp_peer *p = s->peers; p; p = p->next)
+	for (struct bgp_peer *p = s->peers; p; p = p->hh.next)
 		time_of(p, now_ms);
 	if (s->whole_until && s->whole_until <= now_ms) {
 		complete(s);

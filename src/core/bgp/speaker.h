@@ -7,8 +7,8 @@
  * What it tells goes through the import filter into the table; what it is told is taken out of the table when its connection has
  * room (bgp_peer_fill), so that a slow one waits alone and holds nobody up.
  *
- * Configuration is given whole (bgp_speaker_peers): peers that are the same go on, those that differ in what a session cannot
- * change start anew, of those that differ in filters the table is filtered or told again (RFC 2918: by asking the peer).
+ * Peers are given one by one: one that is the same goes on, one that differs in what a session cannot change starts anew, of one that
+ * differs in filters the table is filtered or told again (RFC 2918: by asking the peer). What that costs does not depend on the others.
  *
  * Graceful restart (RFC 4724): routes of a peer that restarts stay for its restart time, or until it said End-of-RIB. While we restart
  * nothing is told until all peers that said that they help have told everything (4.1), or our own restart time is over. */
@@ -28,7 +28,7 @@ struct bgp_speaker_conf {
 	bool restarting;       /* the kernel still has our routes from before */
 };
 
-/* One peer as it is wanted. Filters live until the next configuration was given, the rest is copied. */
+/* One peer as it is wanted. Filters live until another configuration of the peer was given, the rest is copied. */
 struct bgp_peer_conf {
 	const char *name; /* of the object, or of the node: what status calls it */
 	struct ipaddr addr;
@@ -61,9 +61,13 @@ struct bgp_io {
 struct bgp_speaker *bgp_speaker_new(const struct bgp_speaker_conf *c, const struct bgp_io *io,
 				    int64_t now_ms); /* NULL: no memory */
 void bgp_speaker_free(struct bgp_speaker *s);        /* says nothing: stop first */
-/* All peers that are wanted, from now on, each with a name of its own. -ENOMEM: some are not there, and the next call tries again. */
-int bgp_speaker_peers(struct bgp_speaker *s, const struct bgp_peer_conf *v, size_t n,
-		      int64_t now_ms);
+/* A peer that is wanted, by its name, new or perhaps another. Of two with one address, or where one has another's name, what is not wanted
+ * is dropped first. -ENOMEM: it is not there, and the next call tries again. */
+int bgp_speaker_put(struct bgp_speaker *s, const struct bgp_peer_conf *c, int64_t now_ms);
+/* One that is wanted no more; no harm where there is none. */
+void bgp_speaker_drop(struct bgp_speaker *s, const char *name, int64_t now_ms);
+/* All that is wanted was put: while it restarts, whom else it waits for is judged again. */
+void bgp_speaker_settle(struct bgp_speaker *s);
 /* Ends all sessions, so that peers know (`graceful`: they keep our routes, as of a restart). */
 void bgp_speaker_stop(struct bgp_speaker *s, bool graceful, const char *why, int64_t now_ms);
 
@@ -85,7 +89,7 @@ bool bgp_speaker_is_complete(const struct bgp_speaker *s);
 struct bgp_peer *bgp_speaker_find(const struct bgp_speaker *s,
 				  const struct ipaddr *addr);                      /* NULL */
 struct bgp_peer *bgp_speaker_named(const struct bgp_speaker *s, const char *name); /* NULL */
-struct bgp_peer *bgp_peer_first(const struct bgp_speaker *s);
+struct bgp_peer *bgp_peer_first(const struct bgp_speaker *s);                      /* in no order */
 struct bgp_peer *bgp_peer_after(const struct bgp_peer *p);
 
 void bgp_peer_connected(struct bgp_peer *p, int64_t now_ms);

@@ -76,7 +76,7 @@ static void heard_all(struct bgp_peer *p, enum bgp_family family)
 {
 	p->channel[family].end_heard = true;
 	bgp_peer_end_stale(p, family);
-	bgp_speaker_look_complete(p->speaker);
+	bgp_speaker_settle(p->speaker);
 }
 
 static bool has_too_many(struct bgp_peer *p, struct bgp_fault *f)

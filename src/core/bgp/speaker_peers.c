@@ -41,9 +41,22 @@ static void set_conf(struct bgp_peer *p, const struct bgp_peer_conf *c)
 	p->source.name = p->name;
 }
 
+/* False: no memory. */
+static bool note(struct bgp_speaker *s, struct bgp_peer *p)
+{
+	HASH_ADD_KEYPTR(hh, s->peers, p->name, strlen(p->name), p);
+	if (!p->hh.tbl)
+		return false;
+	HASH_ADD(hh_addr, s->by_addr, conf.addr, sizeof(p->conf.addr), p);
+	if (p->hh_addr.tbl)
+		return true;
+	HASH_DEL(s->peers, p);
+	return false;
+}
+
 static struct bgp_peer *make(struct bgp_speaker *s, const struct bgp_peer_conf *c)
 {
-	struct bgp_peer *p = calloc(1, sizeof(*p)), **at;
+	struct bgp_peer *p = calloc(1, sizeof(*p));
 
 	if (p)
 		p->name = strdup(c->name);
@@ -52,14 +65,15 @@ static struct bgp_peer *make(struct bgp_speaker *s, const struct bgp_peer_conf *
 		return NULL;
 	}
 	p->speaker = s;
-	p->source.index = take_index(s);
 	set_conf(p, c);
+	if (!note(s, p)) {
+		free(p->name);
+		free(p);
+		return NULL;
+	}
+	p->source.index = take_index(s);
 	bgp_fsm_init(&p->fsm, &c->session);
 	p->fsm.conf.graceful.restarting = s->restart_until != 0;
-	for (at = &s->peers; *at && strcmp((*at)->name, c->name) < 0; at = &(*at)->next)
-		;
-	p->next = *at;
-	*at = p;
 	return p;
 }
 
@@ -83,16 +97,14 @@ static void start(struct bgp_peer *p, int64_t now)
 void bgp_peer_destroy(struct bgp_peer *p)
 {
 	struct bgp_speaker *s = p->speaker;
-	struct bgp_peer **at;
 
 	s->io.gone(p, s->io.arg);
 	for (unsigned i = 0; i < BGP_FAMILIES; i++) {
 		bgp_channel_close(p, i);
 		bgp_rib_forget(s->rib[i], &p->source);
 	}
-	for (at = &s->peers; *at != p; at = &(*at)->next)
-		;
-	*at = p->next;
+	HASH_DEL(s->peers, p);
+	HASH_DELETE(hh_addr, s->by_addr, p);
 	give_index(s, p->source.index);
 	free(p->name);
 	free(p);
@@ -197,66 +209,41 @@ static void adjust(struct bgp_peer *p, const struct bgp_peer_conf *c, int64_t no
 	set_bfd(p, now);
 }
 
-static struct bgp_peer *find_named(const struct bgp_speaker *s, const char *name)
+int bgp_speaker_put(struct bgp_speaker *s, const struct bgp_peer_conf *c, int64_t now_ms)
 {
-	struct bgp_peer *p = s->peers;
-
-	while (p && strcmp(p->name, name) != 0)
-		p = p->next;
-	return p;
-}
-
-static int want(struct bgp_speaker *s, const struct bgp_peer_conf *c, int64_t now)
-{
-	struct bgp_peer *p = find_named(s, c->name);
+	struct bgp_peer *p = bgp_speaker_named(s, c->name);
 
 	if (p && !same_peer(&p->conf, c)) {
-		stop(p, BGP_E_CHANGED, "", now);
+		stop(p, BGP_E_CHANGED, "", now_ms);
 		bgp_peer_destroy(p);
 		p = NULL;
 	}
 	if (p) {
-		p->wanted = true;
-		adjust(p, c, now);
+		adjust(p, c, now_ms);
 		return 0;
 	}
 	p = make(s, c);
 	if (!p)
 		return -ENOMEM;
-	p->wanted = true;
-	set_bfd(p, now);
-	start(p, now);
+	set_bfd(p, now_ms);
+	start(p, now_ms);
 	return 0;
 }
 
-int bgp_speaker_peers(struct bgp_speaker *s, const struct bgp_peer_conf *v, size_t n,
-		      int64_t now_ms)
+void bgp_speaker_drop(struct bgp_speaker *s, const char *name, int64_t now_ms)
 {
-	struct bgp_peer *p, *next;
-	int rc = 0;
+	struct bgp_peer *p = bgp_speaker_named(s, name);
 
-	for (p = s->peers; p; p = p->next)
-		p->wanted = false;
-	for (size_t i = 0; i < n; i++) {
-		int one = want(s, &v[i], now_ms);
-
-		rc = rc ? rc : one;
-	}
-	for (p = s->peers; p; p = next) {
-		next = p->next;
-		if (p->wanted)
-			continue;
-		stop(p, BGP_E_DECONFIGURED, "", now_ms);
-		bgp_peer_destroy(p);
-	}
-	bgp_speaker_look_complete(s);
-	return rc;
+	if (!p)
+		return;
+	stop(p, BGP_E_DECONFIGURED, "", now_ms);
+	bgp_peer_destroy(p);
 }
 
 void bgp_speaker_stop(struct bgp_speaker *s, bool graceful, const char *why, int64_t now_ms)
 {
 	/* A peer that helps takes a connection that just ends for a restart (RFC 4724 4.2). */
-	for (struct bgp_peer *p = s->peers; p; p = p->next)
+	for (struct bgp_peer *p = s->peers; p; p = p->hh.next)
 		if (!graceful || !p->fsm.agreed.graceful)
 			stop(p, BGP_E_SHUTDOWN, why, now_ms);
 }
@@ -309,16 +296,18 @@ void bgp_peer_bfd_changed(struct bgp_peer *p, int64_t now_ms)
 
 struct bgp_peer *bgp_speaker_find(const struct bgp_speaker *s, const struct ipaddr *addr)
 {
-	struct bgp_peer *p = s->peers;
+	struct bgp_peer *p;
 
-	while (p && !addr_eq(&p->conf.addr, addr))
-		p = p->next;
+	HASH_FIND(hh_addr, s->by_addr, addr, sizeof(*addr), p);
 	return p;
 }
 
 struct bgp_peer *bgp_speaker_named(const struct bgp_speaker *s, const char *name)
 {
-	return find_named(s, name);
+	struct bgp_peer *p;
+
+	HASH_FIND(hh, s->peers, name, strlen(name), p);
+	return p;
 }
 
 struct bgp_peer *bgp_peer_first(const struct bgp_speaker *s)
@@ -328,7 +317,7 @@ struct bgp_peer *bgp_peer_first(const struct bgp_speaker *s)
 
 struct bgp_peer *bgp_peer_after(const struct bgp_peer *p)
 {
-	return p->next;
+	return p->hh.next;
 }
 
 const char *bgp_peer_name(const struct bgp_peer *p)

@@ -4,6 +4,9 @@
 #pragma once
 #include "core/bgp/speaker.h"
 
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
 /* One family of one peer. */
 struct bgp_channel {
 	struct bgp_reader *reader; /* while it is told routes */
@@ -14,8 +17,8 @@ struct bgp_channel {
 
 struct bgp_peer {
 	struct bgp_speaker *speaker;
-	struct bgp_peer *next;
-	struct bgp_peer_conf conf; /* its name and filters are copies */
+	UT_hash_handle hh, hh_addr; /* of all: by name, by address */
+	struct bgp_peer_conf conf;  /* its name and filters are copies */
 	char *name;
 	struct bgp_source source;
 	struct bgp_fsm fsm;
@@ -23,7 +26,6 @@ struct bgp_peer {
 	struct bfd bfd, *has_bfd;
 	int64_t stale_until; /* ms; 0: nothing is kept */
 	uint64_t withdrawn_as_faulty, discarded;
-	bool wanted; /* while the configuration is compared */
 	void *data;
 };
 
@@ -32,7 +34,7 @@ struct bgp_speaker {
 	struct bgp_io io;
 	struct bgp_store *store;
 	struct bgp_rib *rib[BGP_FAMILIES];
-	struct bgp_peer *peers;
+	struct bgp_peer *peers, *by_addr; /* hashes; the first one is the list, too */
 	struct bgp_source own;
 	struct bgp_actions actions;
 	struct arena scratch;
@@ -48,8 +50,6 @@ void bgp_peer_fault(struct bgp_peer *p, enum bgp_side side, const struct bgp_fau
 		    int64_t now_ms);
 void bgp_peer_note(const struct bgp_peer *p, bool bad, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-/* A peer has told everything, or is out of it: maybe nobody is waited for any more. */
-void bgp_speaker_look_complete(struct bgp_speaker *s);
 
 /* Everything of the family is told again. */
 void bgp_channel_refresh(struct bgp_peer *p, enum bgp_family family);
