@@ -36,6 +36,24 @@ static void check_open(const uint8_t *body, size_t n)
 	buf_fini(&b);
 }
 
+/* What is asked of a path, and one that is longer by an AS at its front. */
+static void check_path(const struct bgp_attrs *a, struct arena *ar)
+{
+	struct bgp_draft d = bgp_draft_of(a);
+	const uint32_t as = 65009;
+	struct bgp_store *s = bgp_store_new();
+	uint32_t first = bgp_path_first(a);
+	struct bgp_attrs *longer;
+
+	assert(!first || bgp_path_has(a, first));
+	assert(!bgp_path_prepend(&d, &as, 1, ar));
+	longer = bgp_store_take(s, &d);
+	assert(bgp_path_first(longer) == as && bgp_path_has(longer, as));
+	assert(bgp_path_length(longer) == bgp_path_length(a) + 1);
+	bgp_store_drop(s, longer);
+	bgp_store_free(s);
+}
+
 /* What one set of attributes says must not change on the way. */
 static void check_round(const struct bgp_routes *r, enum bgp_family family,
 			const struct bgp_link *l)
@@ -63,6 +81,7 @@ static void check_round(const struct bgp_routes *r, enum bgp_family family,
 	bgp_path_str(a, &b);
 	bgp_communities_str(a, &b);
 	buf_fini(&b);
+	check_path(a, &ar);
 	arena_fini(&ar);
 	bgp_store_drop(s, a);
 	assert(!bgp_store_count(s));
@@ -93,6 +112,61 @@ static void check_update(const uint8_t *body, size_t n, const struct bgp_link *l
 	arena_fini(&ar);
 }
 
+/* The peer's last words, said again, are the same; so is a reason of ours that begins as they do, as far as there is room. */
+static void check_notification(const uint8_t *body, size_t n)
+{
+	struct bgp_fault f, again, ours = { 0 };
+	struct buf b = { 0 };
+	size_t begun;
+	char why[512];
+
+	assert(!bgp_notification_decode(body, n, &f));
+	bgp_notification_put(&b, &f);
+	assert(bgp_message_next((const uint8_t *)b.v, b.n, &again) == (int)b.n);
+	assert(!bgp_notification_decode((const uint8_t *)b.v + BGP_HEADER, b.n - BGP_HEADER,
+					&again));
+	assert(again.code == f.code && again.sub == f.sub && again.data_len == f.data_len);
+	assert(!memcmp(again.data, f.data, f.data_len) && !strcmp(again.text, f.text));
+
+	n = n - 2 < sizeof(why) - 1 ? n - 2 : sizeof(why) - 1;
+	memcpy(why, body + 2, n);
+	why[n] = 0;
+	begun = b.n;
+	bgp_cease(&ours, body[1], why);
+	bgp_notification_put(&b, &ours);
+	assert(bgp_message_next((const uint8_t *)b.v + begun, b.n - begun, &again) ==
+	       (int)(b.n - begun));
+	check_fault(&ours);
+	assert(!ours.data_len ||
+	       (ours.data[0] == ours.data_len - 1 && !memcmp(ours.data + 1, why, ours.data[0])));
+	buf_fini(&b);
+}
+
+static void check_refresh(const uint8_t *body, size_t n)
+{
+	struct bgp_fault f = { 0 };
+	struct buf b = { 0 };
+	int family = bgp_refresh_decode(body, n, &f);
+
+	if (family < -1) {
+		check_fault(&f);
+	} else if (family >= 0) {
+		bgp_refresh_put(&b, family);
+		assert(bgp_message_next((const uint8_t *)b.v, b.n, &f) == (int)b.n);
+		assert(b.n - BGP_HEADER == n && !memcmp(b.v + BGP_HEADER, body, n));
+	}
+	buf_fini(&b);
+}
+
+static void check_keepalive(const uint8_t *m, size_t n)
+{
+	struct buf b = { 0 };
+
+	bgp_keepalive_put(&b);
+	assert(b.n == n && !memcmp(b.v, m, n));
+	buf_fini(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct bgp_link l = { .peer_as = 65001 };
@@ -117,9 +191,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else if (m[18] == BGP_UPDATE)
 		check_update(m + BGP_HEADER, (size_t)len - BGP_HEADER, &l);
 	else if (m[18] == BGP_NOTIFICATION)
-		assert(!bgp_notification_decode(m + BGP_HEADER, (size_t)len - BGP_HEADER, &f));
-	else if (m[18] == BGP_REFRESH &&
-		 bgp_refresh_decode(m + BGP_HEADER, (size_t)len - BGP_HEADER, &f) < -1)
-		check_fault(&f);
+		check_notification(m + BGP_HEADER, (size_t)len - BGP_HEADER);
+	else if (m[18] == BGP_REFRESH)
+		check_refresh(m + BGP_HEADER, (size_t)len - BGP_HEADER);
+	else
+		check_keepalive(m, (size_t)len);
 	return 0;
 }
