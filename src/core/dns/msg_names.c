@@ -5,6 +5,7 @@
 #include "core/dns/msg_names.h"
 #include "core/dns/octets.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define POINTER  0xc000
@@ -60,17 +61,33 @@ bool dns_out_name_at(const struct dns_out *o, size_t at, const struct dns_name *
 	return suffix_at(o, at, n->v);
 }
 
+/* The next octets of a label with `len` left, eight at most; zeros behind them. What `n` has room for is read in one go. */
+static uint64_t eight_of(const struct dns_name *n, const uint8_t *p, unsigned len)
+{
+	uint64_t v = 0;
+
+	if (n->v + DNS_NAME_MAX - p < 8) {
+		memcpy(&v, p, len);
+		return v;
+	}
+	memcpy(&v, p, 8);
+	return len < 8 ? v & htole64((1ull << 8 * len) - 1) : v;
+}
+
 /* The keys of all suffixes, `key[i]` of that which begins with `label[i]`. */
 static unsigned suffixes(const struct dns_name *n, const uint8_t *label[DNS_LABELS_MAX],
 			 uint32_t key[DNS_LABELS_MAX])
 {
 	unsigned count = dns_name_labels(n, label);
-	uint32_t hash = 0;
+	uint64_t hash = 0;
 
 	for (unsigned i = count; i-- > 0;) {
-		for (unsigned c = 0; c <= *label[i]; c++)
-			hash = (hash ^ label[i][c]) * 0x01000193;
-		key[i] = (hash ^ hash >> 15) << 8 | (uint8_t)(n->v + n->n - label[i]);
+		for (unsigned c = 0; c <= *label[i]; c += 8) {
+			hash = (hash ^ eight_of(n, label[i] + c, *label[i] + 1u - c)) *
+			       0x9e3779b97f4a7c15;
+			hash ^= hash >> 32;
+		}
+		key[i] = (uint32_t)hash << 8 | (uint8_t)(n->v + n->n - label[i]);
 	}
 	return count;
 }
