@@ -135,6 +135,40 @@ def test_mode_change_while_running(world, capture):
     wait_for(lambda: ping(p.ns, q.ip(4)) and any(v for _, _, v in cap.packets()), 3, "back in the tunnel")
 
 
+@pytest.mark.parametrize("before", ["VXLAN", "Direct"])
+def test_to_ipip_and_back_while_running(world, capture, before):
+    """Routes and tunl0 come, then go (tunl0 15 s later, as others may still send by it); what pods that talk send is in the tunnel or
+    bare, and few packets are lost on the way."""
+    a, b = world.up(10, 10, objects=[pool("pool4", POOL4, before)])
+    p, q = world.pod(a, "p"), world.pod(b, "q")
+    wait_ping(p.ns, q.ip(4))
+    dev = {"VXLAN": "vxlan0", "Direct": "eth0", "IPIP": "tunl0"}
+    links = lambda n: {link["ifname"] for link in n.ns.ip("link", "show", "up")}  # noqa: E731
+    far = {n.name: {x["spec"]["cidr"] for x in world.store.get("ipblocks") if x["spec"]["node"] != n.name} for n in (a, b)}
+    ways = lambda n: {r["dev"] for d, r in n.routes().items() if d in far[n.name]}  # noqa: E731
+    programs = lambda n: n.ns.sh("tc filter show dev eth0 ingress").stdout.count("fairlead-ipip")  # noqa: E731
+    protocols = lambda cap: {frame[9] for kind, frame in cap.frames() if kind == 0x0800}  # noqa: E731
+    assert all(ways(n) == {dev[before]} and "tunl0" not in links(n) and not programs(n) for n in (a, b))
+    for mode in ("IPIP", before):
+        flow = subprocess.Popen(p.ns.argv("ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", "60", q.ip(4)),
+                                stdout=subprocess.PIPE, text=True)
+        world.store.apply(pool("pool4", POOL4, mode))
+        for n in (a, b):
+            wait_for(lambda n=n: ways(n) == {dev[mode]}, 10, f"{n.name}'s routes by {dev[mode]}")
+        out = flow.communicate(timeout=20)[0]
+        assert 60 - int(out.split(" received")[0].split()[-1]) <= 12, out
+        cap = capture(world.router, a.uplink_port)
+        wait_ping(p.ns, q.ip(4))
+        wait_ping(q.ns, p.ip(4))
+        number = {"IPIP": 4, "VXLAN": 17, "Direct": 1}[mode]
+        wait_for(lambda: number in protocols(cap), 5)
+        assert (4 in protocols(cap)) == (mode == "IPIP") and (1 in protocols(cap)) == (mode == "Direct")
+        cap.stop()
+        for n in (a, b):
+            wait_for(lambda n=n: ("tunl0" in links(n)) == (mode == "IPIP") == bool(programs(n)), 25, f"tunl0 of {n.name}")
+    wait_ping(p.ns, q.ip(4))
+
+
 def test_a_node_that_leaves_takes_its_routes_along(world):
     a, b = world.up(10, 10, objects=pools("VXLAN"))
     world.pod(b, "q")
