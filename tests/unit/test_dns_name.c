@@ -106,6 +106,24 @@ static void test_longest(void **state)
 	assert_int_equal(at, n + 4);
 }
 
+/* Pointers to pointers, 128 and one more. */
+static void test_pointers(void **state)
+{
+	uint8_t in[300] = { 0 };
+	struct dns_name out;
+	size_t n = 13, at;
+
+	for (size_t to = 12; n < 13 + 2 * 129; to = n, n += 2) {
+		in[n] = (uint8_t)(0xc0 | to >> 8);
+		in[n + 1] = (uint8_t)to;
+	}
+	at = n - 4;
+	assert_int_equal(dns_name_read(in, n, &at, &out), 0);
+	assert_int_equal(out.n, 1);
+	assert_int_equal(at, n - 2);
+	assert_int_equal(dns_name_read(in, n, &at, &out), -EBADMSG);
+}
+
 /* ---- texts */
 
 static const char *const texts[][2] = {
@@ -249,10 +267,10 @@ static void test_build(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),  cmocka_unit_test(test_longest),
-		cmocka_unit_test(test_text),  cmocka_unit_test(test_text_limit),
-		cmocka_unit_test(test_case),  cmocka_unit_test(test_under),
-		cmocka_unit_test(test_build),
+		cmocka_unit_test(test_read),       cmocka_unit_test(test_longest),
+		cmocka_unit_test(test_pointers),   cmocka_unit_test(test_text),
+		cmocka_unit_test(test_text_limit), cmocka_unit_test(test_case),
+		cmocka_unit_test(test_under),      cmocka_unit_test(test_build),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@
 #define DNS_OPCODE(flags) ((flags) >> 11 & 15)
 #define DNS_RCODE(flags)  ((flags)&15)
 
-enum dns_opcode { DNS_QUERY = 0, DNS_NOTIFY = 4, DNS_UPDATE = 5 };
+enum dns_opcode { DNS_QUERY = 0 };
 
 enum dns_rcode {
 	DNS_NOERROR = 0,
@@ -64,8 +64,8 @@ struct dns_query {
 	uint16_t id;
 	uint16_t flags; /* the whole word */
 	uint16_t type, class;
-	uint16_t
-		question_len; /* 0: there is none that could be read; then name, type and class are undefined */
+	/* 0: there is none that could be read; then name, type and class are undefined */
+	uint16_t question_len;
 	uint16_t udp_size; /* 512 and more */
 	bool edns;         /* an OPT was there, so the response has one */
 	bool dnssec_ok;

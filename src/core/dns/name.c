@@ -12,11 +12,16 @@
 #define HEADER  12
 #define POINTER 0xc0 /* the upper bits of a length octet */
 
+/* Who compresses has a label before each pointer. Chains of pointers alone could be thousands long, and each of a message's thousands of
+ * names could be one. */
+#define POINTERS (DNS_LABELS_MAX + 1)
+
 const struct dns_name dns_root = { 1, { 0 } };
 
 int dns_name_read(const uint8_t *msg, size_t n, size_t *at, struct dns_name *out)
 {
 	size_t pos = *at, lowest = pos, len = 0, after = 0;
+	unsigned pointers = 0;
 
 	for (;;) {
 		uint8_t c;
@@ -30,14 +35,14 @@ int dns_name_read(const uint8_t *msg, size_t n, size_t *at, struct dns_name *out
 			if (n - pos < 2)
 				return -EBADMSG;
 			to = dns_get16(msg + pos) & 0x3fff;
-			if (to >= lowest || to < HEADER)
+			if (to >= lowest || to < HEADER || ++pointers > POINTERS)
 				return -EBADMSG;
 			if (!after)
 				after = pos + 2;
 			lowest = pos = to;
 			continue;
 		}
-		/* 01 and 10 in the upper bits mean nothing (RFC 6891 5, RFC 6891 appendix) */
+		/* 01 and 10 in the upper bits are no labels any more (RFC 6891 5). */
 		if (c > DNS_LABEL_MAX || len + c + 1 > DNS_NAME_MAX - !!c || n - pos < c + 1u)
 			return -EBADMSG;
 		memcpy(out->v + len, msg + pos, c + 1u);

@@ -21,7 +21,7 @@ struct dns_name {
 };
 
 /* Reads the name at `*at` of a message of `n` octets and moves `*at` past it. A compression pointer leads to where no octet of the name
- * was read yet, before all of it and behind the header; that ends every chain. -EBADMSG: `*at` stays, `out` is undefined. */
+ * was read yet, before all of it and behind the header, and a name has 128 of them at most. -EBADMSG: `*at` stays, `out` is undefined. */
 int dns_name_read(const uint8_t *msg, size_t n, size_t *at, struct dns_name *out);
 
 /* From the presentation form with \X and \DDD (RFC 1035 5.1); "." is the root, the last dot may be missing. -EINVAL. */
