@@ -181,10 +181,10 @@ static int new_buckets(struct dns_table *t, unsigned log2, unsigned side, uint64
 		       struct err *e)
 {
 	size_t n = sizeof(uint32_t) << log2;
-	struct dns_block *b;
+	struct dns_block *b = NULL;
 	int r = take(t, sizeof(*b) + n, &b, e);
 
-	if (r)
+	if (!b)
 		return r;
 	memset((void *)(b + 1), 0, n);
 	*out = unit_of(t, b) | (uint64_t)log2 << 32 | (uint64_t)side << 40;
