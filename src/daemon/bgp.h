@@ -52,7 +52,10 @@ struct bgp_end {
 	/* BFD: a socket of its own, so that its port is the session's (RFC 5881 4). */
 	struct bgp *bgp;
 	struct bgp_peer *peer;
-	int bfd_fd; /* -1 */
+	int bfd_fd;               /* -1 */
+	uint16_t bfd_port;        /* it sends to */
+	struct ipaddr bfd_source; /* it sends from; family 0: the kernel chose */
+	bool bfd_said;            /* in the log, that it cannot send */
 	ev_timer bfd_timer;
 	/* The log, at most so many lines at once. */
 	int64_t noted_ms;
@@ -84,7 +87,7 @@ void bgp_conns_close(struct bgp *b);
 int bgp_listen_open(struct bgp *b, struct err *e);
 void bgp_listen_close(struct bgp *b);
 /* Listens on these ports; 0: on none. */
-void bgp_listen_update(struct bgp *b, uint16_t bgp_port, uint16_t bfd_port);
+void bgp_listen_update(struct bgp *b, uint16_t bgp_port, uint16_t bfd_port, uint16_t multihop_port);
 /* The peer's password, or that it has none, is on the listeners afterwards. */
 void bgp_listen_secret(struct bgp *b, const struct bgp_peer_conf *c, const struct bgp_transport *t);
 
@@ -92,8 +95,9 @@ void bgp_listen_secret(struct bgp *b, const struct bgp_peer_conf *c, const struc
 
 void bgp_bfd_update(struct bgp *b, struct bgp_peer *p); /* after it was configured */
 void bgp_bfd_gone(struct bgp_end *end);
-void bgp_bfd_leave(struct bgp *b);        /* tells all that this is no failure */
-void bgp_bfd_take(struct bgp *b, int fd); /* is readable */
+void bgp_bfd_leave(struct bgp *b); /* tells all that this is no failure */
+/* What came to a socket of this port. */
+void bgp_bfd_take(struct bgp *b, int fd, uint16_t port);
 
 /* ---- bgp_store.c */
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* BFD's datagrams (RFC 5881): in on the keeper's sockets of port 3784, where only what came with TTL 255 counts, that is from a neighbour;
- * out of a socket of each session's own. State and times are core/bgp/bfd.h's, here is one timer for each session. */
+/* BFD's datagrams: in on the keeper's sockets of ports 3784 (one hop, RFC 5881) and 4784 (several, RFC 5883), out of a socket of each
+ * session's own, with TTL 255. State, times and how far a packet may have come are core/bgp/bfd.h's, here is one timer for each session.
+ *
+ * Whose a packet is follows from its source, the address that it came to, and our discriminator where it has one (RFC 5883 4). As in
+ * BGP there is one session for an address of the peer's, and it has one port: what comes to the other one is nobody's.
+ * A session that cannot send yet, as no route leads to the peer, tries again. */
 #include "daemon/bgp.h"
 #include "sys/clock.h"
 #include "sys/inet.h"
@@ -9,8 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FIRST_PORT 49152 /* RFC 5881 4 */
-#define BURST      64    /* datagrams taken in one turn */
+#define FIRST_PORT 49152   /* RFC 5881 4 */
+#define AGAIN_US   1000000 /* until a socket is tried for again */
+#define BURST      64      /* datagrams taken in one turn */
 
 static int64_t now_us(void)
 {
@@ -20,12 +25,13 @@ static int64_t now_us(void)
 static void arm(struct bgp_end *end)
 {
 	const struct bfd *s = bgp_peer_bfd(end->peer);
-	int64_t at = s && end->bfd_fd >= 0 ? bfd_at(s) : 0, left = at - now_us();
 	struct ev_loop *loop = end->bgp->role->loop;
+	int64_t left;
 
 	ev_timer_stop(loop, &end->bfd_timer);
-	if (!at)
+	if (!s)
 		return;
+	left = end->bfd_fd >= 0 ? bfd_at(s) - now_us() : AGAIN_US;
 	ev_now_update(loop);
 	ev_timer_set(&end->bfd_timer, left > 0 ? (double)left / 1e6 : 0., 0.);
 	ev_timer_start(loop, &end->bfd_timer);
@@ -69,56 +75,82 @@ static void tick(struct bgp_end *end)
 	arm(end);
 }
 
+static void begin(struct bgp_end *end)
+{
+	const struct bgp_transport *t = bgp_store_transport(end->bgp, end->peer);
+	struct inet_peer to = { .addr = bgp_peer_conf(end->peer)->addr,
+				.port = bfd_port(&bgp_peer_bfd(end->peer)->conf) };
+	struct err e;
+
+	if (t)
+		to.source = t->source;
+	end->bfd_port = to.port;
+	end->bfd_source = to.source;
+	end->bfd_fd = inet_datagrams(&to, FIRST_PORT, &e);
+	if (end->bfd_fd < 0 && !end->bfd_said)
+		log_warn("peer %s: BFD: %s; it is tried again", bgp_peer_name(end->peer), e.text);
+	end->bfd_said = end->bfd_fd < 0;
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
 {
+	struct bgp_end *end = w->data;
+
 	(void)loop;
 	(void)events;
-	tick(w->data);
+	if (end->bfd_fd < 0)
+		begin(end);
+	if (end->bfd_fd >= 0)
+		tick(end);
+	else
+		arm(end);
 }
 
 /* ---- in */
 
-/* RFC 5880 6.8.6: by our discriminator, or in the beginning by who sends it. */
-static struct bgp_peer *session_of(const struct bgp *b, const struct bfd_packet *p,
-				   const struct ipaddr *from)
+/* RFC 5880 6.8.6, RFC 5883 4: NULL: nobody's. A discriminator of another session's bfd_receive() refuses. */
+static struct bgp_end *session_of(const struct bgp *b, const struct inet_origin *o, uint16_t port)
 {
-	struct bgp_peer *peer = bgp_speaker_find(b->speaker, from);
+	struct bgp_peer *peer = bgp_speaker_find(b->speaker, &o->from);
+	struct bgp_end *end = peer ? bgp_peer_data(peer) : NULL;
 	const struct bfd *s = peer ? bgp_peer_bfd(peer) : NULL;
 
-	return s && (!p->your || p->your == s->conf.discriminator) ? peer : NULL;
+	if (!s || !end || end->bfd_fd < 0 || !bfd_is_near(&s->conf, port, o->ttl))
+		return NULL;
+	if (s->conf.multihop && end->bfd_source.family && !addr_eq(&end->bfd_source, &o->to))
+		return NULL;
+	return end;
 }
 
-static void take(struct bgp *b, const uint8_t *v, size_t n, const struct ipaddr *from)
+static void take(struct bgp *b, const uint8_t *v, size_t n, const struct inet_origin *o,
+		 uint16_t port)
 {
 	struct bfd_packet p;
-	struct bgp_peer *peer;
 	struct bgp_end *end;
 	const char *why;
 
 	if (!b->speaker || bfd_packet_decode(v, n, &p, &why))
 		return;
-	peer = session_of(b, &p, from);
-	end = peer ? bgp_peer_data(peer) : NULL;
-	if (!end || end->bfd_fd < 0)
+	end = session_of(b, o, port);
+	if (!end)
 		return;
-	if (bfd_receive(bgp_peer_bfd(peer), &p, now_us()))
+	if (bfd_receive(bgp_peer_bfd(end->peer), &p, now_us()))
 		changed(end);
 	tick(end);
 }
 
-void bgp_bfd_take(struct bgp *b, int fd)
+void bgp_bfd_take(struct bgp *b, int fd, uint16_t port)
 {
 	uint8_t v[256];
-	struct ipaddr from;
+	struct inet_origin o;
 	struct err e;
-	int ttl, n;
+	int n;
 
 	for (unsigned i = 0; i < BURST; i++) {
-		n = inet_receive(fd, v, sizeof(v), &from, &ttl, &e);
+		n = inet_receive(fd, v, sizeof(v), &o, &e);
 		if (n < 0)
 			return;
-		if (ttl == 255)
-			take(b, v, (size_t)n, &from);
+		take(b, v, (size_t)n, &o, port);
 	}
 }
 
@@ -132,34 +164,21 @@ void bgp_bfd_gone(struct bgp_end *end)
 	end->bfd_fd = -1;
 }
 
-static void begin(struct bgp *b, struct bgp_end *end)
-{
-	const struct bgp_transport *t = bgp_store_transport(b, end->peer);
-	struct inet_peer to = { .addr = bgp_peer_conf(end->peer)->addr, .port = BFD_PORT };
-	struct err e;
-
-	if (t)
-		to.source = t->source;
-	end->bfd_fd = inet_datagrams(&to, FIRST_PORT, &e);
-	if (end->bfd_fd < 0)
-		log_warn("peer %s: BFD: %s", bgp_peer_name(end->peer), e.text);
-}
-
 void bgp_bfd_update(struct bgp *b, struct bgp_peer *p)
 {
 	struct bgp_end *end = bgp_end_of(b, p);
 
 	if (!end)
 		return;
-	if (!bgp_peer_bfd(p)) {
+	if (!bgp_peer_bfd(p) || bfd_port(&bgp_peer_bfd(p)->conf) != end->bfd_port)
 		bgp_bfd_gone(end);
+	if (!bgp_peer_bfd(p))
 		return;
-	}
 	if (!end->bfd_timer.cb)
 		ev_timer_init(&end->bfd_timer, on_timer, 0., 0.);
 	end->bfd_timer.data = end;
 	if (end->bfd_fd < 0)
-		begin(b, end);
+		begin(end);
 	arm(end);
 }
 

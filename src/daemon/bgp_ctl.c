@@ -100,8 +100,10 @@ static void show_peer(struct ctl_call *c, const struct bgp *b, struct bgp_peer *
 	ctl_col(c, "lastError", last_error(f, text, sizeof(text)));
 	ctl_flag(c, "passive", conf->session.passive);
 	ctl_flag(c, "password", t && t->password);
-	if (bfd)
+	if (bfd) {
 		ctl_col(c, "bfd", bfd_state_name((enum bfd_state)bfd->state));
+		ctl_flag(c, "bfdMultihop", bfd->conf.multihop);
+	}
 	show_families(c, f);
 	ctl_send(c);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Connections from peers: a listener of each family on the configured port, and BFD's two sockets, all bound by the keeper, which
+/* Connections from peers: a listener of each family on the configured port, and BFD's sockets, two for one hop and two for several, all bound by the keeper, which
  * keeps them while the role starts anew.
  *
  * Passwords (RFC 2385) lie in the kernel on the listeners, by the peer's address, and so outlive this process: what a peer of the configuration
@@ -15,7 +15,7 @@
 
 #define AGAIN_S 3. /* the port is somebody else's, or descriptors are short */
 
-enum { TCP4, TCP6, BFD4, BFD6, SOCKETS };
+enum { TCP4, TCP6, BFD4, BFD6, MULTIHOP4, MULTIHOP6, SOCKETS };
 
 struct listen_socket {
 	struct bgp_listeners *all;
@@ -117,7 +117,7 @@ static void on_udp(struct ev_loop *loop, ev_io *w, int events)
 
 	(void)loop;
 	(void)events;
-	bgp_bfd_take(s->all->bgp, w->fd);
+	bgp_bfd_take(s->all->bgp, w->fd, s->port);
 }
 
 /* ---- sockets from the keeper */
@@ -141,8 +141,7 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 		return;
 	}
 	ev_io_set(&s->io, fd, EV_READ);
-	if (is_tcp(s) ? inet_prepare(fd, family_of(s), &why)
-		      : inet_watch_ttl(fd, family_of(s), &why))
+	if (is_tcp(s) ? inet_prepare(fd, family_of(s), &why) : inet_watch(fd, family_of(s), &why))
 		log_warn("port %u: %s", s->port, why.text);
 	if (is_tcp(s))
 		bgp_wants_each(bgp_store_wants(l->bgp), on_each, s);
@@ -198,12 +197,14 @@ static void set_port(struct listen_socket *s, uint16_t port)
 	ask(s);
 }
 
-void bgp_listen_update(struct bgp *b, uint16_t bgp_port, uint16_t bfd_port)
+void bgp_listen_update(struct bgp *b, uint16_t bgp_port, uint16_t bfd_port, uint16_t multihop_port)
 {
 	struct bgp_listeners *l = b->listeners;
+	const uint16_t port[SOCKETS] = { bgp_port, bgp_port,      bfd_port,
+					 bfd_port, multihop_port, multihop_port };
 
 	for (unsigned i = 0; i < SOCKETS; i++)
-		set_port(&l->v[i], is_tcp(&l->v[i]) ? bgp_port : bfd_port);
+		set_port(&l->v[i], port[i]);
 }
 
 /* ---- life */

@@ -219,7 +219,8 @@ static void listen_as_wanted(struct bgp *b)
 
 	if (w)
 		bgp_listen_update(b, w->on ? w->listen_port : 0,
-				  bgp_wants_bfd(b->store->wants) ? BFD_PORT : 0);
+				  bgp_wants_bfd(b->store->wants, false) ? BFD_PORT : 0,
+				  bgp_wants_bfd(b->store->wants, true) ? BFD_MULTIHOP_PORT : 0);
 }
 
 static void look(struct bgp *b)

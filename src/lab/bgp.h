@@ -12,8 +12,7 @@
 #define LAB_AS        64512 /* of all nodes; that of rack R is R more */
 #define LAB_ROUTER_AS 65000
 
-/* A lost neighbour's routes are gone in less than a second. Those of a node behind a router, where BFD's single hop does not
- * reach, go when it is silent and could have come back. */
+/* A lost node's routes are gone in less than a second, also where a router is in between; the rest is for where BFD is switched off. */
 #define LAB_BFD_MS         200
 #define LAB_BFD_MULTIPLIER 3
 #define LAB_HOLD           9 /* seconds */

@@ -54,12 +54,13 @@ struct bgp_restart {
 #define BGP_RESTART_TIME 120
 
 struct bgp_bfd {
-	uint8_t enabled; /* enum tri */
-	int64_t interval, detectMultiplier;
+	uint8_t enabled, multihop; /* enum tri */
+	int64_t interval, detectMultiplier, minimumTTL;
 };
 
-#define BGP_BFD_INTERVAL   100 /* ms */
-#define BGP_BFD_MULTIPLIER 3
+#define BGP_BFD_INTERVAL    100 /* ms */
+#define BGP_BFD_MULTIPLIER  3
+#define BGP_BFD_MINIMUM_TTL 1
 
 struct bgp_timers { /* seconds, absent where not set */
 	struct opt_i64 holdTimeSeconds, keepAliveTimeSeconds, connectRetryTimeSeconds;

@@ -68,6 +68,14 @@ static const struct field bfd_fields[] = {
 	      .doc = "Milliseconds between packets, both ways; the slower side decides."),
 	FIELD(struct bgp_bfd, detectMultiplier, 3, F_I64, .min = 2, .max = 255, .absent = "3",
 	      .doc = "So many packets missing: the way is down."),
+	FIELD(struct bgp_bfd, multihop, 4, F_OPT_BOOL,
+	      .absent = "true where node and peer share no subnet",
+	      .doc = "BFD over routers (RFC 5883), UDP port 4784, else over one hop (RFC 5881), "
+		     "3784."),
+	FIELD(struct bgp_bfd, minimumTTL, 5, F_I64, .min = 1, .max = 254, .absent = "1",
+	      .doc = "Multihop: what came with a lower TTL is dropped. Over one router 254 of a "
+		     "peer that "
+		     "sends 255, as we and FRR do; BIRD sends the system's, 64."),
 };
 static const SCHEMA(bfd_schema, "BGPBFD", struct bgp_bfd, bfd_fields);
 
@@ -196,7 +204,7 @@ static const struct field peer_spec_fields[] = {
 	FIELD(peer_spec, timers, 15, F_OBJ, .sub = &timers_schema,
 	      .doc = "Times of the session; those that are absent are BGPConfiguration's."),
 	FIELD(peer_spec, bfd, 16, F_PTR, .sub = &bfd_schema, .absent = "as in BGPConfiguration",
-	      .doc = "BFD over one hop (RFC 5881)."),
+	      .doc = "BFD (RFC 5880) with this peer."),
 };
 static const SCHEMA(peer_spec_schema, "BGPPeerSpec", peer_spec, peer_spec_fields);
 

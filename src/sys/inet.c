@@ -222,11 +222,16 @@ int inet_subnets(struct arena *a, struct prefix **out, size_t *n, struct err *e)
 
 /* ---- datagrams */
 
-int inet_watch_ttl(int fd, uint8_t family, struct err *e)
+int inet_watch(int fd, uint8_t family, struct err *e)
 {
-	return family == AF_INET6
-		       ? set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1, "IPV6_RECVHOPLIMIT", e)
-		       : set_int(fd, IPPROTO_IP, IP_RECVTTL, 1, "IP_RECVTTL", e);
+	bool six = family == AF_INET6;
+	int rc = six ? set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1, "IPV6_RECVHOPLIMIT", e)
+		     : set_int(fd, IPPROTO_IP, IP_RECVTTL, 1, "IP_RECVTTL", e);
+
+	if (rc)
+		return rc;
+	return six ? set_int(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO", e)
+		   : set_int(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO", e);
 }
 
 /* Any of them will do that is free. */
@@ -267,20 +272,31 @@ int inet_datagrams(const struct inet_peer *p, uint16_t first, struct err *e)
 	return rc;
 }
 
-static int ttl_of(struct msghdr *m)
+static void set_origin(struct msghdr *m, struct inet_origin *o)
 {
-	int v = -1;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		bool six = c->cmsg_level == IPPROTO_IPV6;
+		const void *v = CMSG_DATA(c);
+		struct in_pktinfo four;
 
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-		if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
-		    (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_HOPLIMIT))
-			memcpy(&v, CMSG_DATA(c), sizeof(v));
-	return v;
+		if (!six && c->cmsg_level != IPPROTO_IP)
+			continue;
+		if (c->cmsg_type == (six ? IPV6_HOPLIMIT : IP_TTL)) {
+			memcpy(&o->ttl, v, sizeof(o->ttl));
+		} else if (six && c->cmsg_type == IPV6_PKTINFO) {
+			o->to.family = AF_INET6;
+			memcpy(o->to.b, v, 16); /* ipi6_addr is its first member (RFC 3542 6) */
+		} else if (!six && c->cmsg_type == IP_PKTINFO) {
+			memcpy(&four, v, sizeof(four));
+			o->to.family = AF_INET;
+			memcpy(o->to.b, &four.ipi_addr, 4);
+		}
+	}
 }
 
-int inet_receive(int fd, void *v, size_t n, struct ipaddr *from, int *ttl, struct err *e)
+int inet_receive(int fd, void *v, size_t n, struct inet_origin *o, struct err *e)
 {
-	_Alignas(struct cmsghdr) char control[64];
+	_Alignas(struct cmsghdr) char control[128];
 	struct iovec part = { v, n };
 	union name name;
 	struct msghdr m = { .msg_name = &name,
@@ -293,7 +309,7 @@ int inet_receive(int fd, void *v, size_t n, struct ipaddr *from, int *ttl, struc
 
 	if (got < 0)
 		return err_sys(e, errno == EINTR ? -EAGAIN : -errno, "receive");
-	*from = addr_of(&name);
-	*ttl = ttl_of(&m);
+	*o = (struct inet_origin){ .from = addr_of(&name), .ttl = -1 };
+	set_origin(&m, o);
 	return (int)got;
 }

@@ -40,9 +40,14 @@ int inet_subnets(struct arena *a, struct prefix **out, size_t *n, struct err *e)
 
 /* ---- datagrams with their distance */
 
-/* A bound socket of somebody else's is told to say how far each datagram came. */
-int inet_watch_ttl(int fd, uint8_t family, struct err *e);
+struct inet_origin {
+	struct ipaddr from, to; /* to.family 0: the kernel did not say */
+	int ttl;                /* -1: likewise */
+};
+
+/* A bound socket of somebody else's is told to say how far each datagram came, and to which address. */
+int inet_watch(int fd, uint8_t family, struct err *e);
 /* A socket for one peer, out of a port from `first` to 65535. */
 int inet_datagrams(const struct inet_peer *p, uint16_t first, struct err *e);
-/* Bytes; -EAGAIN. `ttl` is -1 where the kernel did not say. */
-int inet_receive(int fd, void *v, size_t n, struct ipaddr *from, int *ttl, struct err *e);
+/* Bytes; -EAGAIN. */
+int inet_receive(int fd, void *v, size_t n, struct inet_origin *o, struct err *e);

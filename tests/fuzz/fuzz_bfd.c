@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct bfd_conf c = { 100000, 3, 1 };
+	const struct bfd_conf c = { .interval_us = 100000, .multiplier = 3, .discriminator = 1 };
+	const struct bfd_conf far = { .multihop = true, .min_ttl = 64 };
 	int64_t now = 1;
 	struct bfd s;
 
@@ -25,6 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		else
 			bfd_receive(&s, &p, now);
 		bfd_tick(&s, now, data[at], &send, &p);
+		assert(bfd_is_near(&c, BFD_PORT, data[at]) == (data[at] == 255));
+		assert(bfd_is_near(&far, BFD_MULTIHOP_PORT, data[at]) == (data[at] >= far.min_ttl));
 		assert(s.state <= BFD_UP && *bfd_state_name(s.state) && *bfd_diag_name(s.diag));
 		assert(bfd_at(&s) > 0);
 	}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One node with role bgp alone, and on the other end of a cable somebody else's speaker: BIRD 2, FRR or GoBGP."""
+"""One node with role bgp alone, and on the other end of a cable, or behind a router, somebody else's speaker: BIRD 2, FRR or GoBGP."""
 import contextlib
 import json
 import os
@@ -40,9 +40,9 @@ def bgp_peer(asn=PEER_AS, **spec):
 class Other:
     """Somebody else's speaker, in a namespace of its own."""
 
-    def __init__(self, start, scratch, ns, asn, password=None, bfd=False, ttl_security=False, six=False):
+    def __init__(self, start, scratch, ns, asn, password=None, bfd=False, ttl_security=False, six=False, far=False):
         self.start, self.ns, self.asn, self.password, self.with_bfd = start, ns, asn, password, bfd
-        self.ttl_security, self.six = ttl_security, six
+        self.ttl_security, self.six, self.far = ttl_security, six, far
         self.dir = scratch / "other"
         self.dir.mkdir(mode=0o777)
         self.dir.chmod(0o777)
@@ -66,19 +66,21 @@ class Bird(Other):
         conf = self.dir / "bird.conf"
         quoted = f'"{self.password}"'
         ours, node = ("fd00::2", "fd00::1") if self.six else ("10.0.0.2", "10.0.0.1")
-        bfd = 'protocol bfd { interface "*" { interval 100 ms; multiplier 3; }; }' if self.with_bfd else ""
+        way = "multihop" if self.far else 'interface "*"'
+        bfd = f"protocol bfd {{ {way} {{ interval 100 ms; multiplier 3; }}; }}" if self.with_bfd else ""
+        via = ("blackhole", "blackhole") if self.far else ("via 10.0.0.2", "via fd00::2")
         conf.write_text(f"""
             router id 10.0.0.2;
             protocol device {{ scan time 1; }}
             protocol static four {{
                 ipv4;
-                route 10.2.0.0/24 via 10.0.0.2 {{ bgp_community.add((65001, 77)); bgp_large_community.add((65001, 1, 2)); }};
+                route 10.2.0.0/24 {via[0]} {{ bgp_community.add((65001, 77)); bgp_large_community.add((65001, 1, 2)); }};
             }}
-            protocol static six {{ ipv6; route fd02::/64 via fd00::2 {{ bgp_community.add((65001, 77)); }}; }}
+            protocol static six {{ ipv6; route fd02::/64 {via[1]} {{ bgp_community.add((65001, 77)); }}; }}
             {bfd}
             protocol bgp node {{
                 local {ours} as {self.asn};
-                neighbor {node} as 65000; direct;
+                neighbor {node} as 65000; {"multihop" if self.far else "direct"};
                 {"bfd on;" if self.with_bfd else ""}
                 {f"password {quoted};" if self.password else ""}
                 {"ttl security on;" if self.ttl_security else ""}
@@ -147,6 +149,7 @@ class Frr(Other):
              bgp graceful-restart preserve-fw-state
              neighbor 10.0.0.1 remote-as 65000
              neighbor 10.0.0.1 timers connect 1
+             {"neighbor 10.0.0.1 ebgp-multihop 8" if self.far and not ibgp else ""}
              {"neighbor 10.0.0.1 bfd 3 100 100" if self.with_bfd else ""}
              {f"neighbor 10.0.0.1 password {self.password}" if self.password else ""}
              address-family ipv4 unicast
@@ -268,15 +271,31 @@ OTHERS = {"bird": Bird, "frr": Frr, "gobgp": Gobgp}
 
 
 class BgpWorld:
-    def __init__(self, netns, keeper, store, start, scratch):
-        self.store, self.start, self.scratch = store, start, scratch
+    def __init__(self, netns, keeper, store, start, scratch, far=False):
+        self.store, self.start, self.scratch, self.far = store, start, scratch, far
         self.ns, self.other_ns = netns("node"), netns("other")
+        self.router = self._behind_a_router(netns("router")) if far else self._cable()
+        self.keeper = None
+        self._keeper = keeper
+
+    def _cable(self):
         self.ns.batch(f"link add eth0 type veth peer name eth0 netns {self.other_ns.path}",
                       "addr add 10.0.0.1/24 dev eth0", "addr add fd00::1/64 dev eth0 nodad", "link set eth0 up")
         self.other_ns.batch("addr add 10.0.0.2/24 dev eth0", "addr add fd00::2/64 dev eth0 nodad",
                             "link set eth0 up")
-        self.keeper = None
-        self._keeper = keeper
+
+    def _behind_a_router(self, router):
+        """The same addresses, but each alone in its subnet."""
+        router.sysctl("net.ipv4.ip_forward", 1)
+        router.sysctl("net.ipv6.conf.all.forwarding", 1)
+        for n, ns in ((1, self.ns), (2, self.other_ns)):
+            router.batch(f"link add port{n} type veth peer name eth0 netns {ns.path}", f"link set port{n} up",
+                         f"addr add 10.9.{n}.254/32 dev port{n}", f"addr add fd09:{n}::254/128 dev port{n} nodad",
+                         f"route add 10.0.0.{n}/32 dev port{n}", f"route add fd00::{n}/128 dev port{n}")
+            ns.batch(f"addr add 10.0.0.{n}/32 dev eth0", f"addr add fd00::{n}/128 dev eth0 nodad", "link set eth0 up",
+                     f"route add 10.9.{n}.254/32 dev eth0", f"route add default via 10.9.{n}.254 dev eth0",
+                     f"route add fd09:{n}::254/128 dev eth0", f"route add default via fd09:{n}::254 dev eth0")
+        return router
 
     def begin(self, *objects, roles="bgp", **settings):
         self.store.apply(node("n1", "10.0.0.1", "fd00::1"), *objects)
@@ -289,7 +308,7 @@ class BgpWorld:
         missing = [p for p in kind.needs if not shutil.which(p, path=path)]
         if missing:
             pytest.skip("not installed: " + ", ".join(missing))
-        return kind(self.start, self.scratch, self.other_ns, asn, **kw)
+        return kind(self.start, self.scratch, self.other_ns, asn, far=self.far, **kw)
 
     def fairlead(self, *args, check=True):
         r = subprocess.run([built("bin/fairlead"), "bgp", *args, "--run-dir", self.keeper.run_dir],
@@ -315,3 +334,9 @@ class BgpWorld:
 @pytest.fixture
 def bgp_world(netns, keeper, store, start, scratch):
     return BgpWorld(netns, keeper, store, start, scratch)
+
+
+@pytest.fixture
+def far_world(netns, keeper, store, start, scratch):
+    """A router is in between."""
+    return BgpWorld(netns, keeper, store, start, scratch, far=True)

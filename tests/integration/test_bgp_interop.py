@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bgp_world import (COMMUNITY, GRACE, LARGE, OTHERS, OURS, PEER_AS, THEIRS, bgp_peer, bgp_world,  # noqa: F401
-                       configuration)
+                       configuration, far_world)
 from harness import wait_for
 from roles import metric
 
@@ -224,6 +224,83 @@ def test_bfd(bgp_world, name):  # noqa: F811
     assert time.monotonic() - cut < 1
     w.other_ns.run("nft", "delete", "table", "inet", "cut")
     converged(w, other)
+
+
+DROP_BFD = """table inet cut {
+    chain forward {
+        type filter hook forward priority 0
+        udp dport { 3784, 4784 } counter drop
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("name,asn,six", [("bird", PEER_AS, False), ("bird", 65000, True), ("frr", PEER_AS, False),
+                                          ("frr", 65000, False)])
+def test_bfd_over_a_router(far_world, name, asn, six):  # noqa: F811
+    """RFC 5883: both sides up on port 4784, over restarts of ours, too; the router forwards no more, though both links stay up:
+    known within a second by both."""
+    w = far_world
+    peer = bgp_peer(asn, bfd={"enabled": True}, peerIP="fd00::2" if six else "10.0.0.2")
+    w.begin(configuration(gracefulRestart={"enabled": False}), peer)
+    other = w.begin_other(name, asn, bfd=True, six=six)
+    converged(w, other)
+    wait_for(lambda: w.peer()["bfd"] == "Up")
+    seen = w.router.run("timeout", "-s", "INT", "2", "tcpdump", "-n", "-q", "-c", "8", "-i", "port1", "udp dst port 4784").stdout
+    ours, theirs = ("fd00::1", "fd00::2") if six else ("10.0.0.1", "10.0.0.2")
+    assert f"> {theirs}.4784" in seen and f"> {ours}.4784" in seen
+    os.kill(w.keeper.pid("bgp"), signal.SIGKILL)
+    wait_for(lambda: w.is_up() and w.peer()["bfd"] == "Up", 20)
+    converged(w, other)
+    ends = w.peer()["ends"]
+    time.sleep(1)  # of a session that lives: nothing ends it
+    assert w.is_up() and w.peer()["ends"] == ends
+    w.router.nft("table inet cut {\nchain forward {\ntype filter hook forward priority 0; drop\n}\n}\n")
+    cut = time.monotonic()
+    wait_for(lambda: not w.is_up() and not w.routes(), 5)
+    wait_for(lambda: other.routes() == {}, 5)
+    assert time.monotonic() - cut < 1
+    w.router.run("nft", "delete", "table", "inet", "cut")
+    converged(w, other)
+    wait_for(lambda: w.peer()["bfd"] == "Up")
+
+
+def test_bfd_from_too_far(far_world):  # noqa: F811
+    """RFC 5883 5: packets of less than minimumTTL are nobody's; BIRD sends 64, of which one router leaves 63. BFD over one hop is
+    another session, without an end of BGP's."""
+    w = far_world
+    peer = bgp_peer(bfd={"enabled": True, "minimumTTL": 63})
+    w.begin(configuration(), peer)
+    other = w.begin_other("bird", bfd=True)
+    converged(w, other)
+    wait_for(lambda: w.peer()["bfd"] == "Up")
+    w.router.nft("table inet far {\nchain forward {\ntype filter hook forward priority 0; udp dport 4784 ip ttl set 62\n}\n}\n")
+    wait_for(lambda: w.peer()["bfd"] == "Down")
+    w.store.apply(bgp_peer(bfd={"enabled": True, "minimumTTL": 62}))
+    wait_for(lambda: w.peer()["bfd"] == "Up")
+    w.store.apply(bgp_peer(bfd={"enabled": True, "multihop": False}))
+    wait_for(lambda: w.peer()["bfd"] == "Down")
+    converged(w, other)
+    ends = w.peer()["ends"]
+    time.sleep(2)
+    assert w.is_up() and w.peer()["ends"] == ends
+
+
+@pytest.mark.parametrize("way", ["both", "in", "out"])
+def test_bfd_is_not_let_through(far_world, way):  # noqa: F811
+    """A router that lets BGP through and BFD not, or only one way: the session lives, and BFD comes up when it may."""
+    w = far_world
+    side = {"both": "", "in": "iif port2", "out": "iif port1"}[way]
+    w.router.nft(DROP_BFD.replace("udp dport", f"{side} udp dport"))
+    w.begin(configuration(), bgp_peer(bfd={"enabled": True}))
+    other = w.begin_other("bird", bfd=True)
+    converged(w, other)
+    time.sleep(4)  # more than BFD waits in any state
+    assert w.is_up() and w.peer()["ends"] == 0 and w.peer()["bfd"] != "Up"
+    assert "packets 0 " not in w.router.run("nft", "list", "table", "inet", "cut").stdout
+    w.router.run("nft", "delete", "table", "inet", "cut")
+    wait_for(lambda: w.peer()["bfd"] == "Up")
+    assert w.peer()["ends"] == 0
 
 
 @pytest.mark.parametrize("near", [True, False], ids=["near", "far"])

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from agent_world import ping, pools, wait_ping, world  # noqa: F401
+from agent_world import POOL4, POOL6, ping, pool, pools, wait_ping, world  # noqa: F401
 from bgp_fake import get_routes
-from harness import wait_for
+from harness import built, wait_for
 
 AGENT_AND_BGP = "agent watch bgp"
 
@@ -33,7 +33,9 @@ def by_bgp(node):
 @pytest.fixture
 def mesh(world):
     def up(mode, *racks, **spec):
-        nodes = world.up(*racks, objects=[*pools(mode, routes="bgp"), configuration(**spec)], roles=AGENT_AND_BGP)
+        six = "VXLAN" if mode == "IPIP" else mode  # which carries no IPv6
+        objects = [pool("pool4", POOL4, mode, routes="bgp"), pool("pool6", POOL6, six, routes="bgp"), configuration(**spec)]
+        nodes = world.up(*racks, objects=objects, roles=AGENT_AND_BGP)
         pods = [world.pod(n, f"p{n.name}") for n in nodes]
         blocks = [own_blocks(n) for n in nodes]
         for i, n in enumerate(nodes):
@@ -78,11 +80,20 @@ def test_routes_change_hands(world, store):
     assert "400 received" in flow.communicate(timeout=30)[0]
 
 
-def test_a_node_is_cut_off(mesh, world):
-    (n1, n2, n3), (p, _, r) = mesh("Direct", 10, 10, 10, bfd={"enabled": True}, gracefulRestart={"enabled": False})
+def bfd_states(node):
+    r = subprocess.run([built("bin/fairlead"), "bgp", "status", "-o", "json", "--run-dir", node.keeper.run_dir],
+                       capture_output=True, text=True, timeout=30, check=True)
+    return {p["bfd"] for p in json.loads(r.stdout)["peers"]}
+
+
+@pytest.mark.parametrize("mode, racks", [("Direct", (10, 10, 10)), ("VXLAN", (10, 20, 30)), ("IPIP", (10, 10, 20))])
+def test_a_node_is_cut_off(mesh, world, mode, racks):
+    """Neighbours, and nodes behind a router, know within a second."""
+    (n1, n2, n3), (p, _, r) = mesh(mode, *racks, bfd={"enabled": True}, gracefulRestart={"enabled": False})
     gone, stays = own_blocks(n3), own_blocks(n2)
     wait_ping(p.ns, r.ip(4))
-    time.sleep(1)  # BFD's session comes up after BGP's
+    for n in (n1, n2, n3):
+        wait_for(lambda: bfd_states(n) == {"Up"}, 20, f"BFD of {n.name}")
     world.router.run("ip", "link", "set", n3.uplink_port, "down")
     cut = time.monotonic()
     for n in (n1, n2):
@@ -92,3 +103,12 @@ def test_a_node_is_cut_off(mesh, world):
     world.router.run("ip", "link", "set", n3.uplink_port, "up")
     wait_for(lambda: by_bgp(n1) == stays | gone, 20, "the node is back")
     wait_ping(p.ns, r.ip(4))
+
+
+def test_a_node_is_cut_off_without_bfd(mesh, world):
+    """Nothing else would have told it in that time."""
+    (n1, n2), _ = mesh("VXLAN", 10, 20, bfd={"enabled": False}, gracefulRestart={"enabled": False})
+    world.router.run("ip", "link", "set", n2.uplink_port, "down")
+    cut = time.monotonic()
+    while time.monotonic() - cut < 3:
+        assert by_bgp(n1) == own_blocks(n2)

@@ -81,7 +81,11 @@ static void init(struct line *l, uint32_t interval_us)
 {
 	*l = (struct line){ .now = 1 };
 	for (unsigned i = 0; i < 2; i++)
-		bfd_init(&l->s[i], &(struct bfd_conf){ interval_us, 3, 100 + i }, l->now);
+		bfd_init(&l->s[i],
+			 &(struct bfd_conf){ .interval_us = interval_us,
+					     .multiplier = 3,
+					     .discriminator = 100 + i },
+			 l->now);
 }
 
 static void tick(struct line *l, unsigned i)
@@ -118,6 +122,22 @@ static void run(struct line *l, int64_t us)
 		tick(l, 1);
 	}
 	l->now = end;
+}
+
+/* RFC 5881 5, RFC 5883 5: over one hop only what no router touched, over several what is configured; each has its port. */
+static void test_how_far(void **state)
+{
+	struct bfd_conf c = { .min_ttl = 200 };
+
+	assert_int_equal(bfd_port(&c), 3784);
+	assert_true(bfd_is_near(&c, 3784, 255));
+	assert_false(bfd_is_near(&c, 3784, 254) || bfd_is_near(&c, 3784, -1));
+	assert_false(bfd_is_near(&c, 4784, 255));
+	c.multihop = true;
+	assert_int_equal(bfd_port(&c), 4784);
+	assert_true(bfd_is_near(&c, 4784, 255) && bfd_is_near(&c, 4784, 200));
+	assert_false(bfd_is_near(&c, 4784, 199) || bfd_is_near(&c, 4784, -1));
+	assert_false(bfd_is_near(&c, 3784, 255));
 }
 
 static void test_up_and_down(void **state)
@@ -167,7 +187,10 @@ static void test_intervals(void **state)
 	run(&l, 9000 * MS);
 	assert_int_equal(l.s[0].state, BFD_UP);
 	assert_in_range(l.sent[0] - before, 30, 41);
-	bfd_configure(&l.s[1], &(struct bfd_conf){ 50 * MS, 3, 101 }, l.now);
+	bfd_configure(
+		&l.s[1],
+		&(struct bfd_conf){ .interval_us = 50 * MS, .multiplier = 3, .discriminator = 101 },
+		l.now);
 	run(&l, 2000 * MS);
 	assert_int_equal(l.s[0].state, BFD_UP);
 	before = l.sent[0];
@@ -211,9 +234,13 @@ static void test_another_discriminator(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_packet),      cmocka_unit_test(test_bad_packets),
-		cmocka_unit_test(test_up_and_down), cmocka_unit_test(test_intervals),
-		cmocka_unit_test(test_admin_down),  cmocka_unit_test(test_another_discriminator),
+		cmocka_unit_test(test_packet),
+		cmocka_unit_test(test_bad_packets),
+		cmocka_unit_test(test_how_far),
+		cmocka_unit_test(test_up_and_down),
+		cmocka_unit_test(test_intervals),
+		cmocka_unit_test(test_admin_down),
+		cmocka_unit_test(test_another_discriminator),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -223,7 +223,20 @@ static void test_sessions(void **state)
 	p = ONE("multipath: 1", "");
 	assert_int_equal(p.on_link.len, 28);
 	assert_int_equal(p.on_link.addr.b[3], 0);
+	/* BFD over one hop where a link is shared, else over several, unless it is said. */
+	assert_false(ONE("bfd: {}", "").bfd.multihop);
+	assert_true(ONE("bfd: {multihop: true}", "").bfd.multihop);
+	assert_true(ONE("bfd: {}", ", bfd: {multihop: true}").bfd.multihop);
+	w = want("n1", N1 NODE("n2", "", IP("192.0.2.15")) NODE("n3", "", IP("198.51.100.3"))
+			       CONFIG("bfd: {}"));
+	assert_int_equal(w.n, 2);
+	assert_true(!w.peers[0].bfd.multihop && w.peers[1].bfd.multihop);
 	view.n_subnets = 0;
+	p = ONE("bfd: {}", "");
+	assert_true(p.bfd.multihop);
+	assert_int_equal(p.bfd.min_ttl, 1);
+	assert_false(ONE("bfd: {multihop: false}", "").bfd.multihop);
+	assert_int_equal(ONE("bfd: {minimumTTL: 250}", "").bfd.min_ttl, 250);
 	/* What a node has otherwise goes before the default, field by field. */
 	w = want("n1", N1 CONFIG("asNumber: 65001, timers: {holdTimeSeconds: 30, "
 				 "connectRetryTimeSeconds: 7}")

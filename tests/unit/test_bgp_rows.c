@@ -68,7 +68,9 @@ static void compare(const char *what)
 	buf_puts(&b, "");
 	if (strcmp(a.v ? a.v : "", b.v ? b.v : ""))
 		fail_msg("after %s:\n%s\ninstead of\n%s", what, a.v ? a.v : "", b.v ? b.v : "");
-	assert_int_equal(bgp_wants_bfd(made.wants), bgp_wants_bfd(other.wants));
+	for (int multihop = 0; multihop < 2; multihop++)
+		assert_int_equal(bgp_wants_bfd(made.wants, multihop),
+				 bgp_wants_bfd(other.wants, multihop));
 	assert_true(made.all.on == other.all.on && made.all.speaker.as == other.all.speaker.as);
 	bgp_wants_free(other.wants);
 	buf_fini(&a);
@@ -319,13 +321,15 @@ static void test_discriminators(void **state)
 	before[0] = made.peers[0].bfd.discriminator;
 	before[1] = made.peers[1].bfd.discriminator;
 	assert_true(before[0] && before[1] && before[0] != before[1]);
-	assert_true(bgp_wants_bfd(made.wants));
+	assert_true(bgp_wants_bfd(made.wants, true) && !bgp_wants_bfd(made.wants, false));
+	assert_true(change(CONFIG("bfd: {multihop: false}")) && follow());
+	assert_true(!bgp_wants_bfd(made.wants, true) && bgp_wants_bfd(made.wants, false));
 	assert_true(change(N2 CONFIG("bfd: {interval: 200}")) && follow());
 	assert_int_equal(made.peers[0].bfd.discriminator, before[0]);
 	assert_int_equal(made.peers[1].bfd.discriminator, before[1]);
 	assert_true(change(CONFIG("multipath: 1")) && follow());
 	assert_int_equal(made.peers[0].bfd.discriminator, 0);
-	assert_false(bgp_wants_bfd(made.wants));
+	assert_false(bgp_wants_bfd(made.wants, true) || bgp_wants_bfd(made.wants, false));
 }
 
 /* Without memory it says so, leaves what was told, and has it all when there is some. */

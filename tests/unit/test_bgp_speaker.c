@@ -400,6 +400,44 @@ static void test_bfd_says_down(void **state)
 	world_fini(&w);
 }
 
+/* BFD that never came up says nothing of the way: somebody in between may not let it through. With several hops instead of one it begins
+ * anew, and that is no failure either. */
+static void test_bfd_is_not_let_through(void **state)
+{
+	struct bgp_peer_conf of_b;
+	struct bfd_packet p = {
+		.version = 1, .state = BFD_DOWN, .multiplier = 3, .my = 9, .desired_us = 100000
+	};
+	struct router *a, *b;
+	struct world w;
+	struct bfd *s;
+	bool due;
+
+	two(&w, &a, &b);
+	world_join(a, b);
+	of_b = world_conf(a, b);
+	of_b.bfd = (struct bfd_conf){ .interval_us = 100000, .multiplier = 3, .discriminator = 7 };
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
+	world_run(&w);
+	s = bgp_peer_bfd(peer(a, b));
+	bfd_receive(s, &p, w.now * 1000);
+	assert_int_equal(s->state, BFD_INIT);
+	assert_true(bfd_tick(s, w.now * 1000 + 10000000, 0, &due, &p));
+	assert_int_equal(s->diag, BFD_EXPIRED);
+	bgp_peer_bfd_changed(peer(a, b), w.now);
+	world_run(&w);
+	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
+
+	p = (struct bfd_packet){ .version = 1, .state = BFD_DOWN, .multiplier = 3, .my = 9 };
+	bfd_receive(s, &p, w.now * 1000);
+	of_b.bfd.multihop = true;
+	assert_int_equal(world_peers(a->s, &of_b, 1, w.now), 0);
+	world_run(&w);
+	assert_true(bgp_peer_bfd(peer(a, b)) == s && s->state == BFD_DOWN && s->conf.multihop);
+	assert_int_equal(state_of(a, b), BGP_ESTABLISHED);
+	world_fini(&w);
+}
+
 /* What goes to a peer past the state machine is counted all the same. */
 static void test_messages_are_counted(void **state)
 {
@@ -469,13 +507,21 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_two),           cmocka_unit_test(test_reflector),
-		cmocka_unit_test(test_helper),        cmocka_unit_test(test_hold),
-		cmocka_unit_test(test_attributes),    cmocka_unit_test(test_ways),
-		cmocka_unit_test(test_filters),       cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_own_restart),   cmocka_unit_test(test_restart_of_both),
-		cmocka_unit_test(test_configuration), cmocka_unit_test(test_many),
-		cmocka_unit_test(test_bfd_says_down), cmocka_unit_test(test_messages_are_counted),
+		cmocka_unit_test(test_two),
+		cmocka_unit_test(test_reflector),
+		cmocka_unit_test(test_helper),
+		cmocka_unit_test(test_hold),
+		cmocka_unit_test(test_attributes),
+		cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_own_restart),
+		cmocka_unit_test(test_restart_of_both),
+		cmocka_unit_test(test_configuration),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_bfd_says_down),
+		cmocka_unit_test(test_bfd_is_not_let_through),
+		cmocka_unit_test(test_messages_are_counted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

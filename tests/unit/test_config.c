@@ -66,10 +66,11 @@ static void test_defaults(void **state)
 	assert_int_equal(c.proxy_health.port, 10256);
 	assert_int_equal(c.proxy_health.addr.family, 0);
 	assert_int_equal(c.log_level, LOG_INFO);
-	/* BGP 179, BFD 3784, DNS 53, ingress 80 and 443, node ports for health checks */
+	/* BGP 179, BFD 3784 and 4784, DNS 53, ingress 80 and 443, node ports for health checks */
 	assert_true(config_allows_bind(&c, "tcp", &any, 179));
 	assert_true(config_allows_bind(&c, "tcp", &v6, 179));
 	assert_true(config_allows_bind(&c, "udp", &v4, 3784));
+	assert_true(config_allows_bind(&c, "udp", &v6, 4784));
 	assert_true(config_allows_bind(&c, "udp", &v4, 53));
 	assert_true(config_allows_bind(&c, "tcp", &v4, 53));
 	assert_true(config_allows_bind(&c, "tcp", &v4, 80));

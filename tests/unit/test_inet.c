@@ -160,9 +160,8 @@ static void test_source(void **state)
 static void test_datagrams(void **state)
 {
 	char text[8];
-	struct ipaddr from;
+	struct inet_origin o;
 	struct err e;
-	int ttl;
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
@@ -170,16 +169,16 @@ static void test_datagrams(void **state)
 		int in = listener("udp", &a), out;
 		struct inet_peer p = { .addr = a, .port = port_of(in) };
 
-		assert_int_equal(inet_watch_ttl(in, a.family, &e), 0);
+		assert_int_equal(inet_watch(in, a.family, &e), 0);
 		out = inet_datagrams(&p, 49152, &e);
 		assert_true(out >= 0 && port_of(out) >= 49152);
-		assert_int_equal(inet_receive(in, text, sizeof(text), &from, &ttl, &e), -EAGAIN);
+		assert_int_equal(inet_receive(in, text, sizeof(text), &o, &e), -EAGAIN);
 		assert_int_equal(send(out, "hello", 5, 0), 5);
 		assert_true(is_ready(in, POLLIN, SOON_MS));
-		assert_int_equal(inet_receive(in, text, sizeof(text), &from, &ttl, &e), 5);
+		assert_int_equal(inet_receive(in, text, sizeof(text), &o, &e), 5);
 		assert_memory_equal(text, "hello", 5);
-		assert_int_equal(ttl, 255);
-		assert_true(addr_eq(&from, &a));
+		assert_int_equal(o.ttl, 255);
+		assert_true(addr_eq(&o.from, &a) && addr_eq(&o.to, &a));
 		close(out);
 		close(in);
 	}

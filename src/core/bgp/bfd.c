@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <stddef.h>
 
-#define VERSION 1
-#define SLOW_US 1000000u /* 6.8.3: not more often while it is not up */
+#define VERSION     1
+#define ONE_HOP_TTL 255      /* RFC 5881 5 */
+#define SLOW_US     1000000u /* 6.8.3: not more often while it is not up */
 
 enum flag { MULTIPOINT = 1, DEMAND = 2, AUTH = 4, INDEPENDENT = 8, FINAL = 16, POLL = 32 };
 
@@ -109,6 +110,7 @@ static void set_intervals(struct bfd *s)
 
 static void change(struct bfd *s, enum bfd_state to, enum bfd_diag diag, int64_t now)
 {
+	s->before = s->state;
 	s->state = (uint8_t)to;
 	s->diag = (uint8_t)diag;
 	s->changed_at = now;
@@ -139,6 +141,20 @@ void bfd_admin(struct bfd *s, bool down, int64_t now_us)
 	if (down != (s->state == BFD_ADMIN_DOWN))
 		change(s, down ? BFD_ADMIN_DOWN : BFD_DOWN, down ? BFD_ADMIN : BFD_NONE, now_us);
 }
+
+/* ---- how far (RFC 5881 4, 5; RFC 5883 5) */
+
+uint16_t bfd_port(const struct bfd_conf *c)
+{
+	return c->multihop ? BFD_MULTIHOP_PORT : BFD_PORT;
+}
+
+bool bfd_is_near(const struct bfd_conf *c, uint16_t port, int ttl)
+{
+	return port == bfd_port(c) && ttl >= (c->multihop ? c->min_ttl : ONE_HOP_TTL);
+}
+
+/* ---- what is heard */
 
 /* 6.8.6, the session's state and the peer's. True: it changed. */
 static bool follow(struct bfd *s, const struct bfd_packet *p, int64_t now)

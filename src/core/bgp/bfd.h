@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* BFD, asynchronous mode over one hop: is the neighbour's forwarding alive, in milliseconds instead of BGP's seconds.
+/* BFD, asynchronous mode: does the way to the peer carry packets, known in milliseconds instead of BGP's seconds.
  *
  * RFC 5880 6.8 (state, timers, reception and transmission of control packets), RFC 5881 (one hop: port 3784, TTL 255, source
- * port). No echo, no demand mode of ours (the peer's is heeded), no authentication: a packet with it is dropped.
+ * port), RFC 5883 (several: port 4784, any TTL but what is configured). The state machine is one; what differs is from how far packets
+ * are taken. No echo, no demand mode of ours (the peer's is heeded), no authentication: a packet with it is dropped.
  * No sockets, no clock, no randomness: jitter and the discriminator are given. */
 #pragma once
 #include "base/buf.h"
@@ -10,8 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BFD_PORT   3784
-#define BFD_PACKET 24
+#define BFD_PORT          3784 /* one hop */
+#define BFD_MULTIHOP_PORT 4784
+#define BFD_PACKET        24
 
 enum bfd_state { BFD_ADMIN_DOWN, BFD_DOWN, BFD_INIT, BFD_UP }; /* the numbers of the wire */
 
@@ -30,11 +32,13 @@ struct bfd_conf {
 	uint32_t interval_us; /* wanted between packets, both ways */
 	uint8_t multiplier;
 	uint32_t discriminator; /* ours, not 0, no other session's */
+	bool multihop;
+	uint8_t min_ttl; /* of what is taken, where it is multihop */
 };
 
 struct bfd {
 	struct bfd_conf conf;
-	uint8_t state, peer_state, diag, peer_diag;
+	uint8_t state, before, peer_state, diag, peer_diag; /* before: the last change */
 	uint32_t peer_discriminator;
 	uint32_t desired_us,
 		required_us; /* what we say: at least a second until it is up (6.8.3) */
@@ -59,6 +63,10 @@ void bfd_packet_put(struct buf *b, const struct bfd_packet *p);
 void bfd_init(struct bfd *s, const struct bfd_conf *c, int64_t now_us);
 /* Another configuration while it runs: by a Poll Sequence (6.8.3), without going down. */
 void bfd_configure(struct bfd *s, const struct bfd_conf *c, int64_t now_us);
+/* The port that both sides take this session's packets on. */
+uint16_t bfd_port(const struct bfd_conf *c);
+/* Has a packet that came to `port` with this TTL, -1: unknown, come from no further than the peer may be? */
+bool bfd_is_near(const struct bfd_conf *c, uint16_t port, int ttl);
 /* A decoded packet of this session. True: the state changed. */
 bool bfd_receive(struct bfd *s, const struct bfd_packet *p, int64_t now_us);
 /* What is due. `jitter` is 0 to 255 of randomness. True: the state changed; *send: `out` is to be sent now. */

@@ -101,7 +101,8 @@ void bgp_wants_each(const struct bgp_wants *w,
 		    void (*fn)(void *arg, const struct bgp_peer_conf *c,
 			       const struct bgp_transport *t),
 		    void *arg);
-bool bgp_wants_bfd(const struct bgp_wants *w); /* has any peer BFD? */
+/* Has any peer BFD of that kind? */
+bool bgp_wants_bfd(const struct bgp_wants *w, bool multihop);
 /* The attributes of an own route, such as a Service's address; what they refer to is the want's. */
 struct bgp_draft bgp_want_attrs(const struct bgp_want *w, const struct prefix *p);
 

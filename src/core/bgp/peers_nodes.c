@@ -255,7 +255,7 @@ static bool judge_place(struct bgp_wants *w, struct place *p)
 	struct peer_facts facts;
 
 	w->work.addresses++;
-	w->n_bfd -= p->has && p->conf.bfd.multiplier;
+	w->n_bfd[p->conf.bfd.multihop] -= p->has && p->conf.bfd.multiplier;
 	p->has = false;
 	if (p->routers && (!s || p->routers < s)) {
 		s = p->routers;
@@ -271,7 +271,7 @@ static bool judge_place(struct bgp_wants *w, struct place *p)
 	if (p->conf.bfd.multiplier && !set_discriminator(w, p))
 		return false;
 	p->conf.bfd.discriminator = p->conf.bfd.multiplier ? p->discriminator : 0;
-	w->n_bfd += p->conf.bfd.multiplier != 0;
+	w->n_bfd[p->conf.bfd.multihop] += p->conf.bfd.multiplier != 0;
 	p->has = true;
 	return true;
 }
@@ -373,9 +373,9 @@ void bgp_wants_each(const struct bgp_wants *w,
 			fn(arg, &p->conf, &p->transport);
 }
 
-bool bgp_wants_bfd(const struct bgp_wants *w)
+bool bgp_wants_bfd(const struct bgp_wants *w, bool multihop)
 {
-	return w->n_bfd;
+	return w->n_bfd[multihop];
 }
 
 void wants_drop_rows(struct bgp_wants *w)

@@ -163,6 +163,7 @@ static void set_graceful(const struct want *w, const struct bgppeer *how,
 	}
 }
 
+/* Whom no link is shared with is behind a router. From how far is not guessed, as BIRD sends with the system's TTL, not with 255. */
 static void set_bfd(const struct want *w, const struct bgppeer *how, struct bgp_peer_conf *p)
 {
 	const struct bgp_bfd *b = how && how->spec.bfd ? how->spec.bfd : w->conf.spec.bfd;
@@ -172,6 +173,9 @@ static void set_bfd(const struct want *w, const struct bgppeer *how, struct bgp_
 	p->bfd.interval_us = 1000 * (uint32_t)(b->interval ? b->interval : BGP_BFD_INTERVAL);
 	p->bfd.multiplier =
 		(uint8_t)(b->detectMultiplier ? b->detectMultiplier : BGP_BFD_MULTIPLIER);
+	p->bfd.multihop =
+		b->multihop == TRI_ABSENT ? !p->on_link.addr.family : b->multihop == TRI_TRUE;
+	p->bfd.min_ttl = (uint8_t)(b->minimumTTL ? b->minimumTTL : BGP_BFD_MINIMUM_TTL);
 }
 
 static struct prefix link_with(const struct want *w, const struct ipaddr *peer)

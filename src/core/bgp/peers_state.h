@@ -100,7 +100,7 @@ struct bgp_wants {
 	struct place *places, *by_discriminator;
 	struct member *due;
 	struct place *due_places;
-	uint32_t n_bfd;
+	uint32_t n_bfd[2];      /* over one hop, over several */
 	struct by_name *blocks; /* IPBlocks with routes of ours: struct holding of peers_own.c */
 	bool own_due;
 	struct prefix *own; /* as told, in order */

@@ -170,7 +170,7 @@ static bool same_out(const struct bgp_peer_conf *a, const struct bgp_peer_conf *
 static bool same_bfd(const struct bfd_conf *a, const struct bfd_conf *b)
 {
 	return a->interval_us == b->interval_us && a->multiplier == b->multiplier &&
-	       a->discriminator == b->discriminator;
+	       a->discriminator == b->discriminator && a->min_ttl == b->min_ttl;
 }
 
 static void set_bfd(struct bgp_peer *p, int64_t now)
@@ -179,7 +179,8 @@ static void set_bfd(struct bgp_peer *p, int64_t now)
 
 	if (!c->multiplier) {
 		p->has_bfd = NULL;
-	} else if (!p->has_bfd) {
+	} else if (!p->has_bfd || p->bfd.conf.multihop != c->multihop) {
+		/* Another port is another session, which says nothing of the way yet. */
 		bfd_init(&p->bfd, c, now * 1000);
 		p->has_bfd = &p->bfd;
 	} else if (!same_bfd(&p->bfd.conf, c)) {
@@ -281,9 +282,9 @@ void bgp_peer_bfd_changed(struct bgp_peer *p, int64_t now_ms)
 	int side = bgp_fsm_side(&p->fsm);
 	struct bgp_fault f = { 0 };
 
-	/* A peer that takes BFD down says nothing of the way to it (RFC 5882 3.2). */
-	if (!p->has_bfd || p->bfd.state != BFD_DOWN || p->bfd.peer_state == BFD_ADMIN_DOWN ||
-	    side < 0)
+	/* Neither a peer that takes BFD down says anything of the way to it (RFC 5882 3.2), nor BFD that is not let through. */
+	if (!p->has_bfd || p->bfd.before != BFD_UP || p->bfd.state != BFD_DOWN ||
+	    p->bfd.peer_state == BFD_ADMIN_DOWN || side < 0)
 		return;
 	bgp_fault(&f, BGP_E_CEASE, is_way_lost(&p->bfd) ? BGP_E_HARD_RESET : BGP_E_BFD_DOWN,
 		  "BFD: %s", bfd_diag_name(p->bfd.diag));
