@@ -167,6 +167,39 @@ def test_programs_and_device_come_back(lab, ends):
     wait_for(lambda: lab.probe(name(a), f"{v4(b['ips'])}:80")["code"] == 0, 10, "pods talk again")
 
 
+def test_trace_of_what_is_too_long(lab, ends):
+    """Longer than the pod's device, nothing is sent; longer than the fabric takes with 20 bytes around it, the router says so, and the story
+    goes on to the pod, which hears of it from its node."""
+    from test_trace_stories import Story, into, node_ip, out_of
+    a, b = ends
+    nodes = {n: node_ip(lab, n) for n in ("n1", "n2")}
+    router = pid_of(lab, "router")
+    to = lambda dst: json.loads(inside(router, "ip", "-j", "route", "get", dst).stdout)[0]  # noqa: E731
+    dev = to(nodes["n2"])["dev"]
+    story = lambda size, code: Story(lab, name(a), v4(b["ips"]), "--proto", "icmp", "--size", size, "--timeout", 1, code=code)  # noqa: E731
+    there = out_of(name(a), "n1") + ["route n1", "tunnel-in n1", "leave-node n1"]
+    s = story(1451, 1)  # pods have IPv6 in VXLAN, too
+    assert s.way() == [f"send {name(a)}", f"refuse {name(a)}"] and s.at("refuse", name(a))["mtu"] == 1450
+    s = story(1450, 0)
+    assert s.way() == there + ["enter-node n2", "tunnel-out n2"] + into(name(b), "n2")
+    assert s.at("route", "n1")["where"]["device"] == s.at("tunnel-out", "n2")["where"]["device"] == "tunl0" and s.at("route", "n1")["mtu"] == 1480
+    inside(router, "ip", "link", "set", dev, "mtu", "1400")
+    try:
+        assert story(1380, 0).all["verdict"] == "answered"
+        s = story(1381, 1)
+        assert s.way() == there + ["drop None"] and s.all["verdict"] == "dropped"
+        h = s.hops[len(there)]
+        gateway = json.loads(lab.node("n1", "ip", "-j", "route", "get", nodes["n2"]).stdout)[0]["gateway"]
+        assert s.end()[1] == f"Address {gateway}" and h["mtu"] == 1400
+        assert h["why"] == "1381 bytes, and the next link there, tunnel's header included, takes 1400 at most"
+        assert "MTU" in s.all["advice"]
+        # The same error, as if it were of the pod's packet.
+        assert s.way("reply")[0] == "enter-node n1" and s.way("reply")[-1] == f"deliver {name(a)}"
+    finally:
+        inside(router, "ip", "link", "set", dev, "mtu", "1500")
+        inside(a["pid"], "ip", "route", "flush", "cache")
+
+
 def test_too_long_for_the_path(lab, ends):
     """The fabric takes less than the uplinks say: the pod hears of it from the router, 20 bytes less."""
     a, b = ends

@@ -78,8 +78,11 @@ void join_told_too_big(struct walk *w, const struct sight *s, struct story_hop *
 	if (!is_too_big(s))
 		return;
 	h->mtu = s->o->head.icmp->mtu > 0 ? (uint32_t)s->o->head.icmp->mtu : 0;
-	h->why = story_too_big(w->head.length ? w->head.length : (uint32_t)w->trace->spec.size,
-			       h->mtu, NULL, w->a);
+	/* Who told speaks of the packet around this one. */
+	h->why = story_too_big(
+		w->head.length ? w->head.length : (uint32_t)w->trace->spec.size, h->mtu,
+		join_is_of_tunnel(w, s) ? "the next link there, tunnel's header included," : NULL,
+		w->a);
 }
 
 static bool knows(const struct packet_trace *t)
