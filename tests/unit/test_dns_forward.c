@@ -841,6 +841,17 @@ static void test_prefetch(void **state)
 	assert_int_equal(ask(5), DNS_KNOWN);
 	dns_forward_count(world.f, &n);
 	assert_int_equal(n.prefetched, 1);
+	/* Nobody answers: not at every use. */
+	time_to(world.now + 5000);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ask(6), DNS_KNOWN);
+		assert_int_equal(world.n_sent, 3);
+		if (!i)
+			answer(2, 0, DNS_SERVFAIL, "");
+	}
+	time_to(world.now + 1000);
+	assert_int_equal(ask(7), DNS_KNOWN);
+	assert_int_equal(world.n_sent, 4);
 	assert_int_equal(world.n_end, 1);
 	end();
 }

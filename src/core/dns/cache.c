@@ -297,6 +297,7 @@ enum dns_cached dns_cache_get(struct dns_cache *c, int64_t now_ms, const struct 
 				 .age_s = (uint32_t)((now_ms - h->put_at) / 1000),
 				 .life_s = h->life_s,
 				 .uses = h->uses,
+				 .failed = now_ms < h->failed_until,
 				 .negative = h->negative };
 	if (now_ms < h->expires_at)
 		return DNS_FRESH;
@@ -384,7 +385,7 @@ void dns_cache_put_failure(struct dns_cache *c, int64_t now_ms, const struct dns
 		/* That nobody answered is no answer to fall back on. */
 		if (h)
 			h->stale_until = h->expires_at;
-	} else if (now_ms >= h->expires_at) {
+	} else {
 		h->failed_until = now_ms + (int64_t)life_s * 1000;
 	}
 }

@@ -50,6 +50,7 @@ struct dns_hit {
 	uint32_t life_s; /* that it was given */
 	uint32_t uses;   /* this one too */
 	bool negative;
+	bool failed; /* nobody answered a moment ago */
 };
 
 struct dns_cache *dns_cache_new(const struct dns_cache_conf *c, struct err *e);
@@ -60,7 +61,7 @@ enum dns_cached dns_cache_get(struct dns_cache *c, int64_t now_ms, const struct 
 /* Replaces what was there. Nothing is kept for a life of 0, or if it is too large: what was there is gone then, too. */
 void dns_cache_put(struct dns_cache *c, int64_t now_ms, const struct dns_question *q, const void *v,
 		   size_t n, uint32_t life_s, bool negative);
-/* Nobody had an answer: for `life_s` seconds this one (RFC 9520), or where a stale one is, that. What is fresh stays as it is. */
+/* Nobody had an answer: for `life_s` seconds this one (RFC 9520), or where a stale one is, that. What is fresh is given as before. */
 void dns_cache_put_failure(struct dns_cache *c, int64_t now_ms, const struct dns_question *q,
 			   const void *v, size_t n, uint32_t life_s);
 void dns_cache_clear(struct dns_cache *c); /* the upstreams are others */

@@ -176,7 +176,7 @@ static void prefetch(struct dns_forward *f, int64_t now, const struct dns_questi
 {
 	struct question *q;
 
-	if (!f->conf.prefetch || hit->uses < 2 || hit->life_s < PREFETCH_LIFE ||
+	if (!f->conf.prefetch || hit->failed || hit->uses < 2 || hit->life_s < PREFETCH_LIFE ||
 	    (hit->life_s - hit->age_s) * 10 > hit->life_s || find(f, ask))
 		return;
 	q = forward_begin(f, now, ask, FOR_CLIENTS, 0);
