@@ -139,10 +139,9 @@ static uint32_t on_random(void *arg)
 /* ---- what happens */
 
 /* Clients' numbers say what they ask, so that each is asked for 64 numbers on end. */
-static void ask(struct fuzz *z, uint8_t which)
+static void ask(struct fuzz *z, uint8_t which, const struct dns_query *q)
 {
 	uint32_t client = z->n_clients++ * 64 + (which & 63);
-	struct dns_query q = query(which);
 	struct dns_question question;
 	struct dns_relay known;
 	enum dns_asked r;
@@ -150,18 +149,30 @@ static void ask(struct fuzz *z, uint8_t which)
 
 	if (client >= CLIENTS)
 		return;
-	dns_question_of(&q, &question);
+	dns_question_of(q, &question);
 	z->waits[client] = true;
 	z->waiting++;
 	r = dns_forward_ask(z->f, z->now, &question, !(which & 64), client, &known, &looped);
 	if (r == DNS_KNOWN)
-		check_answer(z, &known, &q);
+		check_answer(z, &known, q);
 	assert(looped < 3);
 	if (r == DNS_ASKED)
 		return;
 	assert(z->waits[client]);
 	z->waits[client] = false;
 	z->waiting--;
+}
+
+/* What was sent comes back. */
+static void loop(struct fuzz *z, uint8_t which)
+{
+	const struct sent s = z->sent[which % SENT];
+	struct dns_query q;
+
+	if (which & 128)
+		dns_forward_looped(z->f, z->now, which % 3);
+	else if (s.n && !dns_query_read(s.v, s.n, &q))
+		ask(z, 0, &q);
 }
 
 /* An answer to what was sent: flags and counts from the input, the question (of `which` also a wrong one), then records. */
@@ -216,7 +227,7 @@ static void fail(struct fuzz *z, uint8_t which)
 
 static void pass(struct fuzz *z, uint8_t how)
 {
-	z->now += how & 128 ? how * 200 : how * 10;
+	z->now += how & 128 ? (how - 128) * 500 : how * 20;
 	for (int i = 0; dns_forward_at(z->f) <= z->now; i++) {
 		assert(i < 64);
 		dns_forward_time(z->f, z->now);
@@ -225,10 +236,13 @@ static void pass(struct fuzz *z, uint8_t how)
 
 static void happen(struct fuzz *z, uint8_t what, uint8_t which, const uint8_t *v, size_t n)
 {
+	struct dns_query q;
+
 	switch (what % 8) {
 	case 0:
 	case 1:
-		ask(z, which);
+		q = query(which);
+		ask(z, which, &q);
 		break;
 	case 2:
 	case 3:
@@ -244,7 +258,7 @@ static void happen(struct fuzz *z, uint8_t what, uint8_t which, const uint8_t *v
 		pass(z, which);
 		break;
 	default:
-		dns_forward_looped(z->f, z->now, which % 3);
+		loop(z, which);
 	}
 }
 
@@ -271,6 +285,8 @@ static void begin(struct fuzz *z, uint8_t how)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct fuzz z;
+	struct dns_forward_counts left;
+	struct dns_upstream_state up;
 	struct dns_cache_counts n;
 
 	if (!size)
@@ -287,7 +303,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	/* All that is out ends by the deadline. */
 	pass(&z, 255);
-	assert(!z.waiting);
+	dns_forward_count(z.f, &left);
+	assert(!z.waiting && !left.clients && !left.questions);
+	for (unsigned i = 0; i < 3; i++) {
+		dns_forward_upstream(z.f, i, &up);
+		assert(up.answered <= up.sent);
+	}
 	if (z.cache) {
 		dns_cache_count(z.cache, &n);
 		assert(n.bytes <= DNS_CACHE_MIN);
