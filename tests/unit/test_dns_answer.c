@@ -251,6 +251,9 @@ static void headless(void **state)
 	/* None is ready: no such name, but for what is not asked for. */
 	gone(SLICE("db-2", "db", "IPv4", "", "") SLICE("db-6", "db", "IPv6", "", ""));
 	A("db" D, NXDOMAIN);
+	add(SVC("db", "clusterIPs: [None], ports: [{port: 80}]")
+		    SLICE("db-1", "db", "IPv4", HTTP, "{addresses: [10.0.0.5]}"));
+	A("db" D, "NOERROR 10.0.0.5");
 	gone(SVC("db", NONE) SVC("app", NONE) SVC("odd", NONE) SLICE("db-1", "app", "IPv4", "", "")
 		     SLICE("app-1", "app", "IPv4", "", ""));
 	assert_int_equal(w.table.count, 0);
@@ -631,13 +634,56 @@ static void full(void **state)
 	buf_fini(&b);
 }
 
+/* 10 000 Services with ten endpoints each stay below 32 MiB, and so do they when each changed. */
+static void large(void **state)
+{
+	static char names[10000][16], ips[10000][10][16];
+	static const char *at[10000][10];
+	static struct slice_endpoint eps[10000][10];
+	static struct endpoint_slice slices[10000];
+	static struct strmap_entry label[10000];
+	static struct service services[10000];
+
+	(void)state;
+	dns_world_open(&w, 32UL << 20);
+	dns_zone_synced(w.zone, 1);
+	for (int round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 10000; i++) {
+			snprintf(names[i], sizeof(names[i]), "service-%u", i);
+			services[i].spec.clusterIP = CLUSTER_IP_NONE;
+			label[i] = (struct strmap_entry){ LABEL_SERVICE_NAME, names[i] };
+			slices[i].meta.labels.v = &label[i];
+			slices[i].meta.labels.n = 1;
+			slices[i].endpoints.v = eps[i];
+			slices[i].endpoints.n = 10;
+			for (unsigned k = 0; k < 10; k++) {
+				snprintf(ips[i][k], sizeof(ips[i][k]), "10.%u.%u.%u", i / 1000,
+					 i % 1000 / 4, i % 4 * 10 + k + (round ? 100 : 0));
+				at[i][k] = ips[i][k];
+				eps[i][k].addresses.v = &at[i][k];
+				eps[i][k].addresses.n = 1;
+			}
+			assert_int_equal(
+				dns_zone_service(w.zone, "shop", names[i], &services[i], NULL), 0);
+			assert_int_equal(dns_zone_slice(w.zone, "shop", names[i], &slices[i], NULL),
+					 0);
+			assert_int_equal(round ? dns_zone_commit(w.zone, NULL) : 0, 0);
+		}
+		assert_int_equal(dns_zone_commit(w.zone, NULL), 0);
+	}
+	assert_int_equal(w.table.count, 1 + 10000 + 100000);
+	A("10-0-19-133.service-79" D, "NOERROR 10.0.19.133");
+	A("10-0-19-33.service-79" D, NXDOMAIN);
+	PTR("133.19.0.10.in-addr.arpa.", "NOERROR 10-0-19-133.service-79" D);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(cluster_ips),    T(headless),  T(external_names), T(apex),
-		T(not_synced),     T(options),   T(pods),           T(zonal),
-		T(external_zones), T(truncates), T(changes),        T(full),
+		T(cluster_ips), T(headless), T(external_names), T(apex),           T(not_synced),
+		T(options),     T(pods),     T(zonal),          T(external_zones), T(truncates),
+		T(changes),     T(full),     T(large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

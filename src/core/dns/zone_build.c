@@ -272,6 +272,14 @@ static void put_endpoints(const struct build *b, struct dns_svc *head, struct bu
 	}
 }
 
+/* An API server sets both; a manifest may have either. */
+static bool is_headless(const struct service *s)
+{
+	const char *ip = s->spec.clusterIPs.n ? s->spec.clusterIPs.v[0] : s->spec.clusterIP;
+
+	return ip && !strcmp(ip, CLUSTER_IP_NONE);
+}
+
 static void put_service(const struct service *s, const struct build *b, struct buf *out)
 {
 	struct dns_svc head = { .kind = DNS_SVC_CLUSTER };
@@ -282,7 +290,7 @@ static void put_service(const struct service *s, const struct build *b, struct b
 	head.cluster = (uint32_t)out->n;
 	if (s->spec.type == SERVICE_EXTERNAL_NAME)
 		head.kind = DNS_SVC_NAME;
-	else if (s->spec.clusterIP && !strcmp(s->spec.clusterIP, "None"))
+	else if (is_headless(s))
 		head.kind = DNS_SVC_HEADLESS;
 	else if (s->spec.clusterIPs.n)
 		for (uint32_t i = 0; i < s->spec.clusterIPs.n && i < 8; i++)
