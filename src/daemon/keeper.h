@@ -26,6 +26,7 @@ struct keeper_sock {
 	struct ipaddr addr;
 	uint16_t port;
 	char path[108]; /* unix: where its file lies; else "" */
+	uint16_t share; /* inet: which of several with SO_REUSEPORT; 0: there is one */
 	bool asked;     /* inet: for by its role, since that started */
 };
 

@@ -22,6 +22,7 @@ static const struct {
 	{ "agent", false, { "cni.sock", "ctl.sock" } },
 	{ "health", true, { NULL, NULL } },
 	{ "bgp", true, { "bgp.sock", NULL } },
+	{ "dns", true, { "dns.sock", NULL } },
 };
 
 static bool known_file(const char *path)
@@ -67,6 +68,10 @@ int keeper_bind_named(const struct keeper *k, const char *role, const struct rec
 			return err_set(e, -EINVAL, "bind: no name of a socket");
 	} else if (want->port < 1 || want->port > 65535 || !want->addr.family) {
 		return err_set(e, -EINVAL, "bind: no address or port");
+	} else if (want->share < 0 || want->share > KEEPER_SOCKS) {
+		return err_set(e, -EINVAL, "bind: no number of a shared socket");
+	} else {
+		s->share = (uint16_t)want->share;
 	}
 	return 0;
 }
@@ -93,7 +98,7 @@ static int judge(const struct keeper *k, const char *role, const struct rec_bind
 static bool same(const struct keeper_sock *a, const struct keeper_sock *b)
 {
 	return strcmp(a->proto, b->proto) == 0 && addr_eq(&a->addr, &b->addr) &&
-	       a->port == b->port && strcmp(a->path, b->path) == 0;
+	       a->port == b->port && a->share == b->share && strcmp(a->path, b->path) == 0;
 }
 
 int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want, struct err *e)
@@ -121,7 +126,7 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
 	if (s.path[0])
 		s.fd = sock_unix_listen(s.path, SOCK_STREAM, 0600, e);
 	else
-		s.fd = sock_bind(s.proto, &s.addr, s.port, e);
+		s.fd = sock_bind(s.proto, &s.addr, s.port, s.share > 0, e);
 	if (s.fd >= 0)
 		k->socks[k->n_socks++] = s;
 	return s.fd;

@@ -103,9 +103,11 @@ static int send_sockets(struct keeper *k, struct err *e)
 
 	for (size_t i = 0; !rc && i < k->n_socks; i++) {
 		const struct keeper_sock *s = &k->socks[i];
-		struct rec_bind body = {
-			.proto = s->proto, .addr = s->addr, .port = s->port, .role = s->role
-		};
+		struct rec_bind body = { .proto = s->proto,
+					 .addr = s->addr,
+					 .port = s->port,
+					 .role = s->role,
+					 .share = s->share };
 
 		if (s->path[0])
 			body.path = strrchr(s->path, '/') + 1;

@@ -7,6 +7,7 @@ static const struct field bind_fields[] = {
 	FIELD(struct rec_bind, id, 1, F_I64),    FIELD(struct rec_bind, proto, 2, F_STR),
 	FIELD(struct rec_bind, addr, 3, F_ADDR), FIELD(struct rec_bind, port, 4, F_I64),
 	FIELD(struct rec_bind, path, 5, F_STR),  FIELD(struct rec_bind, role, 6, F_STR),
+	FIELD(struct rec_bind, share, 7, F_I64),
 };
 static const SCHEMA(bind_schema, "Bind", struct rec_bind, bind_fields);
 

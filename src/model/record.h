@@ -73,6 +73,8 @@ struct rec_bind {
 	int64_t port;
 	const char *path; /* unix */
 	const char *role; /* of REC_TAKEOVER_SOCKET: whose it is */
+	int64_t share;    /* 1, 2, …: which one of several with this address and port, among which
+			   * the kernel spreads what comes (SO_REUSEPORT); 0: there is one */
 };
 
 struct rec_bound {

@@ -158,7 +158,8 @@ static int bind_inet(int fd, const struct ipaddr *addr, uint16_t port)
 	return bind(fd, (struct sockaddr *)&four, sizeof(four)) < 0 ? -errno : 0;
 }
 
-int sock_bind(const char *proto, const struct ipaddr *addr, uint16_t port, struct err *e)
+int sock_bind(const char *proto, const struct ipaddr *addr, uint16_t port, bool shared,
+	      struct err *e)
 {
 	bool tcp = !strcmp(proto, "tcp");
 	char text[ADDR_TEXT];
@@ -171,6 +172,8 @@ int sock_bind(const char *proto, const struct ipaddr *addr, uint16_t port, struc
 	if (fd < 0)
 		return err_sys(e, -errno, "bind %s", proto);
 	rc = prepare_inet(fd, addr, tcp);
+	if (!rc && shared)
+		rc = set_opt(fd, SOL_SOCKET, SO_REUSEPORT);
 	if (!rc)
 		rc = bind_inet(fd, addr, port);
 	if (!rc && tcp && listen(fd, BACKLOG) < 0)

@@ -24,8 +24,10 @@ int sock_pair(int type, int fds[2], struct err *e);
 int sock_accept(int fd, struct err *e);
 
 /* `proto` is "tcp" (listens) or "udp". Non-blocking, SO_REUSEADDR, IP_FREEBIND (an address that
- * comes later), IPv6 sockets take IPv6 only. Port in host order. */
-int sock_bind(const char *proto, const struct ipaddr *addr, uint16_t port, struct err *e);
+ * comes later), IPv6 sockets take IPv6 only. Port in host order. `shared`: others of the same user
+ * with this address and port may stand beside it (SO_REUSEPORT). */
+int sock_bind(const char *proto, const struct ipaddr *addr, uint16_t port, bool shared,
+	      struct err *e);
 
 /* ---- a stream of records (model/record.h), either side, on a SOCK_STREAM or SOCK_SEQPACKET
  * unix socket. No event loop inside: watch `fd` for rstream_events() and call rstream_fill()

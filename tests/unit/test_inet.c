@@ -40,7 +40,7 @@ static uint16_t port_of(int fd)
 static int listener(const char *proto, const struct ipaddr *a)
 {
 	struct err e;
-	int fd = sock_bind(proto, a, 0, &e);
+	int fd = sock_bind(proto, a, 0, false, &e);
 
 	assert_true(fd >= 0);
 	return fd;

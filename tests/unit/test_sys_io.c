@@ -218,19 +218,42 @@ static void test_bind(void **state)
 
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(addr_parse(addrs[i], &a), 0);
-		fd = sock_bind("udp", &a, 0, &e);
+		fd = sock_bind("udp", &a, 0, false, &e);
 		assert_true(fd >= 0);
 		close(fd);
-		fd = sock_bind("tcp", &a, 0, &e);
+		fd = sock_bind("tcp", &a, 0, false, &e);
 		assert_true(fd >= 0);
 		len = sizeof(ss);
 		assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
-		again = sock_bind("tcp", &a, ntohs(((struct sockaddr_in *)&ss)->sin_port), &e);
+		again = sock_bind("tcp", &a, ntohs(((struct sockaddr_in *)&ss)->sin_port), false,
+				  &e);
 		assert_int_equal(again, -EADDRINUSE);
 		assert_non_null(strstr(e.text, addrs[i]));
 		close(fd);
 	}
-	assert_int_equal(sock_bind("icmp", &a, 0, &e), -EINVAL);
+	assert_int_equal(sock_bind("icmp", &a, 0, false, &e), -EINVAL);
+}
+
+static void test_bind_shared(void **state)
+{
+	struct ipaddr a = addr_v4(0x7f000001);
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	int first, second;
+	struct err e;
+
+	for (unsigned i = 0; i < 2; i++) {
+		const char *proto = i ? "udp" : "tcp";
+
+		first = sock_bind(proto, &a, 0, true, &e);
+		assert_true(first >= 0);
+		assert_int_equal(getsockname(first, (struct sockaddr *)&at, &len), 0);
+		assert_int_equal(sock_bind(proto, &a, ntohs(at.sin_port), false, &e), -EADDRINUSE);
+		second = sock_bind(proto, &a, ntohs(at.sin_port), true, &e);
+		assert_true(second >= 0);
+		close(second);
+		close(first);
+	}
 }
 
 /* ---- records */
@@ -535,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_sysctl),
 		cmocka_unit_test(test_unix_listen),
 		cmocka_unit_test(test_bind),
+		cmocka_unit_test(test_bind_shared),
 		cmocka_unit_test(test_stream_fds),
 		cmocka_unit_test(test_packet_fds),
 		cmocka_unit_test(test_stream_long),
