@@ -108,6 +108,11 @@ int ctl_speakers(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent
 	return find(ctx, o, "role bgp", "bgp.sock", v, n);
 }
 
+int ctl_dns(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n)
+{
+	return find(ctx, o, "role dns", "dns.sock", v, n);
+}
+
 /* ---- one question */
 
 /* Columns are text on the wire; these mean numbers and truth values. */
@@ -116,10 +121,10 @@ static const char *const number_keys[] = {
 	"asNumber", "blockSize", "blocks", "bytes", "cooling", "count", "ends", "faulty", "holdTime", "left", "lent",
 	"listenPort", "localPref", "med", "messagesIn", "messagesOut", "metric", "mtu", "observedRevision", "ownBlocks",
 	"packets", "podMTU", "pods", "port", "problems", "received", "reserved", "revision", "routes4", "routes6",
-	"seconds", "size", "told", "used", "usedHere", NULL
+	"seconds", "size", "told", "ttl", "us", "used", "usedHere", "workers", NULL
 };
 static const char *const flag_keys[] = {
-	"best", "complete", "disabled", "filtered", "fixed", "gracefulRestart", "inSync", "inUse", "natOutgoing",
+	"best", "complete", "disabled", "filtered", "fixed", "gracefulRestart", "inSync", "inUse", "known", "natOutgoing",
 	"own", "passive", "password", "stale", NULL
 };
 /* clang-format on */

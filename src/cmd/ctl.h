@@ -33,6 +33,8 @@ int ctl_agents(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent *
 
 /* The same of the BGP speakers. */
 int ctl_speakers(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n);
+/* The same of the DNS servers. */
+int ctl_dns(struct cmd_ctx *ctx, const struct ctl_opts *o, struct ctl_agent **v, size_t *n);
 
 /* Asks one; args are key, value, …, NULL. `tables` gets an array per table of the answer. The
  * agent's own refusal is returned as its code, with its text. */

@@ -4,7 +4,7 @@
 #include "cmd/verbs.h"
 
 const struct cmd *const cmd_verbs[] = {
-	&cmd_apply, &cmd_delete, &cmd_get,     &cmd_node,       &cmd_bgp,
-	&cmd_ipam,  &cmd_why,    &cmd_trace,   &cmd_policy,     &cmd_doctor,
-	&cmd_lab,   &cmd_schema, &cmd_version, &cmd_completion, NULL,
+	&cmd_apply,  &cmd_delete,  &cmd_get,        &cmd_node,   &cmd_bgp,    &cmd_dns,
+	&cmd_ipam,   &cmd_why,     &cmd_trace,      &cmd_policy, &cmd_doctor, &cmd_lab,
+	&cmd_schema, &cmd_version, &cmd_completion, NULL,
 };

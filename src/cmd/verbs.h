@@ -5,6 +5,7 @@
 
 extern const struct cmd cmd_apply, cmd_delete;
 extern const struct cmd cmd_bgp;
+extern const struct cmd cmd_dns;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_get;
 extern const struct cmd cmd_ipam;

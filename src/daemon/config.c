@@ -9,8 +9,8 @@
 #include <string.h>
 
 const struct config_role config_roles[CONFIG_ROLES] = {
-	{ "watch", NULL, false },         { "agent", "watch", false }, { "bgp", "watch", true },
-	{ "controller", "watch", false }, { "health", NULL, false },
+	{ "watch", NULL, false }, { "agent", "watch", false },      { "bgp", "watch", true },
+	{ "dns", "watch", true }, { "controller", "watch", false }, { "health", NULL, false },
 };
 
 /* BGP, BFD (RFC 5881, 5883), DNS, ingress, and healthCheckNodePort. */
@@ -71,6 +71,7 @@ static int set_defaults(struct config *c, struct err *e)
 			      .pod_wait = 1,
 			      .reclaim_grace = 300,
 			      .policy_log = 10,
+			      .dns = { .ttl = 5, .cache_mib = 16 },
 			      .node_port_first = 30000,
 			      .node_port_last = 32767 };
 	arena_init(&c->arena, 8u * CONFIG_MAX);
@@ -102,11 +103,11 @@ static char *split_line(char *line, char **value)
 	return line;
 }
 
-static int parse_line(struct config *c, char *line, uint32_t *seen, struct err *e)
+static int parse_line(struct config *c, char *line, uint64_t *seen, struct err *e)
 {
 	const struct config_key *k;
 	char *key, *value;
-	uint32_t bit;
+	uint64_t bit;
 
 	for (const char *p = line; *p; p++)
 		if ((unsigned char)*p < ' ' && *p != '\t' && !(*p == '\r' && !p[1]))
@@ -117,7 +118,7 @@ static int parse_line(struct config *c, char *line, uint32_t *seen, struct err *
 	k = key_find(key, e);
 	if (!k)
 		return -EINVAL;
-	bit = 1u << (k - config_keys);
+	bit = UINT64_C(1) << (k - config_keys);
 	if (!k->repeatable && *seen & bit)
 		return err_set(e, -EINVAL, "%s is given twice", key);
 	*seen |= bit;
@@ -126,11 +127,11 @@ static int parse_line(struct config *c, char *line, uint32_t *seen, struct err *
 
 static int parse_text(struct config *c, const char *name, const char *text, size_t n, struct err *e)
 {
-	_Static_assert(CONFIG_KEYS <= 32, "the set of seen keys is 32 bits");
+	_Static_assert(CONFIG_KEYS <= 64, "the set of seen keys is 64 bits");
 	const char *end = text + n;
 	char line[CONFIG_VALUE_MAX + 1];
 	unsigned lineno = 0;
-	uint32_t seen = 0;
+	uint64_t seen = 0;
 	int rc;
 
 	while (text < end) {
@@ -255,6 +256,9 @@ bool config_allows_bind(const struct config *c, const char *proto, const struct 
 	if (strcmp(proto, "tcp") == 0 &&
 	    (is_at(&c->health, addr, port) || is_at(&c->proxy_health, addr, port)))
 		return true;
+	for (uint32_t i = 0; i < c->dns.listen.n; i++)
+		if (is_at(&c->dns.listen.v[i], addr, port))
+			return true;
 	for (uint32_t i = 0; i < c->binds.n; i++) {
 		const struct bind_rule *b = &c->binds.v[i];
 

@@ -28,6 +28,37 @@ struct listen {
 	uint16_t port;      /* host order; 0: off */
 };
 
+struct config_servers {
+	const struct listen *v;
+	uint32_t n;
+};
+
+struct config_names {
+	const char *const *v;
+	uint32_t n;
+};
+
+enum config_dns_pods {
+	CONFIG_DNS_VERIFIED, /* a-b-c-d.NS.pod exists where a pod has the address */
+	CONFIG_DNS_INSECURE, /* wherever it is an address */
+	CONFIG_DNS_DISABLED
+};
+
+enum config_dns_log { CONFIG_DNS_LOG_ERRORS, CONFIG_DNS_LOG_OFF, CONFIG_DNS_LOG_ALL };
+
+struct config_dns {
+	struct config_servers listen;
+	struct config_servers upstreams;
+	bool no_upstreams;       /* what the cluster does not know is refused */
+	const char *resolv_conf; /* NULL: /etc/resolv.conf where nothing else is given */
+	const char *hosts;       /* NULL: none */
+	struct config_names zones, external_zones;
+	uint32_t ttl;       /* seconds */
+	uint32_t cache_mib; /* 0: none */
+	uint32_t workers;   /* 0: as many as processors */
+	uint8_t pods, log;  /* enum config_dns_pods, config_dns_log */
+};
+
 struct config {
 	struct arena arena;  /* owns all pointers below */
 	const char *node;    /* name of this Node; NULL: the host's name, see config_finish() */
@@ -53,6 +84,7 @@ struct config {
 	uint32_t leak_grace, reclaim_grace;
 	uint32_t pod_wait;   /* seconds that ADD waits for its Pod to arrive */
 	uint32_t policy_log; /* lines a second about denied packets; 0: off */
+	struct config_dns dns;
 };
 
 /* Sets the defaults, then the text's keys. Errors say "NAME:LINE: …"; on failure `c` holds

@@ -16,7 +16,7 @@ static const char *const level_names[] = {
 
 /* ---- judging values; `text` is NUL-terminated, trimmed and not empty */
 
-static int keep(struct config *c, const char **slot, const char *text, struct err *e)
+int config_keep(struct config *c, const char **slot, const char *text, struct err *e)
 {
 	const char *copy = arena_strdup(&c->arena, text);
 
@@ -26,8 +26,7 @@ static int keep(struct config *c, const char **slot, const char *text, struct er
 	return 0;
 }
 
-/* One more element of `size` bytes at the end of a list; NULL and e when there is no room. */
-static void *list_add(struct config *c, struct list_any *l, size_t size, struct err *e)
+void *config_list_add(struct config *c, struct list_any *l, size_t size, struct err *e)
 {
 	char *v;
 
@@ -46,10 +45,7 @@ static void *list_add(struct config *c, struct list_any *l, size_t size, struct 
 	return v + size * l->n++;
 }
 
-#define LIST_ADD(c, list, e) list_add(c, (struct list_any *)&(list), sizeof(*(list).v), e)
-
-/* RFC 1123 subdomain, as Kubernetes wants it of names of Nodes. */
-static bool is_dns_name(const char *s)
+bool config_is_dns_name(const char *s)
 {
 	size_t label = 0, i;
 
@@ -69,17 +65,17 @@ static bool is_dns_name(const char *s)
 
 static int set_node(struct config *c, const char *text, struct err *e)
 {
-	if (!is_dns_name(text))
+	if (!config_is_dns_name(text))
 		return err_set(e, -EINVAL, "\"%s\" is no name of a Node (RFC 1123 subdomain)",
 			       text);
-	return keep(c, &c->node, text, e);
+	return config_keep(c, &c->node, text, e);
 }
 
 static int set_store(struct config *c, const char *text, struct err *e)
 {
 	if (strncmp(text, "dir:/", 5) != 0)
 		return err_set(e, -EINVAL, "\"%s\" is no store; known is dir:/PATH", text);
-	return keep(c, &c->store, text, e);
+	return config_keep(c, &c->store, text, e);
 }
 
 static int set_path(struct config *c, const char **slot, const char *text, size_t max,
@@ -89,7 +85,7 @@ static int set_path(struct config *c, const char **slot, const char *text, size_
 		return err_set(e, -EINVAL, "\"%s\" is no absolute path", text);
 	if (strlen(text) > max)
 		return err_set(e, -EINVAL, "path is longer than %zu bytes", max);
-	return keep(c, slot, text, e);
+	return config_keep(c, slot, text, e);
 }
 
 static int set_run_dir(struct config *c, const char *text, struct err *e)
@@ -113,21 +109,21 @@ static int set_user(struct config *c, const char *text, struct err *e)
 		    strlen(text) ||
 	    text[0] == '-' || strlen(text) > 32)
 		return err_set(e, -EINVAL, "\"%s\" is no name of a user", text);
-	return keep(c, &c->user, text, e);
+	return config_keep(c, &c->user, text, e);
 }
 
 static int set_uplink(struct config *c, const char *text, struct err *e)
 {
 	if (strlen(text) > 15 || strpbrk(text, "/: \t"))
 		return err_set(e, -EINVAL, "\"%s\" is no name of an interface", text);
-	return keep(c, &c->uplink, text, e);
+	return config_keep(c, &c->uplink, text, e);
 }
 
 static int set_cluster_domain(struct config *c, const char *text, struct err *e)
 {
-	if (!is_dns_name(text))
+	if (!config_is_dns_name(text))
 		return err_set(e, -EINVAL, "\"%s\" is no domain name", text);
-	return keep(c, &c->cluster_domain, text, e);
+	return config_keep(c, &c->cluster_domain, text, e);
 }
 
 static bool role_known(const char *name)
@@ -143,15 +139,16 @@ int config_add_role(struct config *c, const char *name, struct err *e)
 	const char **slot;
 
 	if (!role_known(name))
-		return err_set(e, -EINVAL,
-			       "\"%s\" is no role; known are agent, bgp, watch, health, controller",
-			       name);
+		return err_set(
+			e, -EINVAL,
+			"\"%s\" is no role; known are agent, bgp, dns, watch, health, controller",
+			name);
 	if (config_has_role(c, name))
 		return 0;
-	slot = LIST_ADD(c, c->roles, e);
+	slot = CONFIG_LIST_ADD(c, c->roles, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
-	return keep(c, slot, name, e);
+	return config_keep(c, slot, name, e);
 }
 
 static int set_roles(struct config *c, const char *text, struct err *e)
@@ -178,7 +175,7 @@ static int add_node_ip(struct config *c, const char *text, struct err *e)
 
 	if (addr_parse(text, &a))
 		return err_set(e, -EINVAL, "\"%s\" is no IP address", text);
-	slot = LIST_ADD(c, c->node_ips, e);
+	slot = CONFIG_LIST_ADD(c, c->node_ips, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
 	*slot = a;
@@ -204,7 +201,7 @@ static int add_service_cidr(struct config *c, const char *text, struct err *e)
 
 	if (read_cidr(text, &p, e))
 		return -EINVAL;
-	slot = LIST_ADD(c, c->service_cidrs, e);
+	slot = CONFIG_LIST_ADD(c, c->service_cidrs, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
 	*slot = p;
@@ -217,7 +214,7 @@ static int add_node_port_addresses(struct config *c, const char *text, struct er
 
 	if (read_cidr(text, &p, e))
 		return -EINVAL;
-	slot = LIST_ADD(c, c->node_port_addresses, e);
+	slot = CONFIG_LIST_ADD(c, c->node_port_addresses, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
 	*slot = p;
@@ -310,14 +307,14 @@ static int add_bind(struct config *c, const char *text, struct err *e)
 	if (parse_ports(ports, &b.port, &b.port_end))
 		return err_set(e, -EINVAL, "\"%s\" is no port (1-65535), nor a range of them",
 			       ports);
-	slot = LIST_ADD(c, c->binds, e);
+	slot = CONFIG_LIST_ADD(c, c->binds, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
 	*slot = b;
 	return 0;
 }
 
-static int set_listen(struct listen *l, const char *text, struct err *e)
+int config_set_listen(struct listen *l, const char *text, struct err *e)
 {
 	const char *colon = strrchr(text, ':');
 	char host[ADDR_TEXT + 2];
@@ -348,12 +345,12 @@ static int set_listen(struct listen *l, const char *text, struct err *e)
 
 static int set_health_address(struct config *c, const char *text, struct err *e)
 {
-	return set_listen(&c->health, text, e);
+	return config_set_listen(&c->health, text, e);
 }
 
 static int set_proxy_health_address(struct config *c, const char *text, struct err *e)
 {
-	return set_listen(&c->proxy_health, text, e);
+	return config_set_listen(&c->proxy_health, text, e);
 }
 
 static int set_log_level(struct config *c, const char *text, struct err *e)
@@ -366,8 +363,7 @@ static int set_log_level(struct config *c, const char *text, struct err *e)
 	return 0;
 }
 
-/* 1 to 9999999; 0: it is none. */
-static uint32_t parse_number(const char *text)
+uint32_t config_number(const char *text)
 {
 	uint32_t v = 0;
 	size_t n = strspn(text, "0123456789");
@@ -379,7 +375,7 @@ static uint32_t parse_number(const char *text)
 
 static int set_seconds(uint32_t *slot, const char *text, struct err *e)
 {
-	uint32_t v = parse_number(text);
+	uint32_t v = config_number(text);
 
 	if (!v)
 		return err_set(e, -EINVAL, "\"%s\" is no number of seconds (1-9999999)", text);
@@ -404,7 +400,7 @@ static int set_pod_wait(struct config *c, const char *text, struct err *e)
 
 static int set_policy_log(struct config *c, const char *text, struct err *e)
 {
-	uint32_t v = parse_number(text);
+	uint32_t v = config_number(text);
 
 	if ((!v || v > 10000) && strcmp(text, "off") != 0)
 		return err_set(e, -EINVAL,
@@ -448,7 +444,7 @@ static void print_binds(const struct config *c, struct buf *out)
 	}
 }
 
-static void print_listen(const char *key, const struct listen *l, struct buf *out)
+void config_print_listen(const char *key, const struct listen *l, struct buf *out)
 {
 	char text[ADDR_TEXT];
 
@@ -496,8 +492,9 @@ void config_print(const struct config *c, struct buf *out)
 	if (c->policy_grandfather)
 		print_str(out, "policy-on-change", "grandfather");
 	print_binds(c, out);
-	print_listen("health-address", &c->health, out);
-	print_listen("proxy-health-address", &c->proxy_health, out);
+	config_print_listen("health-address", &c->health, out);
+	config_print_listen("proxy-health-address", &c->proxy_health, out);
+	config_dns_print(c, out);
 }
 
 /* ---- keys */
@@ -527,4 +524,14 @@ const struct config_key config_keys[CONFIG_KEYS] = {
 	{ "bind", add_bind, true },
 	{ "health-address", set_health_address, false },
 	{ "proxy-health-address", set_proxy_health_address, false },
+	{ "dns-listen", config_dns_listen, true },
+	{ "dns-upstream", config_dns_upstream, true },
+	{ "dns-hosts", config_dns_hosts, false },
+	{ "dns-zone", config_dns_zone, true },
+	{ "dns-external-zone", config_dns_external_zone, true },
+	{ "dns-ttl", config_dns_ttl, false },
+	{ "dns-cache", config_dns_cache, false },
+	{ "dns-workers", config_dns_workers, false },
+	{ "dns-pods", config_dns_pods, false },
+	{ "dns-log", config_dns_log, false },
 };

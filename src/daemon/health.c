@@ -32,6 +32,7 @@ enum source {
 	SRC_WATCH,
 	SRC_CONTROLLER,
 	SRC_BGP,
+	SRC_DNS,
 	SRC_PEERS,
 	SRC_KEEPER = SRC_PEERS,
 	SRC_SELF
@@ -40,7 +41,8 @@ enum source {
 static const char *const peer_names[SRC_PEERS] = { [SRC_AGENT] = "agent",
 						   [SRC_WATCH] = "watch",
 						   [SRC_CONTROLLER] = "controller",
-						   [SRC_BGP] = "bgp" };
+						   [SRC_BGP] = "bgp",
+						   [SRC_DNS] = "dns" };
 
 struct health {
 	struct role *role;

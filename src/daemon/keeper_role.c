@@ -30,7 +30,8 @@ static const struct {
 } joins[] = {
 	{ "agent", "watch" },  { "controller", "watch" },  { "health", "watch" },
 	{ "health", "agent" }, { "health", "controller" }, { "bgp", "watch" },
-	{ "bgp", "agent" },    { "health", "bgp" },
+	{ "bgp", "agent" },    { "health", "bgp" },        { "dns", "watch" },
+	{ "health", "dns" },
 };
 
 static struct keeper_role *find(struct keeper *k, const char *name)

@@ -178,7 +178,7 @@ static void test_errors(void **state)
 	expect_error("run-dir run\n", "conf:1: run-dir: \"run\" is no absolute path");
 	expect_error("roles agent bpg\n",
 		     "conf:1: roles: \"bpg\" is no role; known are agent, bgp, "
-		     "watch, health, controller");
+		     "dns, watch, health, controller");
 	expect_error("roles ,\n", "conf:1: roles: no role is named");
 	expect_error("node-ip 1.2.3\n", "conf:1: node-ip: \"1.2.3\" is no IP address");
 	expect_error("service-cidr 10.0.0.1/8\n",
@@ -234,7 +234,7 @@ static void test_flags_and_hostname(void **state)
 	assert_int_equal(config_set(&c, "--node", "node", "b", &e), 0);
 	assert_int_not_equal(config_set(&c, "--roles", "roles", "x", &e), 0);
 	assert_string_equal(e.text, "--roles: roles: \"x\" is no role; known are agent, bgp, "
-				    "watch, health, controller");
+				    "dns, watch, health, controller");
 	assert_int_equal(config_finish(&c, NULL, &e), 0);
 	assert_string_equal(c.node, "b");
 	config_fini(&c);
@@ -268,12 +268,28 @@ static void test_print(void **state)
 				   "bind tcp * 80\n"
 				   "bind udp fe80::1 1000-2000\n"
 				   "health-address [::1]:1\n"
-				   "proxy-health-address 192.0.2.1:2\n";
+				   "proxy-health-address 192.0.2.1:2\n"
+				   "dns-listen 169.254.20.53:53\n"
+				   "dns-listen [fd00::53]:5353\n"
+				   "dns-upstream 192.0.2.53:53\n"
+				   "dns-upstream /etc/resolv.conf\n"
+				   "dns-hosts /etc/hosts\n"
+				   "dns-zone 10.in-addr.arpa\n"
+				   "dns-external-zone example.com\n"
+				   "dns-ttl 0\n"
+				   "dns-pods insecure\n"
+				   "dns-log all\n"
+				   "dns-workers 3\n"
+				   "dns-cache off\n";
 	struct buf text = { 0 };
 	struct config c;
 
 	parse_finish(
-		&c, "health-address [::1]:1\nproxy-health-address 192.0.2.1:2\nbind tcp * 80\nbind "
+		&c, "dns-cache off\ndns-workers 3\ndns-log all\ndns-pods insecure\ndns-ttl "
+		    "0\ndns-external-zone example.com\ndns-zone 10.in-addr.arpa\ndns-hosts "
+		    "/etc/hosts\ndns-upstream 192.0.2.53\ndns-upstream "
+		    "/etc/resolv.conf\ndns-listen 169.254.20.53\ndns-listen [fd00::53]:5353\n"
+		    "health-address [::1]:1\nproxy-health-address 192.0.2.1:2\nbind tcp * 80\nbind "
 		    "udp fe80::1 1000-2000\n"
 		    "policy-log off\npod-wait 3\npolicy-on-change grandfather\nroles "
 		    "agent\nservice-cidr "
@@ -291,6 +307,38 @@ static void test_print(void **state)
 	buf_fini(&text);
 }
 
+static void test_dns(void **state)
+{
+	struct ipaddr six;
+	struct config c;
+
+	parse_finish(&c, "roles dns\nnode n\nstore dir:/s\ndns-listen [fd00::53]:5353\n");
+	assert_true(config_has_role(&c, "dns") && config_has_role(&c, "watch") && c.roles.n == 2);
+	assert_true(c.dns.ttl == 5 && c.dns.cache_mib == 16 && !c.dns.workers &&
+		    c.dns.pods == CONFIG_DNS_VERIFIED && c.dns.log == CONFIG_DNS_LOG_ERRORS);
+	assert_int_equal(addr_parse("fd00::53", &six), 0);
+	assert_true(config_allows_bind(&c, "udp", &six, 5353));
+	assert_true(config_allows_bind(&c, "tcp", &six, 5353));
+	assert_false(config_allows_bind(&c, "udp", &six, 5354));
+	config_fini(&c);
+
+	expect_error("dns-listen *:53\n", "conf:1: dns-listen: \"*:53\" names no address");
+	expect_error("dns-listen off\n", "conf:1: dns-listen: \"off\" names no address");
+	expect_error("dns-upstream ns1\n",
+		     "conf:1: dns-upstream: \"ns1\" is no ADDR:PORT, [ADDR]:PORT, "
+		     "*:PORT nor off");
+	expect_error("dns-hosts hosts\n", "conf:1: dns-hosts: \"hosts\" is no absolute path");
+	expect_error("dns-zone a..b\n", "conf:1: dns-zone: \"a..b\" is no domain name");
+	expect_error("dns-ttl 3601\n",
+		     "conf:1: dns-ttl: \"3601\" is no number of seconds (1-3600)");
+	expect_error("dns-cache 0\n", "conf:1: dns-cache: \"0\" is no number of MiB (1-4096)");
+	expect_error("dns-workers 65\n",
+		     "conf:1: dns-workers: \"65\" is no number of threads (1-64)");
+	expect_error("dns-pods maybe\n",
+		     "conf:1: dns-pods: \"maybe\" is none of verified, insecure, disabled");
+	expect_error("dns-log on\n", "conf:1: dns-log: \"on\" is none of errors, off, all");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +348,7 @@ int main(void)
 		cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_flags_and_hostname),
 		cmocka_unit_test(test_print),
+		cmocka_unit_test(test_dns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The sockets of role dns: for each address of the configuration, protocol and worker one, as the kernel spreads what comes among those
+ * that share a port by the sender (SO_REUSEPORT). The keeper binds and keeps them, so that queries wait in them while the role starts
+ * anew; what an earlier process with more workers had is given up once all of ours are there, or its share would wait for ever. */
+#include "daemon/dns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define AGAIN_S 3. /* the port is somebody else's, or descriptors are short */
+#define QUEUE                                                                                      \
+	(4 << 20) /* octets that wait while the role starts anew, as far as the system allows */
+#define DNS_PORT 53
+
+struct listen_want {
+	struct dns_listen *all;
+	struct ipaddr addr;
+	uint16_t port;
+	unsigned worker; /* from 0 */
+	bool tcp, asked, there, absent;
+};
+
+struct dns_listen {
+	struct dns *dns;
+	struct listen_want *v;
+	size_t n;
+	ev_timer again;
+	bool said, swept;
+};
+
+static void ask(struct listen_want *w);
+
+static void rest(struct dns_listen *l)
+{
+	if (!ev_is_active(&l->again))
+		ev_timer_start(l->dns->role->loop, &l->again);
+}
+
+/* What nobody asked for is an earlier process's. */
+static void settle(struct dns_listen *l)
+{
+	struct err e;
+
+	for (size_t i = 0; i < l->n; i++)
+		if (!l->v[i].there && !l->v[i].absent)
+			return;
+	if (!l->swept && role_unbind(l->dns->role, NULL, &e))
+		log_error("%s", e.text);
+	if (!l->swept)
+		dns_listening(l->dns);
+	l->swept = true;
+}
+
+static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
+{
+	struct listen_want *w = arg;
+	struct dns_listen *l = w->all;
+	int queue = QUEUE;
+
+	(void)r;
+	w->asked = false;
+	if (fd < 0 && e->code != -EAFNOSUPPORT) {
+		if (!l->said)
+			log_error("%s; it is tried again", e->text);
+		l->said = true;
+		rest(l);
+		return;
+	}
+	w->absent = fd < 0;
+	w->there = fd >= 0;
+	if (fd >= 0) {
+		if (!w->tcp)
+			setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &queue, sizeof(queue));
+		dns_worker_add(l->dns, w->worker, fd, w->tcp);
+	}
+	settle(l);
+}
+
+static void ask(struct listen_want *w)
+{
+	struct rec_bind want = { .proto = w->tcp ? "tcp" : "udp",
+				 .addr = w->addr,
+				 .port = w->port,
+				 .share = w->worker + 1 };
+	struct err e;
+
+	if (w->asked || w->there || w->absent)
+		return;
+	w->asked = !role_bind(w->all->dns->role, &want, on_bound, w, &e);
+	if (!w->asked)
+		log_error("%s", e.text);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct dns_listen *l = t->data;
+
+	(void)loop;
+	(void)events;
+	for (size_t i = 0; i < l->n; i++)
+		ask(&l->v[i]);
+}
+
+static void add(struct dns_listen *l, const struct ipaddr *addr, uint16_t port)
+{
+	for (unsigned worker = 0; worker < l->dns->n_workers; worker++)
+		for (int tcp = 0; tcp < 2; tcp++)
+			l->v[l->n++] = (struct listen_want){
+				.all = l, .addr = *addr, .port = port, .worker = worker, .tcp = tcp
+			};
+}
+
+int dns_listen_open(struct dns *d, struct err *e)
+{
+	const struct config_servers *at = &d->role->cfg.dns.listen;
+	struct dns_listen *l = calloc(1, sizeof(*l));
+	struct ipaddr six = { .family = AF_INET6, .b[15] = 1 }, four = addr_v4(0x7f000001);
+
+	if (l)
+		l->v = calloc((size_t)(at->n ? at->n : 2) * d->n_workers * 2, sizeof(*l->v));
+	if (!l || !l->v) {
+		free(l);
+		return err_set(e, -ENOMEM, "no memory");
+	}
+	l->dns = d;
+	d->listen = l;
+	ev_timer_init(&l->again, on_again, AGAIN_S, 0.);
+	l->again.data = l;
+	for (uint32_t i = 0; i < at->n; i++)
+		add(l, &at->v[i].addr, at->v[i].port);
+	if (!at->n) {
+		add(l, &four, DNS_PORT);
+		add(l, &six, DNS_PORT);
+	}
+	for (size_t i = 0; i < l->n; i++)
+		ask(&l->v[i]);
+	return 0;
+}
+
+void dns_listen_close(struct dns *d)
+{
+	if (!d->listen)
+		return;
+	ev_timer_stop(d->role->loop, &d->listen->again);
+	free(d->listen->v);
+	free(d->listen);
+	d->listen = NULL;
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+/* One query → one answer, by whoever knows first: the hosts file, the cluster's table, the cache or an upstream. */
+#include "core/dns/answer.h"
+#include "core/dns/reverse.h"
+#include "daemon/dns_worker.h"
+#include "sys/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HOSTS_TTL 3600 /* as CoreDNS' hosts plugin */
+
+/* ---- words */
+
+static const struct {
+	uint16_t type;
+	const char *name;
+} types[DNS_TYPES_COUNTED] = {
+	{ DNS_A, "A" },     { DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" },     { DNS_PTR, "PTR" },
+	{ DNS_SOA, "SOA" }, { DNS_NS, "NS" },     { DNS_CNAME, "CNAME" }, { DNS_TXT, "TXT" },
+	{ DNS_MX, "MX" },   { DNS_ANY, "ANY" },   { 0, "other" },
+};
+
+static unsigned type_index(uint16_t type)
+{
+	unsigned i = 0;
+
+	while (i < DNS_TYPES_COUNTED - 1 && types[i].type != type)
+		i++;
+	return i;
+}
+
+const char *dns_source_text(enum dns_source s)
+{
+	static const char *const text[DNS_SOURCES] = { "nobody", "hosts", "cluster", "upstream" };
+
+	return text[s];
+}
+
+const char *dns_rcode_text(unsigned rcode, char buf[16])
+{
+	static const char *const text[] = { "NOERROR",  "FORMERR", "SERVFAIL",
+					    "NXDOMAIN", "NOTIMP",  "REFUSED" };
+
+	snprintf(buf, 16, "RCODE%u", rcode);
+	return rcode < DNS_RCODES ? text[rcode] : buf;
+}
+
+/* RFC 3597 5 for what has no name here. */
+const char *dns_type_text(uint16_t type, char buf[16])
+{
+	static const struct {
+		uint16_t type;
+		const char *name;
+	} more[] = { { DNS_HINFO, "HINFO" },
+		     { DNS_DNAME, "DNAME" },
+		     { DNS_OPT, "OPT" },
+		     { DNS_AXFR, "AXFR" },
+		     { DNS_IXFR, "IXFR" } };
+	unsigned i = type_index(type);
+
+	if (types[i].type)
+		return types[i].name;
+	for (i = 0; i < sizeof(more) / sizeof(*more); i++)
+		if (more[i].type == type)
+			return more[i].name;
+	snprintf(buf, 16, "TYPE%u", type);
+	return buf;
+}
+
+/* ---- counting and logging */
+
+const char *dns_type_counted(unsigned i)
+{
+	return types[i].name;
+}
+
+static bool is_six(const struct dns_asker *a)
+{
+	return (a->tcp ? dns_tcp_family(a->tcp) : a->from.ss_family) == AF_INET6;
+}
+
+static void count_query(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *a)
+{
+	dns_count(&w->counts.requests[a->tcp ? DNS_BY_TCP : DNS_BY_UDP]
+				     [is_six(a) ? DNS_FAMILY_6 : DNS_FAMILY_4][type_index(q->type)],
+		  1);
+	if (q->dnssec_ok)
+		dns_count(&w->counts.dnssec_ok, 1);
+}
+
+void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *to,
+			enum dns_source source, const uint8_t *answer, size_t n)
+{
+	unsigned rcode = answer[3] & 15;
+	uint8_t log = w->dns->role->cfg.dns.log;
+	char name[DNS_NAME_TEXT], type[16], code[16];
+
+	uint64_t us = clock_mono_ns() / 1000 - to->asked_us;
+
+	if (to->job) {
+		to->job->source = source;
+		to->job->us = us;
+		return;
+	}
+	dns_count(&w->counts.responses[source][rcode < DNS_RCODES ? rcode : DNS_RCODES], 1);
+	if (source == DNS_FROM_UPSTREAM)
+		dns_count_time(&w->counts.took, us);
+	if (log == CONFIG_DNS_LOG_OFF || (log == CONFIG_DNS_LOG_ERRORS && rcode != DNS_SERVFAIL))
+		return;
+	log_info("query %s %s: %s from %s in %llu us, %zu octets", dns_type_text(q->type, type),
+		 q->question_len ? dns_name_text(&q->name, name) : "?", dns_rcode_text(rcode, code),
+		 dns_source_text(source), (unsigned long long)us, n);
+}
+
+/* ---- hosts */
+
+static bool put_addrs(const struct dns_hosts *h, const struct dns_query *q, struct dns_out *o)
+{
+	size_t first, n = dns_hosts_find(h, &q->lower, &first);
+
+	for (size_t i = first; i < first + n; i++) {
+		const struct ipaddr *a = dns_hosts_addr(h, i);
+
+		if (a->family == AF_INET && q->type == DNS_A)
+			dns_out_a(o, DNS_ANSWER, &q->name, HOSTS_TTL, a->b);
+		if (a->family == AF_INET6 && q->type == DNS_AAAA)
+			dns_out_aaaa(o, DNS_ANSWER, &q->name, HOSTS_TTL, a->b);
+	}
+	return n > 0;
+}
+
+static bool put_names(const struct dns_hosts *h, const struct dns_query *q, struct dns_out *o)
+{
+	struct dns_name name;
+	struct ipaddr a;
+	size_t first, n;
+
+	if (q->type != DNS_PTR || dns_reverse_read(&q->lower, &a) != DNS_REVERSE_ADDR)
+		return false;
+	n = dns_hosts_find_addr(h, &a, &first);
+	for (size_t i = first; i < first + n; i++) {
+		dns_hosts_name(h, i, &name);
+		dns_out_ptr(o, DNS_ANSWER, &q->name, HOSTS_TTL, &name);
+	}
+	return n > 0;
+}
+
+/* ---- the way of a query */
+
+static size_t refuse(const struct dns_query *q, uint8_t *out, size_t cap, int rcode)
+{
+	struct dns_out o;
+
+	dns_out_begin(&o, out, cap, q, DNS_RA);
+	return dns_out_end(&o, rcode);
+}
+
+int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, struct dns_out *o,
+		      struct dns_name *target)
+{
+	int rcode;
+
+	target->n = 0;
+	dns_view_enter(&w->view);
+	rcode = dns_answer(&w->view, dns_store_settings(w->dns), q, w->turn++, o, target);
+	dns_view_leave(&w->view);
+	return rcode;
+}
+
+static size_t from_hosts(const struct dns_worker *w, const struct dns_query *q, uint8_t *out,
+			 size_t cap)
+{
+	struct dns_out o;
+
+	if (!w->hosts)
+		return 0;
+	dns_out_begin(&o, out, cap, q, DNS_AA | DNS_RA);
+	return put_addrs(w->hosts, q, &o) || put_names(w->hosts, q, &o)
+		       ? dns_out_end(&o, DNS_NOERROR)
+		       : 0;
+}
+
+static size_t from_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *out,
+			   size_t cap, struct dns_name *target)
+{
+	struct dns_out o;
+	int rcode;
+
+	dns_out_begin(&o, out, cap, q, DNS_RA);
+	rcode = dns_serve_cluster(w, q, &o, target);
+	return rcode < 0 ? 0 : dns_out_end(&o, rcode);
+}
+
+/* Only addresses are sought at the end of an alias: of all else the alias itself is the answer. */
+static bool is_sought(const struct dns_query *q, const struct dns_name *target)
+{
+	return target->n && (q->type == DNS_A || q->type == DNS_AAAA);
+}
+
+static size_t find(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *from,
+		   uint8_t *out, size_t cap, enum dns_source *source)
+{
+	struct dns_name target = { 0 };
+	size_t n;
+
+	*source = DNS_FROM_HOSTS;
+	n = from_hosts(w, q, out, cap);
+	if (n)
+		return n;
+	*source = DNS_FROM_CLUSTER;
+	n = from_cluster(w, q, out, cap, &target);
+	if (n && !is_sought(q, &target))
+		return n;
+	*source = DNS_FROM_UPSTREAM;
+	return w->upstreams ? dns_upstreams_ask(w->upstreams, q, &target, from, out, cap)
+			    : refuse(q, out, cap, DNS_SERVFAIL);
+}
+
+size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const struct dns_asker *from,
+		 uint8_t *out, size_t cap)
+{
+	enum dns_source source = DNS_FROM_NONE;
+	struct dns_query q;
+	int rc = dns_query_read(query, n, &q);
+	size_t len;
+
+	if (rc < 0) {
+		dns_count(&w->counts.malformed, 1);
+		return 0;
+	}
+	if (!from->job)
+		count_query(w, &q, from);
+	cap = dns_query_limit(&q, from->fd < 0, cap);
+	if (!rc && q.class != DNS_IN)
+		rc = DNS_REFUSED;
+	len = rc ? refuse(&q, out, cap, rc) : find(w, &q, from, out, cap, &source);
+	if (len)
+		dns_serve_answered(w, &q, from, source, out, len);
+	return len;
+}
+
+void dns_serve_forget(struct dns_worker *w, const struct dns_tcp *c)
+{
+	if (w->upstreams)
+		dns_upstreams_forget(w->upstreams, c);
+}

@@ -1,0 +1,329 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Role dns alone, without an agent: `roles dns` in a namespace, asked by dig and kdig, by the independent cases, and by clients that
+count every query. What it does not know it asks of a dnsmasq."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from harness import built, needs, wait_for
+
+pytestmark = needs("dig", "kdig", "dnsmasq")
+
+DOMAIN = "cluster.local"
+
+
+class Dns:
+    """A server on 127.0.0.1 and ::1 of a namespace of its own."""
+
+    def __init__(self, netns, keeper, store, start, scratch, *objects, ns=None, **settings):
+        self.ns, self.store, self.start, self.scratch = ns or netns("dns"), store, start, scratch
+        self.ns.batch("link set lo up")
+        if objects:
+            store.apply(*objects)
+        settings.setdefault("dns_upstream", "off")
+        self.keeper = keeper(self.ns, "n1", store, roles="dns health", **settings)
+        wait_for(lambda: (self.keeper.run_dir / "dns.sock").exists(), 20, "role dns answers")
+
+    def dig(self, name, kind="A", *args, server="127.0.0.1", program="dig"):
+        """([(owner, type, data)] of the answer, status, text)"""
+        ways = ("+timeout=2", "+retry=0") if program == "kdig" else ("+time=2", "+tries=1", "+noall", "+comments", "+answer", "+authority")
+        text = self.ns.run(program, f"@{server}", *ways, *args, name, kind, check=False).stdout
+        status = re.search(r"status: (\w+)", text)
+        rows = re.findall(r"^(\S+)\s+\d+\s+IN\s+(\S+)\s+(.*)$", text, re.M)
+        return rows, status and status[1], text
+
+    def answers(self, name, kind="A", *args, **kw):
+        rows, status, text = self.dig(name, kind, *args, **kw)
+        assert status == "NOERROR", text
+        return sorted(r[2] for r in rows if r[1] == kind)
+
+    def fairlead(self, *args):
+        return subprocess.run([built("bin/fairlead"), "dns", *args, "--run-dir", self.keeper.run_dir],
+                              capture_output=True, text=True, timeout=30)
+
+    def metrics(self):
+        return self.ns.run("curl", "-s", "http://127.0.0.1:9099/metrics").stdout
+
+
+@pytest.fixture
+def dns(netns, keeper, store, start, scratch):
+    return lambda *objects, **kw: Dns(netns, keeper, store, start, scratch, *objects, **kw)
+
+
+# ---- objects
+
+def namespace(name):
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def service(name, *ips, ports=(("http", "TCP", 80),), ns="shop", **spec):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": ns, "name": name},
+            "spec": {"clusterIP": ips[0] if ips else "None", "clusterIPs": list(ips) or ["None"],
+                     "ipFamilies": ["IPv6" if ":" in ip else "IPv4" for ip in ips] or ["IPv4"],
+                     "selector": {"app": name},
+                     "ports": [{"name": n, "protocol": p, "port": number} for n, p, number in ports], **spec}}
+
+
+def slice_of(name, *endpoints, ports=(("http", "TCP", 8080),), family="IPv4", ns="shop"):
+    """endpoints: address, or (address, hostname), or (address, hostname, ready)"""
+    made = []
+    for e in endpoints:
+        ip, host, ready = (*((e,) if isinstance(e, str) else e), None, True)[:3] if not isinstance(e, tuple) or len(e) < 3 else e
+        made.append({"addresses": [ip], "conditions": {"ready": ready}} | ({"hostname": host} if host else {}))
+    return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"namespace": ns, "name": f"{name}-{family.lower()}", "labels": {"kubernetes.io/service-name": name}},
+            "addressType": family, "endpoints": made,
+            "ports": [{"name": n, "protocol": p, "port": number} for n, p, number in ports]}
+
+
+def pod(name, ip, ns="shop"):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": ns, "name": name},
+            "spec": {"nodeName": "n1", "containers": [{"name": "c", "image": "none"}]},
+            "status": {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}]}}
+
+
+SHOP = (namespace("shop"),
+        service("web", "10.96.0.1", "fd00:96::1"), slice_of("web", "10.244.1.1"),
+        service("db"), slice_of("db", ("10.244.1.2", "db-0"), ("10.244.2.3", "db-1"), ("10.244.2.4", "db-2", False)),
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "shop", "name": "ext"},
+         "spec": {"type": "ExternalName", "externalName": "www.example.com"}},
+        pod("db-0", "10.244.1.2"))
+
+
+# ---- what is there
+
+def test_names(dns):
+    d = dns(*SHOP)
+    for program, server in (("dig", "127.0.0.1"), ("kdig", "127.0.0.1"), ("dig", "::1")):
+        def ask(*a, **kw):
+            return d.answers(*a, program=program, server=server, **kw)  # noqa: B023
+        assert ask("web.shop.svc.cluster.local") == ["10.96.0.1"]
+        assert ask("WeB.shop.svc.cluster.LOCAL", "AAAA") == ["fd00:96::1"]
+        assert ask("_http._tcp.web.shop.svc.cluster.local", "SRV") == ["0 50 80 web.shop.svc.cluster.local."]  # two addresses
+        assert ask("1.0.96.10.in-addr.arpa", "PTR") == ["web.shop.svc.cluster.local."]
+        assert ask("db.shop.svc.cluster.local") == ["10.244.1.2", "10.244.2.3"]
+        assert ask("db-1.db.shop.svc.cluster.local") == ["10.244.2.3"]
+        assert ask("3.2.244.10.in-addr.arpa", "PTR") == ["db-1.db.shop.svc.cluster.local."]
+        assert ask("10-244-1-2.shop.pod.cluster.local") == ["10.244.1.2"]
+        assert ask("dns-version.cluster.local", "TXT") == ['"1.1.0"']
+        assert ask("ext.shop.svc.cluster.local", "CNAME") == ["www.example.com."]
+        assert ask("web.shop.svc.cluster.local", "A", "+tcp") == ["10.96.0.1"]
+
+
+def test_what_is_not_there(dns):
+    d = dns(*SHOP)
+    for name, kind, status in (("nobody.shop.svc.cluster.local", "A", "NXDOMAIN"), ("db-2.db.shop.svc.cluster.local", "A", "NXDOMAIN"),
+                               ("10-244-9-9.shop.pod.cluster.local", "A", "NXDOMAIN"), ("db.shop.svc.cluster.local", "AAAA", "NOERROR"),
+                               ("shop.svc.cluster.local", "A", "NOERROR"), ("_udp.web.shop.svc.cluster.local", "SRV", "NXDOMAIN")):
+        rows, said, text = d.dig(name, kind)
+        assert said == status and [r[1] for r in rows] == ["SOA"], text
+        assert rows[0][0] == "cluster.local.", text
+    rows, said, text = d.dig("www.example.com")
+    assert said == "REFUSED" and not rows, text  # nobody else is asked here
+
+
+def test_changes_are_seen(dns):
+    d = dns(*SHOP)
+    name = "new.shop.svc.cluster.local"
+    assert d.dig(name)[1] == "NXDOMAIN"
+    d.store.apply(service("new", "10.96.0.9"))
+    wait_for(lambda: d.dig(name)[1] == "NOERROR" and d.answers(name) == ["10.96.0.9"], 5)
+    d.store.apply(slice_of("db", ("10.244.1.2", "db-0"), ("10.244.2.4", "db-2")))
+    wait_for(lambda: d.answers("db.shop.svc.cluster.local") == ["10.244.1.2", "10.244.2.4"], 5)
+    d.store.delete(service("new", "10.96.0.9"))
+    wait_for(lambda: d.dig(name)[1] == "NXDOMAIN", 5)
+
+
+def test_large_answers(dns):
+    """200 endpoints do not fit into a datagram: what fits comes with TC, and dig asks again by TCP."""
+    ips = [f"10.244.{i // 100}.{i % 100 + 1}" for i in range(200)]
+    d = dns(namespace("shop"), service("many"), slice_of("many", *ips))
+    name = "many.shop.svc.cluster.local"
+    assert d.answers(name) == sorted(ips)
+    for size in (512, 1232, 4096):
+        rows, status, text = d.dig(name, "A", f"+bufsize={size}", "+ignore")
+        assert status == "NOERROR" and " tc" in text and 20 < len(rows) < 200, text
+    rows, status, text = d.dig(name, "A", "+noedns", "+ignore")
+    assert " tc" in text and 20 < len(rows) <= 31, text
+
+
+def test_malformed_queries(dns):
+    """Nothing but a query is answered, and what is half of one is told so."""
+    d = dns(*SHOP)
+    script = ("import socket,sys,random\nr=random.Random(5)\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
+              "s.connect(('127.0.0.1',53))\n"
+              "for i in range(3000):\n s.send(bytes(r.randrange(256) for _ in range(r.randrange(1,80))))\n")
+    pid = d.keeper.pid("dns")
+    d.ns.run(sys.executable, "-c", script)
+    assert d.answers("web.shop.svc.cluster.local") == ["10.96.0.1"]
+    assert d.keeper.pid("dns") == pid
+    rows, status, text = d.dig("web.shop.svc.cluster.local", "A", "+opcode=NOTIFY")
+    assert status == "NOTIMP", text
+    rows, status, text = d.dig("version.bind", "TXT", "-c", "CH")
+    assert status == "REFUSED", text
+    rows, status, text = d.dig("web.shop.svc.cluster.local", "A", "+edns=1", "+noednsnegotiation")
+    assert status == "BADVERS", text
+
+
+# ---- others' names
+
+class Upstream:
+    """A dnsmasq that logs what it is asked."""
+
+    def __init__(self, dns_ns, start, scratch, *args, addr="127.0.0.2"):
+        self.log = scratch / f"upstream-{addr}.log"
+        self.log.touch(0o666)
+        self.log.chmod(0o666)
+        self.argv = ["dnsmasq", "-k", "-C", "/dev/null", "-h", "-R", "-z", "-u", "root", "-a", addr, "-q", f"--log-facility={self.log}",
+                     "--pid-file=", "--host-record=www.example.com,192.0.2.1,2001:db8::1", "--local=/example.com/",
+                     "--txt-record=big.example.com," + ",".join("x" * 200 for _ in range(20)), "--local-ttl=60", "--neg-ttl=60", *args]
+        self.start, self.ns, self.program = start, dns_ns, None
+        self.begin()
+
+    def begin(self):
+        self.program = self.start(self.argv, ns=self.ns)
+        wait_for(lambda: "started" in self.log.read_text())
+
+    def asked(self, name):
+        return len(re.findall(rf"query\[\w+\] {re.escape(name)} from", self.log.read_text(), re.I))
+
+
+@pytest.fixture
+def others(netns, start, scratch):
+    """(namespace, up): up(address) starts an upstream there"""
+    ns = netns("dns")
+    ns.batch("link set lo up")
+    return ns, lambda *args, **kw: Upstream(ns, start, scratch, *args, **kw)
+
+
+def test_forwards_and_caches(dns, others):
+    ns, up = others
+    u = up()
+    d = dns(*SHOP, ns=ns, dns_upstream="127.0.0.2", dns_workers=1)
+    for _ in range(3):
+        assert d.answers("www.example.com") == ["192.0.2.1"]
+        assert d.answers("WWW.example.com", "AAAA") == ["2001:db8::1"]
+        rows, status, text = d.dig("nobody.example.com")
+        assert status == "NXDOMAIN", text
+    assert u.asked("www.example.com") == 2 and u.asked("nobody.example.com") >= 1
+    assert len(d.answers("big.example.com", "TXT")[0]) > 4000  # more than a datagram: asked, and answered, by TCP
+    assert d.answers("ext.shop.svc.cluster.local") == ["192.0.2.1"]  # an alias of the cluster's and what it leads to
+    r = d.fairlead("query", "www.example.com", "AAAA", "-o", "json")
+    doc = json.loads(r.stdout)
+    assert r.returncode == 0 and doc["query"]["from"] == "upstream" and doc["records"][0]["data"] == "2001:db8::1"
+
+
+def test_next_upstream(dns, others):
+    """One that is not there costs a moment once; one that comes back is asked again."""
+    ns, up = others
+    up(addr="127.0.0.3")
+    d = dns(*SHOP, ns=ns, dns_upstream=["127.0.0.2", "127.0.0.3"], dns_cache="off", dns_workers=1)
+    for i in range(10):
+        assert d.answers("www.example.com") == ["192.0.2.1"]
+    back = up(addr="127.0.0.2")
+    wait_for(lambda: d.answers("www.example.com") and back.asked("www.example.com"), 10)
+
+
+def test_resolv_conf_and_hosts(dns, others, scratch):
+    ns, up = others
+    up(addr="127.0.0.3")
+    resolv, hosts = scratch / "resolv.conf", scratch / "hosts"
+    resolv.write_text("nameserver 127.0.0.9\nnonsense\noptions timeout:1\n")
+    hosts.write_text("192.0.2.7 printer.example.org printer\n")
+    d = dns(*SHOP, ns=ns, dns_upstream=resolv, dns_hosts=hosts)
+    assert d.answers("printer.example.org") == ["192.0.2.7"]
+    assert d.answers("7.2.0.192.in-addr.arpa", "PTR") == ["printer.example.org."]
+    resolv.write_text("nameserver 127.0.0.3\n")
+    hosts.write_text("192.0.2.8 printer.example.org\n")
+    wait_for(lambda: d.dig("www.example.com")[1] == "NOERROR", 20)
+    wait_for(lambda: d.answers("printer.example.org") == ["192.0.2.8"], 20)
+    doc = json.loads(d.fairlead("status", "-o", "json").stdout)
+    assert [u["ip"] for u in doc["upstreams"]] == ["127.0.0.3"] and doc["servers"][0]["known"] is True
+
+
+def test_itself_is_no_upstream(dns):
+    """A server that asks itself, through another address, finds out and refuses, instead of asking for ever."""
+    d = dns(*SHOP, dns_listen=["127.0.0.1", "127.0.0.5"], dns_upstream=["127.0.0.5"])
+    assert "this server itself" in d.keeper.program.log()
+    assert d.dig("www.example.com")[1] == "REFUSED"
+
+
+# ---- restart
+
+HAMMER = """
+import collections, random, socket, struct, sys, time
+# Queries at a steady pace from many sockets, each waited for, none repeated: what had no answer is lost.
+name, seconds, rate = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
+socks = []
+for _ in range(64):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(('127.0.0.1', 53)); s.setblocking(False); socks.append(s)
+q = b''.join(bytes([len(l)]) + l.encode() for l in name.split('.')) + b'\\0' + struct.pack('>HH', 1, 1)
+sent, got, slow = {}, 0, 0.
+begun, n = time.monotonic(), 0
+print('begun', flush=True)
+def take():
+    global got, slow
+    for s in socks:
+        while True:
+            try: m = s.recv(2048)
+            except (BlockingIOError, ConnectionRefusedError): break
+            k = (s.fileno(), m[:2])
+            if k in sent:
+                got += 1; slow = max(slow, time.monotonic() - sent.pop(k))
+while time.monotonic() - begun < seconds:
+    while n < (time.monotonic() - begun) * rate:
+        s = socks[n % 64]
+        head = struct.pack('>HHHHHH', n // 64 & 0xffff, 0x100, 1, 0, 0, 0)
+        s.send(head + q); sent[(s.fileno(), head[:2])] = time.monotonic(); n += 1
+    take(); time.sleep(.001)
+end = time.monotonic() + 5
+while sent and time.monotonic() < end:
+    take(); time.sleep(.005)
+print(n, got, round(slow * 1e3))
+"""
+
+
+@pytest.mark.parametrize("sig", [signal.SIGKILL, signal.SIGTERM])
+def test_restart_loses_no_query(dns, start, sig):
+    d = dns(*SHOP)
+    hammer = start([sys.executable, "-u", "-c", HAMMER, "web.shop.svc.cluster.local", "6", "500"], ns=d.ns)
+    hammer.wait_log("begun")
+    for _ in range(3):
+        time.sleep(1)  # of answers in between
+        pid = d.keeper.pid("dns")
+        os.kill(pid, sig)
+        wait_for(lambda: d.keeper.pid("dns") not in (None, pid))  # noqa: B023
+    assert hammer.wait(30) == 0
+    n, got, slow = map(int, hammer.log().split()[-3:])
+    print(f"{n} queries, {got} answers, the slowest after {slow} ms")
+    assert n > 2000 and got == n, hammer.log()
+
+
+# ---- the independent cases
+
+WORLDS = {"spec": "spec", "handler": "coredns", "zonal": "coredns", "external": "coredns", "reverse": "coredns"}
+NOT_OURS = {"core-114": "CoreDNS' plugin k8s_external: its own apex", "core-129": "CoreDNS' plugin k8s_external: its own apex",
+            "core-066": "the world has no Namespace svcns, and CoreDNS' stub has any"}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_cases(dns, suites, world):
+    file = WORLDS[world]
+    path = suites / "dns/public" / f"{file}.json"
+    cases = [sys.executable, "-B", suites / "dns_cases.py"]
+    zones = next(c["config"] for c in json.loads(path.read_text())["cases"] if c["world"] == world)
+    settings = {"dns_zone": [z.rstrip(".") for z in zones["zones"][1:]],
+                "dns_external_zone": [z.rstrip(".") for z in zones.get("externalZones", [])]}
+    objects = subprocess.run([*cases, "--emit-objects", world, path], capture_output=True, text=True, check=True).stdout
+    d = dns(objects, **settings)
+    for extra in ([], ["--tcp"]):
+        r = d.ns.run(*cases, "--server", "127.0.0.1:53", "--world", world, *extra, *(["--only", "spec,common"] if file == "coredns" else []),
+                     path, check=False)
+        failed = [line for line in r.stdout.splitlines() if line.startswith("FAIL") and not any(k in line for k in NOT_OURS)]
+        assert not failed and "passed" in r.stdout, r.stdout + r.stderr
