@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our programs of IP-in-IP against the ipip driver of Debian 12's kernel, in one machine: node a has an ifb with the
 programs and role bgp, node b the driver's own tunl0 and BIRD, with a router between. Where a's pods are, b knows from BIRD alone.
-Pods' packets go both ways; TCP's in aggregates."""
+Pods' packets go both ways; TCP's in aggregates. And a lab there, whose agents use the driver."""
 import json
 from pathlib import Path
 
@@ -102,3 +102,37 @@ def test_against_the_driver():
     assert parts["there"].count(" 0% packet loss") == 2 and " 0% packet loss" in parts["back"], parts
     assert parts["bytes"].split() == ["same", "same"]
     assert "mtu 1280" in parts["mtu"]  # of the router's 1300
+
+
+LAB = """
+modprobe ipip
+export PATH=/opt/fairlead/bin:$PATH
+fairlead lab up --name x --nodes 2 --racks 2 --mode ipip --wait=150 -f /pods || { tail /run/fairlead-lab/x/lab.log /run/fairlead-lab/x/nodes/*/log/*; exit 1; }
+echo "== status"; fairlead node status --lab x -o json
+echo "== link"; fairlead lab node --name x n1 -- ip -j -d link show tunl0
+echo "== routes"; fairlead lab node --name x n1 -- ip -j route show dev tunl0
+echo "== guard"; fairlead lab node --name x n1 -- tc filter show dev tunl0 egress; fairlead lab node --name x n1 -- tc filter show dev eth0 ingress
+echo "== matrix"; fairlead lab matrix --name x --timeout 8000 -o json
+fairlead lab down --name x
+"""
+PODS = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": n, "namespace": "plain"},
+         "spec": {"nodeName": n, "containers": [{"name": "c", "image": "none", "ports": [{"containerPort": 80}]}]}} for n in ("n1", "n2")]
+
+
+@pytest.mark.all_only("boots virtual machines")
+@vm.needed
+def test_nodes_use_the_driver():
+    """A lab's agents take the kernel's tunl0 where there is one, with only the guard of ours on the uplink; all pods reach each other."""
+    r = vm.run(LAB, programs=["nft", "tc"], files={
+        "/opt/fairlead": OUT, "/pods": json.dumps({"apiVersion": "v1", "kind": "List", "items": PODS})})
+    assert r.code == 0, (r.output[-5000:], r.console[-2000:])
+    parts = r.parts()
+    assert [n["ipip"] for n in json.loads(parts["status"])["nodes"]] == ["driver", "driver"], parts["status"]
+    tunl0, = json.loads(parts["link"])
+    assert tunl0["link_type"] == "ipip" and "UP" in tunl0["flags"] and tunl0["mtu"] == 1480, tunl0
+    assert [route["dst"] for route in json.loads(parts["routes"])], parts["routes"]
+    assert parts["guard"].count("fairlead-ipip") == 1, parts["guard"]
+    rows = json.loads(parts["matrix"])["rows"]
+    among = {(x["from"], x["to"], x["family"]): x["result"] for x in rows if "/" in x["from"] and "/" in x["to"]}
+    assert {("plain/n1", "plain/n2", f) for f in (4, 6)} | {("plain/n2", "plain/n1", f) for f in (4, 6)} <= set(among)
+    assert set(among.values()) == {"connected"}, rows
