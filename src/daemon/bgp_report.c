@@ -55,12 +55,26 @@ void bgp_report_gone(struct bgp *b, const struct bgp_peer *p)
 	report_peer(&b->report, p, false);
 }
 
+static void report_work(struct report *r, const struct bgp_wants_work *w)
+{
+	const struct {
+		const char *what;
+		uint64_t n;
+	} v[] = { { "all", w->all }, { "node", w->nodes }, { "address", w->addresses } };
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++)
+		report_value(r, "fairlead_bgp_judged_total", "counter",
+			     "What was judged to follow the store.", "what", v[i].what, v[i].n);
+}
+
 void bgp_report(struct report *r, void *arg)
 {
 	const struct bgp *b = arg;
+	struct bgp_wants_work work = bgp_wants_work(bgp_store_wants(b));
 
 	report_value(r, "fairlead_bgp_refused_total", "counter",
 		     "Connections of nobody that is a peer.", NULL, NULL, b->refused);
+	report_work(r, &work);
 	for (unsigned i = 0; b->speaker && i < BGP_FAMILIES; i++)
 		report_value(r, "fairlead_bgp_routes", "gauge", "Prefixes in the table.", "family",
 			     i ? "IPv6" : "IPv4", bgp_rib_count(bgp_speaker_rib(b->speaker, i)));

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bgp_world import (COMMUNITY, GRACE, LARGE, OTHERS, OURS, PEER_AS, THEIRS, bgp_peer, bgp_world,  # noqa: F401
-                       configuration, far_world)
+                       configuration, far_world, node)
 from harness import wait_for
 from roles import metric
 
@@ -122,6 +122,26 @@ def test_password_file(bgp_world):  # noqa: F811
     wait_for(lambda: w.peer() is None)  # none is better than one without the password
     problems = json.loads(w.fairlead("status", "-o", "json").stdout)["problems"]
     assert [p["object"] for p in problems] == ["BGPPeer router"]
+
+
+def test_heartbeat_judges_nothing(bgp_world):  # noqa: F811
+    """A Node that only says that it lives is none of BGP's business; the one after it is."""
+    w = bgp_world
+    w.begin(configuration(), bgp_peer(), roles="bgp health")
+
+    def judged(what):
+        return metric(w.ns, "fairlead_bgp_judged_total", f'what="{what}"')
+
+    wait_for(lambda: judged("node") == 1)
+    w.store.apply(node("n2", "10.0.0.3"))
+    wait_for(lambda: judged("node") == 2)
+    for beat in range(3):
+        alive = node("n2", "10.0.0.3")
+        alive["metadata"]["annotations"] = {"beat": str(beat)}
+        w.store.apply(alive)
+    w.store.apply(node("n3", "10.0.0.4"))
+    wait_for(lambda: judged("node") == 3)
+    assert judged("all") == 1 and w.peer()
 
 
 def test_changes_end_no_session(bgp_world):  # noqa: F811
