@@ -13,14 +13,10 @@
 #define WORKERS_MAX 16 /* where the configuration does not say */
 
 /* Beyond every role's base: upstreams' sockets, the files that name them, threads. */
-static const char *const calls[] = {
-	"socket:inet", "socket:inet6", "bind", "connect", "openat", "open",
-	/* libev's watch over files: where it is told of changes, and where it has to look */
-	"stat", "lstat", "statx", "statfs", "inotify_init1", "inotify_add_watch",
-	"inotify_rm_watch",
-	/* threads; their first malloc() counts processors */
-	"clone", "clone3", "sched_getaffinity", NULL
-};
+static const char *const calls[] = { "socket:inet", "socket:inet6", "bind", "connect", "openat",
+				     "open", "stat",
+				     /* threads; their first malloc() counts processors */
+				     "clone", "clone3", "sched_getaffinity", NULL };
 
 static void serve(struct dns *d)
 {

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The files that role dns is told by: resolv.conf, where upstreams are not named in the configuration, and hosts. Both are read again
- * when they change. One that cannot be read, or says nothing of use, leaves things as they were; what is passed over in it is logged. */
+ * when they change. One that cannot be read, or says nothing of use, leaves things as they were; what is passed over in it is logged.
+ *
+ * They are looked at every CHECK_S rather than watched by inotify: what changes is as often as not behind a symbolic link, in another
+ * directory (systemd-resolved, a ConfigMap), and a second change within a second must not be missed. */
 #include "daemon/dns.h"
 #include "sys/file.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#define CHECK_S     1.
 #define FILE_MAX    (16u << 20)
 #define RESOLV_CONF "/etc/resolv.conf"
 #define IGNORED     10 /* lines that are told of at once */
 
+/* A file as it was when it was read; st_ino 0: it was not there. */
+struct seen {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec written, changed;
+};
+
 struct dns_files {
 	struct dns *dns;
 	const char *resolv; /* NULL: the configuration names servers, or none are wanted */
-	ev_stat resolv_stat, hosts_stat;
+	struct seen resolv_seen, hosts_seen;
+	ev_timer check;
 	struct dns_servers servers; /* as the workers have them */
 };
 
@@ -94,6 +108,9 @@ static int read_resolv(struct dns_files *f, struct err *e)
 		rc = dns_resolv_parse(text.v ? text.v : "", text.n, r, on_ignored, &ignored, e);
 	for (unsigned i = 0; !rc && i < r->n; i++)
 		add(f, &s, &r->v[i]);
+	/* Written in place it is empty for a moment. */
+	if (!rc && !r->n && f->servers.n <= DNS_SERVERS_MAX)
+		rc = err_set(e, -ENODATA, "%s: names no server", f->resolv);
 	if (!rc) {
 		s.rotate = r->rotate;
 		tell(f, &s, f->resolv);
@@ -101,16 +118,6 @@ static int read_resolv(struct dns_files *f, struct err *e)
 	buf_fini(&text);
 	free(r);
 	return rc;
-}
-
-static void on_resolv(struct ev_loop *loop, ev_stat *w, int events)
-{
-	struct err e;
-
-	(void)loop;
-	(void)events;
-	if (read_resolv(w->data, &e))
-		log_warn("%s; the upstreams stay as they are", e.text);
 }
 
 static void read_hosts(struct dns_files *f)
@@ -130,11 +137,37 @@ static void read_hosts(struct dns_files *f)
 	buf_fini(&text);
 }
 
-static void on_hosts(struct ev_loop *loop, ev_stat *w, int events)
+static bool is_time(const struct timespec *a, const struct timespec *b)
 {
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Looked at before it is read, so that a change while it is read is one more. */
+static bool has_changed(const char *path, struct seen *seen)
+{
+	struct seen before = *seen;
+	struct stat st;
+
+	*seen = (struct seen){ 0 };
+	if (!stat(path, &st))
+		*seen = (struct seen){ st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim };
+	return before.dev != seen->dev || before.ino != seen->ino || before.size != seen->size ||
+	       !is_time(&before.written, &seen->written) ||
+	       !is_time(&before.changed, &seen->changed);
+}
+
+static void on_check(struct ev_loop *loop, ev_timer *t, int events)
+{
+	struct dns_files *f = t->data;
+	const char *hosts = f->dns->role->cfg.dns.hosts;
+	struct err e;
+
 	(void)loop;
 	(void)events;
-	read_hosts(w->data);
+	if (f->resolv && has_changed(f->resolv, &f->resolv_seen) && read_resolv(f, &e))
+		log_warn("%s; the upstreams stay as they are", e.text);
+	if (hosts && has_changed(hosts, &f->hosts_seen))
+		read_hosts(f);
 }
 
 static void from_config(struct dns_files *f)
@@ -168,18 +201,18 @@ int dns_files_open(struct dns *d, struct err *e)
 	if (!f->resolv) {
 		from_config(f);
 	} else {
+		has_changed(f->resolv, &f->resolv_seen);
 		if (read_resolv(f, &why))
 			log_warn("%s", why.text);
-		ev_stat_init(&f->resolv_stat, on_resolv, f->resolv, 0.);
-		f->resolv_stat.data = f;
-		ev_stat_start(d->role->loop, &f->resolv_stat);
 	}
 	if (c->hosts) {
+		has_changed(c->hosts, &f->hosts_seen);
 		read_hosts(f);
-		ev_stat_init(&f->hosts_stat, on_hosts, c->hosts, 0.);
-		f->hosts_stat.data = f;
-		ev_stat_start(d->role->loop, &f->hosts_stat);
 	}
+	ev_timer_init(&f->check, on_check, CHECK_S, CHECK_S);
+	f->check.data = f;
+	if (f->resolv || c->hosts)
+		ev_timer_start(d->role->loop, &f->check);
 	return 0;
 }
 
@@ -202,10 +235,7 @@ void dns_files_close(struct dns *d)
 
 	if (!f)
 		return;
-	if (f->resolv)
-		ev_stat_stop(d->role->loop, &f->resolv_stat);
-	if (d->role->cfg.dns.hosts)
-		ev_stat_stop(d->role->loop, &f->hosts_stat);
+	ev_timer_stop(d->role->loop, &f->check);
 	free(f);
 	d->files = NULL;
 }

@@ -242,6 +242,22 @@ def test_resolv_conf_and_hosts(dns, others, scratch):
     hosts.write_text("192.0.2.8 printer.example.org\n")
     wait_for(lambda: d.dig("www.example.com")[1] == "NOERROR", 20)
     wait_for(lambda: d.answers("printer.example.org") == ["192.0.2.8"], 20)
+    other = scratch / "other"  # what was a file is a link, and what it leads to changes: as systemd-resolved, and ConfigMaps
+    other.write_text("192.0.2.1 printer.example.org\n")
+    link = scratch / "link"
+    link.symlink_to(other)
+    link.rename(hosts)
+    wait_for(lambda: d.answers("printer.example.org") == ["192.0.2.1"], 20)
+    for i in range(2, 6):  # within a second, and of one size
+        other.write_text(f"192.0.2.{i} printer.example.org\n")
+        wait_for(lambda: d.answers("printer.example.org") == [f"192.0.2.{i}"], 20)  # noqa: B023
+    resolv.write_text("# nobody\n")
+    d.keeper.program.wait_log("names no server; the upstreams stay as they are")
+    resolv.unlink()
+    d.keeper.program.wait_log("resolv.conf: No such file or directory; the upstreams stay as they are")
+    hosts.unlink()
+    wait_for(lambda: d.dig("printer.example.org")[1] != "NOERROR", 20)
+    assert d.answers("www.example.com") == ["192.0.2.1"]
     doc = json.loads(d.fairlead("status", "-o", "json").stdout)
     assert [u["ip"] for u in doc["upstreams"]] == ["127.0.0.3"] and doc["servers"][0]["known"] is True
 
