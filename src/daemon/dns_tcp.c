@@ -93,7 +93,8 @@ static void rewind_idle(struct dns_tcp *c)
 	ev_timer_again(c->worker->loop, &c->idle);
 }
 
-static void flush(struct dns_tcp *c)
+/* False: the client takes nothing any more. */
+static bool flush(struct dns_tcp *c)
 {
 	while (unsent(c)) {
 		ssize_t n = send(c->io.fd, c->out.v + c->sent, unsent(c), MSG_NOSIGNAL);
@@ -102,20 +103,15 @@ static void flush(struct dns_tcp *c)
 			continue;
 		if (n < 0 && errno == EAGAIN)
 			break;
-		if (n <= 0) {
-			drop(c);
-			return;
-		}
+		if (n <= 0)
+			return false;
 		c->sent += (size_t)n;
 	}
 	if (!unsent(c)) {
 		buf_clear(&c->out);
 		c->sent = 0;
 	}
-	if (c->ended && !c->sought && !unsent(c))
-		drop(c);
-	else
-		watch(c);
+	return true;
 }
 
 static void put(struct dns_tcp *c, const uint8_t *p, size_t n)
@@ -142,8 +138,8 @@ static void serve(struct dns_tcp *c, const uint8_t *query, size_t n)
 	}
 }
 
-/* Whole messages that have come. */
-static void take(struct dns_tcp *c)
+/* Whole messages that have come, false: none, or not now. */
+static bool take(struct dns_tcp *c)
 {
 	size_t at = 0;
 
@@ -160,15 +156,22 @@ static void take(struct dns_tcp *c)
 		buf_shift(&c->in, at);
 		rewind_idle(c);
 	}
+	return at > 0;
 }
 
+/* What is sent makes room for more answers, whose queries may be here already: nothing else would tell of them. */
 static void go_on(struct dns_tcp *c)
 {
-	take(c);
-	if (c->in.failed || c->out.failed)
+	do {
+		if (c->in.failed || c->out.failed || !flush(c)) {
+			drop(c);
+			return;
+		}
+	} while (take(c));
+	if (c->ended && !c->sought && !unsent(c))
 		drop(c);
 	else
-		flush(c);
+		watch(c);
 }
 
 void dns_tcp_send(struct dns_tcp *c, const uint8_t *p, size_t n)

@@ -262,6 +262,33 @@ def test_resolv_conf_and_hosts(dns, others, scratch):
     assert [u["ip"] for u in doc["upstreams"]] == ["127.0.0.3"] and doc["servers"][0]["known"] is True
 
 
+PIPELINE = """
+import socket, struct, sys
+# Queries for many names, or for one, by one connection and before anything is read. "read" waits for all answers, "leave" for none.
+name, n, then = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+s = socket.create_connection(('127.0.0.1', 53)); s.settimeout(5)
+def message(i):
+    labels = ([f'q{i}'] if then == 'leave' else []) + name.split('.')
+    m = struct.pack('>HHHHHH', i, 0x100, 1, 0, 0, 0) + b''.join(bytes([len(l)]) + l.encode() for l in labels) + struct.pack('>xHH', 1, 1)
+    return struct.pack('>H', len(m)) + m
+s.sendall(b''.join(map(message, range(n))))
+if then == 'leave':
+    s.close()
+    sys.exit()
+s.shutdown(socket.SHUT_WR)
+f, ids = s.makefile('rb'), set()
+while head := f.read(2):
+    ids.add(f.read(*struct.unpack('>H', head))[:2])
+print(len(ids))
+"""
+
+def test_many_queries_at_once_by_tcp(dns):
+    """More answers than we hold for a client that does not read: those that wait are given once it reads, though it sends nothing more."""
+    d = dns(namespace("shop"), service("many"), slice_of("many", *[f"10.244.{i // 100}.{i % 100 + 1}" for i in range(200)]))
+    r = d.ns.run(sys.executable, "-c", PIPELINE, "many.shop.svc.cluster.local", "1000", "read")
+    assert r.stdout.split() == ["1000"]
+
+
 def test_itself_is_no_upstream(dns):
     """A server that asks itself, through another address, finds out and refuses, instead of asking for ever."""
     d = dns(*SHOP, dns_listen=["127.0.0.1", "127.0.0.5"], dns_upstream=["127.0.0.5"])
