@@ -244,4 +244,6 @@ void dns_serve_forget(struct dns_worker *w, const struct dns_tcp *c)
 {
 	if (w->upstreams)
 		dns_upstreams_forget(w->upstreams, c);
+	if (w->leaving)
+		dns_upstreams_forget(w->leaving, c);
 }

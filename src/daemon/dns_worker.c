@@ -165,7 +165,7 @@ static void take_sockets(struct dns_worker *w, struct dns_socket *added, bool se
 
 static void take_servers(struct dns_worker *w, const struct dns_servers *s)
 {
-	struct dns_upstreams *before = w->upstreams, *now;
+	struct dns_upstreams *now;
 	struct err e;
 
 	now = dns_upstreams_new(w, s, &e);
@@ -173,8 +173,10 @@ static void take_servers(struct dns_worker *w, const struct dns_servers *s)
 		log_error("other upstreams: %s", e.text);
 		return;
 	}
-	w->upstreams = now; /* before: what the old one answers may have a client ask on */
-	dns_upstreams_free(before);
+	w->leaving = w->upstreams;
+	w->upstreams = now; /* what the old one answers may have a client ask on */
+	dns_upstreams_free(w->leaving);
+	w->leaving = NULL;
 }
 
 static void take_jobs(struct dns_worker *w, struct dns_job *j)

@@ -122,7 +122,8 @@ struct dns_worker {
 	struct dns_socket *sockets;
 	struct dns_batch *batch;
 	bool reading;
-	struct dns_upstreams *upstreams;
+	struct dns_upstreams *upstreams,
+		*leaving;        /* leaving: while it ends, others are asked already */
 	struct dns_hosts *hosts; /* NULL: no such file */
 	struct dns_view view;
 	uint32_t turn; /* of headless Services' addresses */

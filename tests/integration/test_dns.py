@@ -282,11 +282,37 @@ while head := f.read(2):
 print(len(ids))
 """
 
+SILENT = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.9', 53))
+print('bound', flush=True)
+while True:
+    print('asked for', s.recv(2048)[12:20], flush=True)
+"""
+
+
 def test_many_queries_at_once_by_tcp(dns):
     """More answers than we hold for a client that does not read: those that wait are given once it reads, though it sends nothing more."""
     d = dns(namespace("shop"), service("many"), slice_of("many", *[f"10.244.{i // 100}.{i % 100 + 1}" for i in range(200)]))
     r = d.ns.run(sys.executable, "-c", PIPELINE, "many.shop.svc.cluster.local", "1000", "read")
     assert r.stdout.split() == ["1000"]
+
+
+def test_client_that_left_when_upstreams_change(dns, others, start, scratch):
+    """Questions of a connection that is gone are out: their ends, as others are asked from now on, go nowhere."""
+    ns, up = others
+    up(addr="127.0.0.3")
+    silent = start([sys.executable, "-c", SILENT], ns=ns)
+    silent.wait_log("bound")
+    resolv = scratch / "resolv.conf"
+    resolv.write_text("nameserver 127.0.0.9\n")
+    d = dns(*SHOP, ns=ns, dns_upstream=resolv, dns_workers=1)
+    pid = d.keeper.pid("dns")
+    ns.run(sys.executable, "-c", PIPELINE, "example.com", "40", "leave")
+    wait_for(lambda: "q39" in silent.log().lower(), 5)
+    resolv.write_text("nameserver 127.0.0.3\n")
+    wait_for(lambda: d.dig("www.example.com")[1] == "NOERROR", 20)
+    assert d.keeper.pid("dns") == pid and "SIG" not in d.keeper.program.log(), d.keeper.program.log()
 
 
 def test_itself_is_no_upstream(dns):
