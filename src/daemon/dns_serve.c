@@ -89,13 +89,29 @@ static void count_query(struct dns_worker *w, const struct dns_query *q, const s
 		dns_count(&w->counts.dnssec_ok, 1);
 }
 
+/* A failure is logged unless there were too many; how many those were is said before the next. */
+static bool is_logged(struct dns_worker *w, unsigned rcode)
+{
+	uint8_t log = w->dns->role->cfg.dns.log;
+	struct denial_rate *r = &w->failures;
+
+	if (log == CONFIG_DNS_LOG_ALL)
+		return true;
+	if (log == CONFIG_DNS_LOG_OFF || rcode != DNS_SERVFAIL ||
+	    !denial_rate_take(r, ev_now(w->loop)))
+		return false;
+	if (r->more)
+		log_info("%llu more queries failed that are not logged",
+			 (unsigned long long)r->more);
+	r->more = 0;
+	return true;
+}
+
 void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *to,
 			enum dns_source source, const uint8_t *answer, size_t n)
 {
 	unsigned rcode = answer[3] & 15;
-	uint8_t log = w->dns->role->cfg.dns.log;
 	char name[DNS_NAME_TEXT], type[16], code[16];
-
 	uint64_t us = clock_mono_ns() / 1000 - to->asked_us;
 
 	if (to->job) {
@@ -106,7 +122,7 @@ void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const s
 	dns_count(&w->counts.responses[source][rcode < DNS_RCODES ? rcode : DNS_RCODES], 1);
 	if (source == DNS_FROM_UPSTREAM)
 		dns_count_time(&w->counts.took, us);
-	if (log == CONFIG_DNS_LOG_OFF || (log == CONFIG_DNS_LOG_ERRORS && rcode != DNS_SERVFAIL))
+	if (!is_logged(w, rcode))
 		return;
 	log_info("query %s %s: %s from %s in %llu us, %zu octets", dns_type_text(q->type, type),
 		 q->question_len ? dns_name_text(&q->name, name) : "?", dns_rcode_text(rcode, code),

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROUNDS 8 /* batches of one socket in a turn: others have theirs, too */
+#define FAILURES 10 /* that a thread logs in a second: a client makes as many as it likes */
+#define ROUNDS   8  /* batches of one socket in a turn: others have theirs, too */
 
 /* ---- UDP */
 
@@ -375,6 +376,7 @@ int dns_workers_open(struct dns *d, struct err *e)
 	for (unsigned i = 0; i < d->n_workers && !rc; i++) {
 		d->workers[i].dns = d;
 		d->workers[i].number = i;
+		d->workers[i].failures.per_second = FAILURES;
 		rc = open_one(&d->workers[i], e);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

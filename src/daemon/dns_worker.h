@@ -3,6 +3,7 @@
 #pragma once
 #include "core/dns/forward.h"
 #include "core/dns/table.h"
+#include "daemon/denial.h"
 #include "daemon/dns.h"
 
 #include <netinet/in.h>
@@ -128,6 +129,7 @@ struct dns_worker {
 	struct dns_view view;
 	uint32_t turn; /* of headless Services' addresses */
 	struct dns_counts counts;
+	struct denial_rate failures; /* lines of the log */
 	struct dns_tcp *connections;
 	unsigned n_connections;
 	ev_timer rest; /* out of descriptors: nothing is accepted for a moment */

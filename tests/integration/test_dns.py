@@ -229,6 +229,23 @@ def test_next_upstream(dns, others):
     wait_for(lambda: d.answers("www.example.com") and back.asked("www.example.com"), 10)
 
 
+def test_failures_do_not_fill_the_log(dns, others):
+    """Of many queries that fail some are logged, and of the others their number."""
+    ns, up = others
+    d = dns(*SHOP, ns=ns, dns_upstream="127.0.0.9", dns_workers=1)  # nobody is there
+    flood = "import socket,struct\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.connect(('127.0.0.1',53));s.settimeout(5)\n" \
+        "for i in range(1000):\n s.send(struct.pack('>HHHHHH',i,0x100,1,0,0,0)+b'\\x03www\\x07example\\x00\\x00\\x01\\x00\\x01');" \
+        "assert s.recv(512)[3] & 15 == 2\n"
+    ns.run(sys.executable, "-c", flood)
+    first = d.keeper.program.log().count("SERVFAIL from")
+    assert 10 <= first < 100, first
+    def said():
+        d.dig("www.example.com")
+        return re.search(r"(\d+) more queries failed", d.keeper.program.log())
+    more = sum(map(int, re.findall(r"(\d+) more queries failed", d.keeper.program.log()))) or int(wait_for(said, 10)[1])
+    assert more > 800
+
+
 def test_resolv_conf_and_hosts(dns, others, scratch):
     ns, up = others
     up(addr="127.0.0.3")
