@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The keys dns-… of fairleadd.conf: what role dns answers, and whom it asks for the rest. */
+#include "core/dns/resolv.h"
+#include "core/dns/settings.h"
 #include "daemon/config_keys.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define DNS_PORT    53
 #define TTL_MAX     3600
 #define CACHE_MAX   4096 /* MiB */
 #define WORKERS_MAX 64
@@ -56,12 +57,18 @@ static int read_server(struct listen *l, const char *text, struct err *e)
 	return 0;
 }
 
-static int add_server(struct config *c, struct config_servers *to, const char *text, struct err *e)
+static int add_server(struct config *c, struct config_servers *to, const char *text, uint32_t max,
+		      struct err *e)
 {
 	struct listen l, *slot;
 
 	if (read_server(&l, text, e))
 		return -EINVAL;
+	for (uint32_t i = 0; i < to->n; i++)
+		if (addr_eq(&to->v[i].addr, &l.addr) && to->v[i].port == l.port)
+			return err_set(e, -EINVAL, "\"%s\" is there twice", text);
+	if (to->n == max)
+		return err_set(e, -EINVAL, "\"%s\" is one more than %u", text, max);
 	slot = CONFIG_LIST_ADD(c, *to, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;
@@ -71,7 +78,7 @@ static int add_server(struct config *c, struct config_servers *to, const char *t
 
 int config_dns_listen(struct config *c, const char *text, struct err *e)
 {
-	return add_server(c, &c->dns.listen, text, e);
+	return add_server(c, &c->dns.listen, text, DNS_LOCAL, e);
 }
 
 int config_dns_upstream(struct config *c, const char *text, struct err *e)
@@ -82,7 +89,7 @@ int config_dns_upstream(struct config *c, const char *text, struct err *e)
 	}
 	if (*text == '/')
 		return config_keep(c, &c->dns.resolv_conf, text, e);
-	return add_server(c, &c->dns.upstreams, text, e);
+	return add_server(c, &c->dns.upstreams, text, DNS_SERVERS_MAX, e);
 }
 
 int config_dns_hosts(struct config *c, const char *text, struct err *e)
@@ -92,12 +99,35 @@ int config_dns_hosts(struct config *c, const char *text, struct err *e)
 	return config_keep(c, &c->dns.hosts, text, e);
 }
 
+static bool is_of_addresses(const char *zone)
+{
+	static const char *const ends[] = { "in-addr.arpa", "ip6.arpa" };
+	size_t n = strlen(zone);
+
+	for (unsigned i = 0; i < 2; i++) {
+		size_t end = strlen(ends[i]);
+
+		if (n >= end && !strcmp(zone + n - end, ends[i]) &&
+		    (n == end || zone[n - end - 1] == '.'))
+			return true;
+	}
+	return false;
+}
+
+/* As core/dns/settings.h has room: so many of names, the cluster's own with them, and so many of addresses. */
 static int add_zone(struct config *c, struct config_names *to, const char *text, struct err *e)
 {
+	bool addresses = is_of_addresses(text);
+	uint32_t n = to == &c->dns.zones && !addresses;
 	const char **slot;
 
 	if (!config_is_dns_name(text))
 		return err_set(e, -EINVAL, "\"%s\" is no domain name", text);
+	for (uint32_t i = 0; i < to->n; i++)
+		n += is_of_addresses(to->v[i]) == addresses;
+	if (n >= DNS_ZONES)
+		return err_set(e, -EINVAL, "\"%s\": %d such zones are there already", text,
+			       DNS_ZONES);
 	slot = CONFIG_LIST_ADD(c, *to, e);
 	if (!slot)
 		return e ? e->code : -ENOMEM;

@@ -329,6 +329,15 @@ static void test_dns(void **state)
 		     "*:PORT nor off");
 	expect_error("dns-hosts hosts\n", "conf:1: dns-hosts: \"hosts\" is no absolute path");
 	expect_error("dns-zone a..b\n", "conf:1: dns-zone: \"a..b\" is no domain name");
+	expect_error("dns-listen ::1\ndns-listen [::1]:53\n",
+		     "conf:2: dns-listen: \"[::1]:53\" is there twice");
+	expect_error("dns-listen 10.0.0.1\ndns-listen 10.0.0.2\ndns-listen 10.0.0.3\n"
+		     "dns-listen 10.0.0.4\ndns-listen 10.0.0.5\ndns-listen 10.0.0.6\n"
+		     "dns-listen 10.0.0.7\ndns-listen 10.0.0.8\ndns-listen 10.0.0.9\n",
+		     "conf:9: dns-listen: \"10.0.0.9\" is one more than 8");
+	expect_error("dns-zone a\ndns-zone 10.in-addr.arpa\ndns-zone b\ndns-zone c\ndns-zone d\n"
+		     "dns-zone e\ndns-zone f\ndns-zone g\ndns-zone h\n",
+		     "conf:9: dns-zone: \"h\": 8 such zones are there already");
 	expect_error("dns-ttl 3601\n",
 		     "conf:1: dns-ttl: \"3601\" is no number of seconds (1-3600)");
 	expect_error("dns-cache 0\n", "conf:1: dns-cache: \"0\" is no number of MiB (1-4096)");
