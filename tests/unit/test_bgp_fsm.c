@@ -239,7 +239,7 @@ static void test_events(void **state)
 	} rows[] = {
 		{ BGP_CONNECT, BGP_EV_FAILED, BGP_OURS, "close" },
 		{ BGP_CONNECT, BGP_EV_STOP, BGP_OURS, "close" },
-		{ BGP_CONNECT, BGP_EV_ACCEPTED, BGP_THEIRS, "take< open<" },
+		{ BGP_CONNECT, BGP_EV_ACCEPTED, BGP_THEIRS, "close take< open<" },
 		{ BGP_OPENSENT, BGP_EV_FAILED, BGP_OURS, "close" },
 		{ BGP_OPENSENT, BGP_EV_STOP, BGP_OURS, "6/2 close" },
 		{ BGP_OPENSENT, BGP_EV_FAULT, BGP_OURS, "6/2 close" },
@@ -342,6 +342,34 @@ static void test_collisions(void **state)
 	to_state(&t, BGP_OPENCONFIRM, BGP_OURS);
 	event(&t, BGP_EV_ACCEPTED, BGP_THEIRS);
 	assert_string_equal(hears(&t, BGP_OURS, BGP_KEEPALIVE), "6/7< close< up");
+	fini(&t);
+}
+
+/* Who comes is met first: no second connection is made, or gone on with, that would only collide. */
+static void test_who_comes_first(void **state)
+{
+	struct bgp_session_conf c = conf();
+	struct test t;
+
+	init(&t, &c);
+	assert_string_equal(event(&t, BGP_EV_START, BGP_OURS), "connect");
+	assert_string_equal(event(&t, BGP_EV_ACCEPTED, BGP_THEIRS), "close take< open<");
+	assert_string_equal(event(&t, BGP_EV_CONNECTED, BGP_OURS), "");
+	fini(&t);
+
+	c.graceful.offered = c.graceful.restarting = true;
+	init(&t, &c);
+	assert_string_equal(event(&t, BGP_EV_START, BGP_OURS), "");
+	assert_int_equal(bgp_fsm_at(&t.f) - t.now, 200);
+	assert_string_equal(event(&t, BGP_EV_ACCEPTED, BGP_THEIRS), "take< open<");
+	t.now += 200;
+	assert_string_equal(event(&t, BGP_EV_TIME, BGP_OURS), "");
+	fini(&t);
+
+	init(&t, &c);
+	event(&t, BGP_EV_START, BGP_OURS);
+	t.now += 200;
+	assert_string_equal(event(&t, BGP_EV_TIME, BGP_OURS), "connect");
 	fini(&t);
 }
 
@@ -466,11 +494,11 @@ static void test_no_hold_time(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_a_session),     cmocka_unit_test(test_messages),
-		cmocka_unit_test(test_events),        cmocka_unit_test(test_wrong_peers),
-		cmocka_unit_test(test_collisions),    cmocka_unit_test(test_waits),
-		cmocka_unit_test(test_connect_retry), cmocka_unit_test(test_graceful),
-		cmocka_unit_test(test_no_hold_time),
+		cmocka_unit_test(test_a_session),  cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_events),     cmocka_unit_test(test_wrong_peers),
+		cmocka_unit_test(test_collisions), cmocka_unit_test(test_who_comes_first),
+		cmocka_unit_test(test_waits),      cmocka_unit_test(test_connect_retry),
+		cmocka_unit_test(test_graceful),   cmocka_unit_test(test_no_hold_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

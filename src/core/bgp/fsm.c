@@ -11,6 +11,7 @@
 #define IDLE_FIRST_MS 1000
 #define IDLE_MOST_MS  60000
 #define STEADY_MS     60000 /* Established for so long: the next wait is the first again */
+#define COMES_MS      200   /* after our restart: a peer that came meanwhile is met first */
 
 struct step {
 	struct bgp_fsm *f;
@@ -189,7 +190,11 @@ static void start(struct step *s)
 		return;
 	f->started = true;
 	f->idle_ms = IDLE_FIRST_MS;
-	if (!f->conf.passive)
+	/* Its connection waits in the listener's queue. A second one would be Established there while it loses the collision here (6.8),
+	 * and its end, told by a NOTIFICATION, would cost the routes that the peer kept through the restart. */
+	if (f->conf.graceful.restarting && !f->conf.passive)
+		f->retry_at = s->now + COMES_MS;
+	else if (!f->conf.passive)
 		try_connect(s);
 }
 
@@ -221,6 +226,10 @@ static void accepted(struct step *s)
 		drop(s, (enum bgp_side)up, NULL, true);
 	if (f->side[BGP_THEIRS].state)
 		drop(s, BGP_THEIRS, NULL, true);
+	if (f->side[BGP_OURS].state == BGP_CONNECT) {
+		f->side[BGP_OURS].state = BGP_IDLE;
+		act(s, BGP_DO_CLOSE, BGP_OURS);
+	}
 	act(s, BGP_DO_TAKE, BGP_THEIRS);
 	begin(s, BGP_THEIRS);
 }
