@@ -154,6 +154,7 @@ static int follow(struct bgp *b)
 	struct bgp_store_state *s = b->store;
 	struct bgp_view view = { .cluster = mirror_cluster(s->mirror),
 				 .kept = bgp_agent_kept(b),
+				 .alone = !config_has_role(&b->role->cfg, "agent"),
 				 .password_file = password_file,
 				 .arg = s };
 	struct arena a;

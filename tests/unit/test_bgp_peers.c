@@ -207,6 +207,11 @@ static void test_sessions(void **state)
 	w = want("n1", N1 PEER("p", "peerIP: 192.0.2.9, asNumber: 1"));
 	assert_true(w.all.speaker.restarting && w.peers[0].session.graceful.kept[BGP_IPV4]);
 	view.kept = false;
+	view.alone =
+		true; /* what forwards is not ours: it is kept, though nothing says that we restarted */
+	w = want("n1", N1 PEER("p", "peerIP: 192.0.2.9, asNumber: 1"));
+	assert_true(!w.all.speaker.restarting && w.peers[0].session.graceful.kept[BGP_IPV4]);
+	view.alone = false;
 	p = ONE("bfd: {interval: 50}", "");
 	assert_int_equal(p.bfd.interval_us, 50000);
 	assert_int_equal(p.bfd.multiplier, 3);

@@ -228,7 +228,7 @@ static void copy_subnets(struct want *w)
 
 int want_make(struct want *w, const char *node, const struct bgp_view *v)
 {
-	*w = (struct want){ .node = node, .v = v, .arena = w->arena, .kept = v->kept };
+	*w = (struct want){ .node = node, .v = v, .arena = w->arena, .kept = v->kept || v->alone };
 	w->a = &w->arena;
 	w->last_problem = &w->problems;
 	find_configuration(w);

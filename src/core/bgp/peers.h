@@ -27,6 +27,7 @@ struct bgp_view {
 	const struct prefix *subnets;
 	size_t n_subnets;
 	bool kept; /* the kernel still had our routes when this process began (RFC 4724 4.1) */
+	bool alone; /* no agent puts routes into the kernel: what forwards here goes on whatever becomes of us */
 	/* The first line of a file, at most PASSWORD_MAX octets; 0: there is none. NULL: no file can be read. */
 	size_t (*password_file)(const char *path, uint8_t *out, void *arg);
 	void *arg;
