@@ -159,11 +159,18 @@ static void on_io(struct ev_loop *loop, ev_io *w, int events)
 		readable(c);
 }
 
+/* A peer that took our last words in time has closed, too. Of one whose acknowledgements do not come (its TTL is too low, say) the kernel
+ * would go on sending what was before them, while it waits in a session that is none: it is told by a reset. */
 static void on_linger(struct ev_loop *loop, ev_timer *w, int events)
 {
+	static const struct linger reset = { .l_onoff = 1 };
+	struct bgp_conn *c = w->data;
+
 	(void)loop;
 	(void)events;
-	destroy(w->data);
+	if (c->io.fd >= 0)
+		setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	destroy(c);
 }
 
 static struct bgp_conn *make(struct bgp *b, struct bgp_peer *p, enum bgp_side side, int fd)
