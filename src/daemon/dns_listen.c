@@ -89,8 +89,10 @@ static void ask(struct listen_want *w)
 	if (w->asked || w->there || w->absent)
 		return;
 	w->asked = !role_bind(w->all->dns->role, &want, on_bound, w, &e);
-	if (!w->asked)
-		log_error("%s", e.text);
+	if (w->asked)
+		return;
+	log_error("%s; it is tried again", e.text);
+	rest(w->all);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *t, int events)

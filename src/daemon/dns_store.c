@@ -25,7 +25,7 @@ struct dns_store {
 	struct dns_zone *zone;
 	void *region;
 	ev_timer commit;
-	bool synced;
+	bool seen, synced; /* the store was, once; all of it is in the table */
 };
 
 int dns_store_view(struct dns *d, struct dns_view *v, struct err *e)
@@ -53,17 +53,29 @@ static void wake(struct dns_store *s, double after)
 	ev_timer_start(s->dns->role->loop, &s->commit);
 }
 
-static void on_commit(struct ev_loop *loop, ev_timer *t, int events)
+/* Once the store was seen and all of it is in the table, what is not there does not exist. */
+static void commit(struct dns_store *s)
 {
-	struct dns_store *s = t->data;
 	struct err e;
 
+	if (dns_zone_commit(s->zone, &e)) {
+		log_error("names of Services: %s; it is tried again", e.text);
+		wake(s, AGAIN_S);
+		return;
+	}
+	if (!s->seen || s->synced)
+		return;
+	s->synced = true;
+	dns_zone_synced(s->zone, (uint32_t)clock_wall());
+	log_info("%u names and addresses of the cluster", s->table.count);
+	dns_known(s->dns);
+}
+
+static void on_commit(struct ev_loop *loop, ev_timer *t, int events)
+{
 	(void)loop;
 	(void)events;
-	if (!dns_zone_commit(s->zone, &e))
-		return;
-	log_error("names of Services: %s; it is tried again", e.text);
-	wake(s, AGAIN_S);
+	commit(t->data);
 }
 
 static int tell(struct dns_store *s, const struct object *now, enum kind_id kind,
@@ -97,20 +109,12 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 static void on_synced(void *arg, const struct rec_sync *sync)
 {
 	struct dns_store *s = arg;
-	struct err e;
 
 	(void)sync;
-	if (s->synced)
+	if (s->seen)
 		return;
-	if (dns_zone_commit(s->zone, &e)) {
-		log_error("names of Services: %s; it is tried again", e.text);
-		wake(s, AGAIN_S);
-		return;
-	}
-	s->synced = true;
-	dns_zone_synced(s->zone, (uint32_t)clock_wall());
-	log_info("%u names and addresses of the cluster", s->table.count);
-	dns_known(s->dns);
+	s->seen = true;
+	commit(s);
 }
 
 void dns_store_join(struct dns *d, int fd)

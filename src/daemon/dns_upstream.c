@@ -45,7 +45,6 @@ struct stream {
 	struct stream *next, **prev;
 	uint32_t id;
 	ev_io io;
-	bool connected;
 	struct buf in, out;
 	size_t sent;
 };
@@ -484,6 +483,7 @@ size_t dns_upstreams_ask(struct dns_upstreams *u, const struct dns_query *q,
 		}
 		w->asker = (struct dns_asker){ .fd = -1 };
 		release(u, place);
+		arm(u); /* what is known may be asked for anew */
 	}
 	if (asked == DNS_KNOWN)
 		return target->n ? write_behind(u, q, &relay, out, cap)
