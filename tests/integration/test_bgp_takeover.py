@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Another keeper takes the place of the one whose roles speak BGP: a restart of the speaker and of the agent at once. The peer helps (RFC
 4724), so nobody loses a route and no packet is lost."""
+import json
 import signal
 
 import pytest
@@ -37,5 +38,7 @@ def test_no_route_is_lost(bgp_world, takeover, name):  # noqa: F811
     assert sent > 50 and sent - received <= 1, ping.log()[-300:]  # the last may be on its way
     ours.stop()
     assert not [line for line in ours.log().splitlines() if line.startswith("Deleted") and any(p in line for p in THEIRS)]
+    # A route that goes before the peer ended its first list is kept for the restart time (RFC 4724 4.1), as it may still come.
+    wait_for(lambda: json.loads(w.fairlead("status", "-o", "json").stdout)["speakers"][0]["complete"], 30)
     other.withdraw()  # positive control: kept routes are not kept for ever
     wait_for(lambda: kernel(w) == {})
