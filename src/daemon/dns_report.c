@@ -5,6 +5,7 @@
 #include "daemon/dns_worker.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SERVER "dns://.:53"
@@ -13,6 +14,11 @@ struct series {
 	const char *name, *type, *help;
 	struct strmap_entry labels[4];
 };
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct strmap_entry *)a)->key, ((const struct strmap_entry *)b)->key);
+}
 
 static void say(struct report *r, const struct series *s, uint64_t value)
 {
@@ -25,6 +31,7 @@ static void say(struct report *r, const struct series *s, uint64_t value)
 		labels[n] = s->labels[n - 1];
 		n++;
 	}
+	qsort(labels, n, sizeof(*labels), by_key); /* as records have maps */
 	m.labels.v = labels;
 	m.labels.n = n;
 	snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
@@ -167,7 +174,7 @@ void dns_report(struct report *r, void *arg)
 	report_requests(r, d);
 	report_responses(r, d);
 	report_times(r, d, "coredns_dns_request_duration_seconds",
-		     "From when a query was read to when its answer was sent.", false);
+		     "From when a query was read to its answer.", false);
 	report_times(r, d, "coredns_proxy_request_duration_seconds",
 		     "From when an upstream was asked to its answer.", true);
 	SAY(r, SUM(d, dnssec_ok), "coredns_dns_do_requests_total", "counter",

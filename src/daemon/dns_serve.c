@@ -120,8 +120,7 @@ void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const s
 		return;
 	}
 	dns_count(&w->counts.responses[source][rcode < DNS_RCODES ? rcode : DNS_RCODES], 1);
-	if (source == DNS_FROM_UPSTREAM)
-		dns_count_time(&w->counts.took, us);
+	dns_count_time(&w->counts.took, us);
 	if (!is_logged(w, rcode))
 		return;
 	log_info("query %s %s: %s from %s in %llu us, %zu octets", dns_type_text(q->type, type),

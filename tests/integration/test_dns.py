@@ -218,6 +218,26 @@ def test_forwards_and_caches(dns, others):
     assert r.returncode == 0 and doc["query"]["from"] == "upstream" and doc["records"][0]["data"] == "2001:db8::1"
 
 
+def test_each_answer_is_timed_once(dns, others):
+    """Whatever answered it, by whatever protocol: as many times as responses."""
+    ns, up = others
+    up()
+    d = dns(*SHOP, ns=ns, dns_upstream="127.0.0.2")
+    for name in ("web.shop.svc.cluster.local", "www.example.com"):
+        for way in ("+notcp", "+notcp", "+tcp", "+tcp"):
+            assert d.answers(name, "A", way)
+
+    def figures():
+        text = d.metrics()
+        responses = sum(int(n) for n in re.findall(r"^coredns_dns_responses_total{.*} (\d+)$", text, re.M))
+        times = re.search(r"^coredns_dns_request_duration_seconds_count{.*} (\d+)$", text, re.M)
+        return (responses, int(times[1])) if times else None
+    wait_for(lambda: figures() == (8, 8), 20)
+    text = d.metrics()
+    for proto, n in (("udp", 4), ("tcp", 4)):
+        assert f'coredns_dns_requests_total{{family="1",proto="{proto}",server="dns://.:53",type="A"}} {n}' in text, text
+
+
 def test_next_upstream(dns, others):
     """One that is not there costs a moment once; one that comes back is asked again."""
     ns, up = others
