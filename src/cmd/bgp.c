@@ -52,52 +52,6 @@ int bgp_ask_beside(struct cmd_ctx *ctx, const struct ctl_agent *agent, json_t *p
 
 /* ---- status */
 
-/* "3d4h", "12m5s": the two largest units. */
-static void cell_since(struct table *t, const json_t *row)
-{
-	static const struct {
-		char unit;
-		json_int_t seconds;
-	} units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
-	const json_t *v = json_object_get(row, "seconds");
-	json_int_t s = json_integer_value(v);
-	unsigned i = 0;
-
-	while (i < 3 && s < units[i].seconds)
-		i++;
-	if (!v)
-		table_cell(t, "%s", "");
-	else if (i == 3)
-		table_cell(t, "%llds", (long long)s);
-	else
-		table_cell(t, "%lld%c%lld%c", (long long)(s / units[i].seconds), units[i].unit,
-			   (long long)(s % units[i].seconds / units[i + 1].seconds),
-			   units[i + 1].unit);
-}
-
-static void cells(struct table *t, const json_t *row, const char *const *keys)
-{
-	char buf[32];
-
-	for (; *keys; keys++)
-		if (strcmp(*keys, "seconds") == 0)
-			cell_since(t, row);
-		else
-			table_cell(t, "%s", ctl_text(row, *keys, buf));
-}
-
-static void print_rows(const json_t *rows, const char *const *heads, const char *const *keys)
-{
-	const json_t *row;
-	struct table t;
-	size_t i;
-
-	table_initv(&t, heads);
-	json_array_foreach(rows, i, row) cells(&t, row, keys);
-	table_print(&t, stdout);
-	table_fini(&t);
-}
-
 void bgp_print_peers(const json_t *peers)
 {
 	static const char *const heads[] = { "NODE",  "PEER", "ADDRESS",  "AS",   "TYPE", "STATE",
@@ -106,8 +60,7 @@ void bgp_print_peers(const json_t *peers)
 					    "type",     "state", "seconds",   "bfd",
 					    "received", "told",  "lastError", NULL };
 
-	if (json_array_size(peers))
-		print_rows(peers, heads, keys);
+	ctl_print(peers, heads, keys);
 }
 
 bool bgp_all_up(const json_t *peers)
@@ -132,14 +85,14 @@ static void print_status(json_t *tables)
 
 	if (!json_array_size(ctl_table(tables, "speaker")))
 		return;
-	print_rows(ctl_table(tables, "speaker"), heads, keys);
+	ctl_print(ctl_table(tables, "speaker"), heads, keys);
 	if (json_array_size(ctl_table(tables, "peer")))
 		putchar('\n');
 	bgp_print_peers(ctl_table(tables, "peer"));
 	if (!json_array_size(ctl_table(tables, "problem")))
 		return;
 	putchar('\n');
-	print_rows(ctl_table(tables, "problem"), problem_heads, problem_keys);
+	ctl_print(ctl_table(tables, "problem"), problem_heads, problem_keys);
 }
 
 /* Of all speakers; CMD_PARTLY where one does not answer. */
@@ -275,8 +228,7 @@ static void print_routes(const json_t *rows)
 	static const char *const keys[] = { "node",      "prefix",      "via",     "peer", "asPath",
 					    "localPref", "communities", "seconds", "why",  NULL };
 
-	if (json_array_size(rows))
-		print_rows(rows, heads, keys);
+	ctl_print(rows, heads, keys);
 }
 
 static int run_routes(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* ctl: see ctl.h. */
 #include "cmd/ctl.h"
+#include "cmd/out.h"
 #include "sys/sock.h"
 
 #include <dirent.h>
@@ -249,4 +250,54 @@ const char *ctl_text(const json_t *row, const char *key, char buf[32])
 	if (json_is_boolean(v))
 		return json_is_true(v) ? "yes" : "no";
 	return json_is_string(v) ? json_string_value(v) : "";
+}
+
+/* ---- rows as a table */
+
+/* "3d4h", "12m5s": the two largest units. */
+static void cell_since(struct table *t, const json_t *row)
+{
+	static const struct {
+		char unit;
+		json_int_t seconds;
+	} units[] = { { 'd', 86400 }, { 'h', 3600 }, { 'm', 60 }, { 's', 1 } };
+	const json_t *v = json_object_get(row, "seconds");
+	json_int_t s = json_integer_value(v);
+	unsigned i = 0;
+
+	while (i < 3 && s < units[i].seconds)
+		i++;
+	if (!v)
+		table_cell(t, "%s", "");
+	else if (i == 3)
+		table_cell(t, "%llds", (long long)s);
+	else
+		table_cell(t, "%lld%c%lld%c", (long long)(s / units[i].seconds), units[i].unit,
+			   (long long)(s % units[i].seconds / units[i + 1].seconds),
+			   units[i + 1].unit);
+}
+
+static void cells(struct table *t, const json_t *row, const char *const *keys)
+{
+	char buf[32];
+
+	for (; *keys; keys++)
+		if (strcmp(*keys, "seconds") == 0)
+			cell_since(t, row);
+		else
+			table_cell(t, "%s", ctl_text(row, *keys, buf));
+}
+
+void ctl_print(const json_t *rows, const char *const *heads, const char *const *keys)
+{
+	const json_t *row;
+	struct table t;
+	size_t i;
+
+	if (!json_array_size(rows))
+		return;
+	table_initv(&t, heads);
+	json_array_foreach(rows, i, row) cells(&t, row, keys);
+	table_print(&t, stdout);
+	table_fini(&t);
 }

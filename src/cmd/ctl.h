@@ -45,3 +45,5 @@ int ctl_ask(const struct ctl_agent *agent, json_t *tables, struct err *e, const 
 json_t *ctl_table(json_t *tables, const char *name);
 /* A column's text, or "". */
 const char *ctl_text(const json_t *row, const char *key, char buf[32]);
+/* One column for each of `keys`, NULL at the end; "seconds" as a time that has passed. Nothing where there are no rows. */
+void ctl_print(const json_t *rows, const char *const *heads, const char *const *keys);

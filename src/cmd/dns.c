@@ -13,25 +13,6 @@ struct dns_opts {
 
 static const struct opt common_table[] = { CTL_OPTIONS(struct dns_opts), { 0 } };
 
-static void print_rows(const json_t *rows, const char *const *heads, const char *const *keys)
-{
-	const json_t *row;
-	char buf[32];
-	struct table t;
-	size_t i;
-
-	if (!json_array_size(rows))
-		return;
-	table_initv(&t, heads);
-	json_array_foreach(rows, i, row)
-	{
-		for (const char *const *k = keys; *k; k++)
-			table_cell(&t, "%s", ctl_text(row, *k, buf));
-	}
-	table_print(&t, stdout);
-	table_fini(&t);
-}
-
 /* ---- query */
 
 static void print_answer(json_t *tables)
@@ -44,7 +25,7 @@ static void print_answer(json_t *tables)
 	printf("%s %s: %s from %s, by node %s in %s us\n", ctl_text(q, "name", name),
 	       ctl_text(q, "type", type), ctl_text(q, "rcode", rcode), ctl_text(q, "from", from),
 	       ctl_text(q, "node", node), ctl_text(q, "us", us));
-	print_rows(ctl_table(tables, "record"), heads, keys);
+	ctl_print(ctl_table(tables, "record"), heads, keys);
 }
 
 /* One node's answer: CMD_OK where there are records of the answer, CMD_NO where there are none. */
@@ -145,9 +126,9 @@ static int run_status(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 		out_json(all, stdout);
 		json_decref(all);
 	} else {
-		print_rows(ctl_table(tables, "dns"), heads, keys);
-		print_rows(ctl_table(tables, "listen"), listen_heads, address_keys);
-		print_rows(ctl_table(tables, "upstream"), upstream_heads, address_keys);
+		ctl_print(ctl_table(tables, "dns"), heads, keys);
+		ctl_print(ctl_table(tables, "listen"), listen_heads, address_keys);
+		ctl_print(ctl_table(tables, "upstream"), upstream_heads, address_keys);
 	}
 	json_decref(tables);
 	return code;
