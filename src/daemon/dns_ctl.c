@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* dns.sock: dns-query (tables answer, query) asks a worker as a client would, through the same table, cache and upstreams; dns-status
+/* dns.sock: dns-query (tables query, record) asks a worker as a client would, through the same table, cache and upstreams; dns-status
  * (tables dns, listen, upstream) says what the role is.
  *
  * A query is a job: made here, answered by a worker, which may take as long as an upstream does, and brought back by waking this loop. A

@@ -116,9 +116,10 @@ static bool flush(struct dns_tcp *c)
 
 static void put(struct dns_tcp *c, const uint8_t *p, size_t n)
 {
-	uint8_t length[2] = { (uint8_t)(n >> 8), (uint8_t)n };
+	uint8_t length[DNS_FRAME];
 
-	buf_put(&c->out, length, 2);
+	dns_frame_put(length, n);
+	buf_put(&c->out, length, DNS_FRAME);
 	buf_put(&c->out, p, n);
 }
 

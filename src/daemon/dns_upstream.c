@@ -282,7 +282,7 @@ static bool write_stream(struct stream *s)
 	return true;
 }
 
-/* 1: a message is there; 0: not yet; negative: none will come. */
+/* The length of the message that is there, and its own two octets; 0: not yet; negative: none will come. */
 static int read_stream(struct stream *s)
 {
 	char room[8192];
@@ -295,8 +295,7 @@ static int read_stream(struct stream *s)
 	buf_put(&s->in, room, (size_t)n);
 	if (s->in.failed)
 		return -ENOMEM;
-	n = dns_frame_next((const uint8_t *)s->in.v, s->in.n);
-	return n < 0 ? (int)n : n > 0;
+	return dns_frame_next((const uint8_t *)s->in.v, s->in.n);
 }
 
 static void on_stream(struct ev_loop *loop, ev_io *io, int events)
@@ -317,7 +316,7 @@ static void on_stream(struct ev_loop *loop, ev_io *io, int events)
 		s->in = (struct buf){ 0 };
 		close_stream(s);
 		dns_forward_tcp(u->forward, now_ms(), id, (const uint8_t *)in.v + DNS_FRAME,
-				(size_t)dns_frame_next((const uint8_t *)in.v, in.n) - DNS_FRAME);
+				(size_t)got - DNS_FRAME);
 		buf_fini(&in);
 		/* Was it not what was asked for, nothing else comes. */
 		dns_forward_tcp_failed(u->forward, now_ms(), id);

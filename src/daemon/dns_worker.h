@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to a worker's thread: dns_worker.c, dns_tcp.c, dns_serve.c, dns_forward.c. What is not marked belongs to the thread alone. */
+/* Private to a worker's thread: dns_worker.c, dns_tcp.c, dns_serve.c, dns_upstream.c, and dns_ctl.c for jobs. What is not marked belongs to the thread alone. */
 #pragma once
 #include "core/dns/forward.h"
 #include "core/dns/table.h"
@@ -154,11 +154,11 @@ void dns_tcp_close(struct dns_worker *w);
 
 /* ---- dns_serve.c */
 
-/* The octets of the answer in `out`, of `cap` at most; 0: none, or it follows by dns_udp_send() or dns_tcp_send(). */
 const char *dns_type_counted(unsigned i);
 const char *dns_type_text(uint16_t type, char buf[16]);
 const char *dns_rcode_text(unsigned rcode, char buf[16]);
 const char *dns_source_text(enum dns_source s);
+/* The octets of the answer in `out`, of `cap` at most; 0: none, or it follows by dns_udp_send() or dns_tcp_send(). */
 size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const struct dns_asker *from,
 		 uint8_t *out, size_t cap);
 /* Counts and logs an answer that was given. */
