@@ -76,6 +76,8 @@ static struct node_state present_state(struct agent *a)
 	s.status.subnets.n = (uint32_t)self->n_subnets;
 	s.status.serviceCIDRs.v = a->role->cfg.service_cidrs.v;
 	s.status.serviceCIDRs.n = a->role->cfg.service_cidrs.n;
+	s.status.dnsAddresses.v = (struct ipaddr *)self->dns;
+	s.status.dnsAddresses.n = (uint32_t)self->n_dns;
 	return s;
 }
 

@@ -51,6 +51,7 @@ static bool same_peer(const struct route_peer *x, const struct route_peer *y)
 	return true;
 }
 
+/* What the configuration says never changes. */
 bool agent_self_eq(const struct route_self *x, const struct route_self *y)
 {
 	if (!same_peer(&x->node, &y->node) || strcmp(x->uplink, y->uplink) != 0 ||
@@ -93,6 +94,7 @@ void agent_self_find(const struct agent *a, struct route_self *self)
 				     .uplink_mtu = u->mtu ? u->mtu : ETHERMTU,
 				     .n_subnets = u->n_subnets,
 				     .localnet = a->role->cfg.localhost_node_ports };
+	self->n_dns = config_dns_served(&a->role->cfg, self->dns);
 	find_ra(u, self);
 	memcpy(self->uplink, u->name, sizeof(self->uplink));
 	memcpy(self->subnets, u->subnets, sizeof(self->subnets));

@@ -232,6 +232,8 @@ int config_finish(struct config *c, const char *hostname, struct err *e)
 		rc = finish_roles(c, e);
 	if (!rc)
 		rc = finish_binds(c, e);
+	if (!rc)
+		rc = config_dns_finish(c, e);
 	if (!rc && config_has_role(c, "watch") && !c->store)
 		rc = err_set(e, -EINVAL, "store: is not given, and role watch needs one");
 	return rc;

@@ -107,4 +107,8 @@ bool config_has_role(const struct config *c, const char *role);
 /* May roles bind this (port in host order)? */
 bool config_allows_bind(const struct config *c, const char *proto, const struct ipaddr *addr,
 			uint16_t port);
+/* Where the node answers DNS for its pods, addresses that role agent brings it: those of dns-listen with DNS' port that are neither
+ * its own, so far as the configuration knows, nor bound to a link. None without both roles. At most CONFIG_DNS_SERVED. */
+#define CONFIG_DNS_SERVED 8
+uint32_t config_dns_served(const struct config *c, struct ipaddr *out);
 void config_fini(struct config *c);

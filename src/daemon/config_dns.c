@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define TTL_MAX     3600
 #define CACHE_MAX   4096 /* MiB */
@@ -79,6 +80,63 @@ static int add_server(struct config *c, struct config_servers *to, const char *t
 int config_dns_listen(struct config *c, const char *text, struct err *e)
 {
 	return add_server(c, &c->dns.listen, text, DNS_LOCAL, e);
+}
+
+/* As NodeLocal DNSCache has it. */
+#define LINK_LOCAL "169.254.20.10"
+/* Of each service range, as kubeadm and its likes choose it for kube-dns. */
+#define CLUSTER_DNS_HOST 10
+
+static int add_default(struct config *c, const struct ipaddr *a, struct err *e)
+{
+	char text[ADDR_TEXT];
+
+	return config_dns_listen(c, addr_str(a, text), e);
+}
+
+int config_dns_finish(struct config *c, struct err *e)
+{
+	const struct ipaddr four = addr_v4(0x7f000001), six = { AF_INET6, { [15] = 1 } };
+	int rc;
+
+	if (!config_has_role(c, "dns") || c->dns.listen.n)
+		return 0;
+	if (!config_has_role(c, "agent")) {
+		rc = add_default(c, &four, e);
+		return rc ? rc : add_default(c, &six, e);
+	}
+	rc = config_dns_listen(c, LINK_LOCAL, e);
+	for (uint32_t i = 0; i < c->service_cidrs.n && i < DNS_LOCAL - 1 && !rc; i++) {
+		struct ipaddr dns = addr_add(&c->service_cidrs.v[i].addr, CLUSTER_DNS_HOST);
+
+		rc = add_default(c, &dns, e);
+	}
+	return rc;
+}
+
+static bool is_given(const struct config *c, const struct ipaddr *a)
+{
+	bool own = addr_is_loopback(a) || addr_is_unspecified(a) ||
+		   (a->family == AF_INET6 && addr_is_link_local(a));
+
+	for (uint32_t i = 0; i < c->node_ips.n; i++)
+		own |= addr_eq(&c->node_ips.v[i], a);
+	return own;
+}
+
+uint32_t config_dns_served(const struct config *c, struct ipaddr *out)
+{
+	uint32_t n = 0;
+
+	if (!config_has_role(c, "dns") || !config_has_role(c, "agent"))
+		return 0;
+	for (uint32_t i = 0; i < c->dns.listen.n && n < CONFIG_DNS_SERVED; i++) {
+		const struct listen *l = &c->dns.listen.v[i];
+
+		if (l->port == DNS_PORT && l->addr.family && !is_given(c, &l->addr))
+			out[n++] = l->addr;
+	}
+	return n;
 }
 
 int config_dns_upstream(struct config *c, const char *text, struct err *e)

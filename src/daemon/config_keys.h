@@ -54,4 +54,6 @@ int config_dns_cache(struct config *c, const char *text, struct err *e);
 int config_dns_workers(struct config *c, const char *text, struct err *e);
 int config_dns_pods(struct config *c, const char *text, struct err *e);
 int config_dns_log(struct config *c, const char *text, struct err *e);
+/* Where nobody said where to listen. */
+int config_dns_finish(struct config *c, struct err *e);
 void config_dns_print(const struct config *c, struct buf *out);

@@ -9,10 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define AGAIN_S 3. /* the port is somebody else's, or descriptors are short */
+/* The port is somebody else's, or descriptors are short; or role agent has not brought the address yet, which takes
+ * a moment and is not worth a word. */
+#define AGAIN_FIRST_S 0.05
+#define AGAIN_S       3.2
+#define SAID_S        1.
 #define QUEUE                                                                                      \
 	(4 << 20) /* octets that wait while the role starts anew, as far as the system allows */
-#define DNS_PORT 53
 
 struct listen_want {
 	struct dns_listen *all;
@@ -27,6 +30,7 @@ struct dns_listen {
 	struct listen_want *v;
 	size_t n;
 	ev_timer again;
+	double pause;
 	bool said, swept;
 };
 
@@ -34,8 +38,11 @@ static void ask(struct listen_want *w);
 
 static void rest(struct dns_listen *l)
 {
-	if (!ev_is_active(&l->again))
-		ev_timer_start(l->dns->role->loop, &l->again);
+	if (ev_is_active(&l->again))
+		return;
+	ev_timer_set(&l->again, l->pause, 0.);
+	ev_timer_start(l->dns->role->loop, &l->again);
+	l->pause = l->pause < AGAIN_S ? 2 * l->pause : AGAIN_S;
 }
 
 /* What nobody asked for is an earlier process's. */
@@ -62,9 +69,9 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 	(void)r;
 	w->asked = false;
 	if (fd < 0 && e->code != -EAFNOSUPPORT) {
-		if (!l->said)
+		if (!l->said && l->pause > SAID_S)
 			log_error("%s; it is tried again", e->text);
-		l->said = true;
+		l->said |= l->pause > SAID_S;
 		rest(l);
 		return;
 	}
@@ -118,24 +125,20 @@ int dns_listen_open(struct dns *d, struct err *e)
 {
 	const struct config_servers *at = &d->role->cfg.dns.listen;
 	struct dns_listen *l = calloc(1, sizeof(*l));
-	struct ipaddr six = { .family = AF_INET6, .b[15] = 1 }, four = addr_v4(0x7f000001);
 
 	if (l)
-		l->v = calloc((size_t)(at->n ? at->n : 2) * d->n_workers * 2, sizeof(*l->v));
+		l->v = calloc((size_t)at->n * d->n_workers * 2, sizeof(*l->v));
 	if (!l || !l->v) {
 		free(l);
 		return err_set(e, -ENOMEM, "no memory");
 	}
 	l->dns = d;
 	d->listen = l;
-	ev_timer_init(&l->again, on_again, AGAIN_S, 0.);
+	ev_timer_init(&l->again, on_again, AGAIN_FIRST_S, 0.);
+	l->pause = AGAIN_FIRST_S;
 	l->again.data = l;
 	for (uint32_t i = 0; i < at->n; i++)
 		add(l, &at->v[i].addr, at->v[i].port);
-	if (!at->n) {
-		add(l, &four, DNS_PORT);
-		add(l, &six, DNS_PORT);
-	}
 	for (size_t i = 0; i < l->n; i++)
 		ask(&l->v[i]);
 	return 0;

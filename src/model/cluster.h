@@ -447,6 +447,7 @@ struct node_state {
 		int64_t mtu;                 /* of the uplink, bytes; 0: not known */
 		LIST(struct prefix) subnets; /* its addresses, with their length */
 		LIST(struct prefix) serviceCIDRs;
+		LIST(struct ipaddr) dnsAddresses;
 	} status;
 };
 

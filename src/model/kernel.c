@@ -142,7 +142,8 @@ bool kobj_same(const struct kobj *want, const struct kobj *have)
 	case KOBJ_ADDR:
 		return want->addr.scope == have->addr.scope &&
 		       want->addr.noprefixroute == have->addr.noprefixroute &&
-		       want->addr.nodad == have->addr.nodad;
+		       want->addr.nodad == have->addr.nodad &&
+		       want->addr.deprecated == have->addr.deprecated;
 	case KOBJ_ROUTE:
 		return route_same(&want->route, &have->route);
 	case KOBJ_NEIGH:

@@ -39,6 +39,7 @@ struct kaddr {
 	struct prefix addr;      /* key */
 	uint8_t scope;           /* RT_SCOPE_* */
 	uint8_t noprefixroute, nodad;
+	uint8_t deprecated; /* never the source of the node's own packets, unless bound (RFC 6724) */
 };
 
 /* One of several next hops that share a route's packets, by flow (ECMP). */

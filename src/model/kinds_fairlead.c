@@ -201,6 +201,8 @@ static const struct field state_status_fields[] = {
 	      .doc = "The ranges of Services that the node is configured with: addresses in them "
 		     "that "
 		     "no Service has lead nowhere."),
+	FIELD(state_status, dnsAddresses, 12, F_ADDR, .flags = FF_LIST,
+	      .doc = "Where the node answers its pods' DNS queries itself; absent: it does not."),
 };
 static const SCHEMA(state_status_schema, "NodeStateStatus", state_status, state_status_fields);
 

@@ -183,6 +183,7 @@ static int decode_addr(struct ifnames *names, const struct nlmsghdr *nlh, const 
 	a->scope = ifa->ifa_scope;
 	a->noprefixroute = (flags & IFA_F_NOPREFIXROUTE) != 0;
 	a->nodad = (flags & IFA_F_NODAD) != 0;
+	a->deprecated = (flags & IFA_F_DEPRECATED) != 0;
 	return 1;
 }
 

@@ -27,6 +27,7 @@ static void put_addr(struct nlmsghdr *nlh, uint16_t type, const struct ipaddr *a
 
 int rtnl_put_addr(struct nl_batch *b, enum kop_verb verb, const struct kaddr *a, int ifindex)
 {
+	const struct ifa_cacheinfo shy = { .ifa_prefered = 0, .ifa_valid = UINT32_MAX };
 	bool del = verb == KOP_DELETE;
 	struct nlmsghdr *nlh =
 		nl_batch_add(b, del ? RTM_DELADDR : RTM_NEWADDR,
@@ -48,6 +49,8 @@ int rtnl_put_addr(struct nl_batch *b, enum kop_verb verb, const struct kaddr *a,
 			 (a->noprefixroute ? IFA_F_NOPREFIXROUTE : 0) |
 				 (a->nodad ? IFA_F_NODAD : 0));
 	mnl_attr_put_u8(nlh, IFA_PROTO, RTPROT_FAIRLEAD);
+	if (a->deprecated)
+		mnl_attr_put(nlh, IFA_CACHEINFO, sizeof(shy), &shy);
 	return 0;
 }
 

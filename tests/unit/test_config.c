@@ -307,6 +307,40 @@ static void test_print(void **state)
 	buf_fini(&text);
 }
 
+/* Beside an agent it answers where pods ask, and the agent brings it there. */
+static void test_dns_served(void **state)
+{
+	struct ipaddr at[CONFIG_DNS_SERVED], want;
+	struct config c;
+
+	parse_finish(&c, "roles agent dns\nnode n\nstore dir:/s\n"
+			 "service-cidr 10.96.0.0/12\nservice-cidr fd00:96::/112\n");
+	assert_int_equal(c.dns.listen.n, 3);
+	assert_int_equal(config_dns_served(&c, at), 3);
+	addr_parse("169.254.20.10", &want);
+	assert_true(addr_eq(&at[0], &want));
+	addr_parse("10.96.0.10", &want);
+	assert_true(addr_eq(&at[1], &want));
+	addr_parse("fd00:96::a", &want);
+	assert_true(addr_eq(&at[2], &want));
+	config_fini(&c);
+
+	parse_finish(&c, "roles agent dns\nnode n\nstore dir:/s\nnode-ip 192.0.2.1\n"
+			 "dns-listen 127.0.0.1\ndns-listen 192.0.2.1\ndns-listen fe80::1\n"
+			 "dns-listen 10.0.0.53:5353\ndns-listen 10.0.0.54\n");
+	assert_int_equal(config_dns_served(&c, at), 1);
+	addr_parse("10.0.0.54", &want);
+	assert_true(addr_eq(&at[0], &want));
+	config_fini(&c);
+
+	parse_finish(&c, "roles agent\nnode n\nstore dir:/s\nservice-cidr 10.96.0.0/12\n");
+	assert_true(!c.dns.listen.n && !config_dns_served(&c, at));
+	config_fini(&c);
+	parse_finish(&c, "roles dns\nnode n\nstore dir:/s\n");
+	assert_true(c.dns.listen.n == 2 && !config_dns_served(&c, at));
+	config_fini(&c);
+}
+
 static void test_dns(void **state)
 {
 	struct ipaddr six;
@@ -358,6 +392,7 @@ int main(void)
 		cmocka_unit_test(test_flags_and_hostname),
 		cmocka_unit_test(test_print),
 		cmocka_unit_test(test_dns),
+		cmocka_unit_test(test_dns_served),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -283,6 +283,15 @@ static void plan_ipip(const struct route_self *self, struct route_out *out)
 	want_tunnel_addr(self, ROUTE_V4, ROUTE_IPIP_DEV, out);
 }
 
+/* Never the source of anything but an answer. */
+static void want_dns(struct route_out *out, const struct ipaddr *a)
+{
+	const struct prefix p = prefix_host(a);
+	bool v6 = a->family == AF_INET6;
+
+	want_addr(out, "lo", &p, v6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_HOST)->deprecated = v6;
+}
+
 void route_plan_self(const struct route_self *self, struct route_out *out)
 {
 	struct prefix gateway = { .len = 32 };
@@ -304,6 +313,9 @@ void route_plan_self(const struct route_self *self, struct route_out *out)
 	 * of the node's own packets. */
 	addr_parse(ROUTE_GATEWAY4, &gateway.addr);
 	want_addr(out, "lo", &gateway, RT_SCOPE_LINK);
+
+	for (size_t i = 0; i < self->n_dns; i++)
+		want_dns(out, &self->dns[i]);
 
 	if (self->vxlan && route_underlay(self))
 		plan_vxlan(self, out);

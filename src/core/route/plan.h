@@ -51,6 +51,7 @@
 
 #define ROUTE_SUBNETS 16
 #define ROUTE_RA      8
+#define ROUTE_DNS     8
 
 enum route_family { ROUTE_V4, ROUTE_V6, ROUTE_FAMILIES };
 
@@ -80,10 +81,12 @@ struct route_self {
 	uint32_t uplink_mtu;                  /* bytes */
 	struct prefix subnets[ROUTE_SUBNETS]; /* addresses with length, as on the uplink */
 	size_t n_subnets;
-	bool vxlan;                    /* some pool needs vxlan0 */
-	bool ipip;                     /* some pool needs tunl0 */
-	uint8_t ipip_kind;             /* what tunl0 is here: KLINK_IPIP or KLINK_IFB */
-	bool localnet;                 /* node ports on 127.0.0.0/8 */
+	bool vxlan;                   /* some pool needs vxlan0 */
+	bool ipip;                    /* some pool needs tunl0 */
+	uint8_t ipip_kind;            /* what tunl0 is here: KLINK_IPIP or KLINK_IFB */
+	bool localnet;                /* node ports on 127.0.0.0/8 */
+	struct ipaddr dns[ROUTE_DNS]; /* where the node answers DNS itself */
+	size_t n_dns;
 	char ra[ROUTE_RA][IFNAME_LEN]; /* devices that live by router advertisements */
 	size_t n_ra;
 };
