@@ -93,6 +93,8 @@ static void tell(struct policy_index *x, unsigned kind, void *body)
 
 void nft_case_policies(struct nft_ruleset *rs)
 {
+	static const struct ipaddr dns[] = { { AF_INET, { 169, 254, 20, 10 } },
+					     { AF_INET6, { 0xfd, 0, 0, 0x96, [15] = 10 } } };
 	struct nft_input in = *nft_sample_input();
 	struct policy_index *x = policy_index_new();
 	struct nft_policies *s = x ? nft_policies_new(x) : NULL;
@@ -111,6 +113,8 @@ void nft_case_policies(struct nft_ruleset *rs)
 			assert(!"no memory");
 	}
 	in.policies = s;
+	in.dns = dns;
+	in.n_dns = N(dns);
 	if (nft_policies_put(s, &ops, &e) || nft_build(rs, &in, &e))
 		assert(!"policies");
 	nft_policies_free(s);

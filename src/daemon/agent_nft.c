@@ -66,8 +66,11 @@ static int pods_of(struct agent *a, struct arena *ar, struct nft_input *in, stru
 int agent_nft_build(struct agent *a, const struct nft_filter *filter, struct arena *ar,
 		    struct nft_ruleset *rs, struct err *e)
 {
+	struct ipaddr dns[CONFIG_DNS_SERVED];
 	struct nft_input in = { .services = agent_service_rules(a),
-				.policies = agent_policy_rules(a) };
+				.policies = agent_policy_rules(a),
+				.dns = dns,
+				.n_dns = config_dns_served(&a->role->cfg, dns) };
 	int rc = pods_of(a, ar, &in, e);
 
 	if (!rc)

@@ -11,6 +11,7 @@
  *       pools4, pools6       every pool: never translated towards them
  *     Services               see service_frame.c
  *     NetworkPolicy          see policy_frame.c
+ *     DNS of the node        see dns_frame.c
  *   arp fairlead
  *     input                  ARP that the node itself hears from routed pods
  *       pod_arp              link . MAC . IPv4 address (and 0.0.0.0: probes)
@@ -144,7 +145,7 @@ static void drop_tunnels(struct nft_chain *c)
 	counted_drop(r);
 }
 
-static void source_rules(struct nft_table *t)
+static void source_rules(struct nft_table *t, const struct nft_input *in)
 {
 	struct nft_chain *base, *pod, *sends, *ip6, *unspec;
 	struct nft_rule *r;
@@ -154,6 +155,7 @@ static void source_rules(struct nft_table *t)
 	sends = nft_chain_add(t, "pod-sends");
 	ip6 = nft_chain_add(t, "pod-ip6");
 	unspec = nft_chain_add(t, "pod-unspecified");
+	nft_dns_from_pods(base, in);
 	r = nft_rule_add(base, NULL);
 	nft_match(r, NFT_SEL(NFK_META_IIFNAME), NFC_EQ, nft_ifname_prefix(LINKS));
 	nft_goto(r, "pod-source");
@@ -271,7 +273,7 @@ int nft_build(struct nft_ruleset *rs, const struct nft_input *in, struct err *e)
 
 	if (r)
 		return r;
-	source_rules(inet);
+	source_rules(inet, in);
 	nat_rules(inet);
 	arp_rules(arp);
 	bridge_rules(bridge);
@@ -279,5 +281,6 @@ int nft_build(struct nft_ruleset *rs, const struct nft_input *in, struct err *e)
 		nft_services_render(in->services, inet);
 	if (in->policies)
 		nft_policies_render(in->policies, inet);
+	nft_dns_frame(inet, in);
 	return nft_check(rs, e);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fairlead's own ruleset as a function of plain inputs: what each table, chain and set is for
  * stands in build.c. Tables: `inet fairlead`, `arp fairlead`, `bridge fairlead`. Chains and
- * rules depend on nothing; pods and pools are only elements of sets, so that a pod costs a few
+ * rules depend on nothing but whether the node answers DNS; pods and pools are only elements of sets, so that a pod costs a few
  * element operations and no rule is ever rewritten. */
 #pragma once
 #include "core/nft/ops.h"
@@ -35,6 +35,8 @@ struct nft_input {
 	uint32_t n_pods;
 	const struct nft_pool *pools; /* all pools of the cluster; may overlap */
 	uint32_t n_pools;
+	const struct ipaddr *dns; /* where the node answers DNS itself; each once */
+	uint32_t n_dns;
 	const struct nft_services *services; /* NULL: the node serves none */
 	const struct nft_policies *policies; /* NULL: the node enforces none */
 };

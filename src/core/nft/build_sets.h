@@ -12,3 +12,10 @@
 /* Declares every set of the three tables and fills them. */
 int build_sets(struct nft_table *inet, struct nft_table *arp, struct nft_table *bridge,
 	       const struct nft_input *in, struct err *e);
+
+/* ---- dns_frame.c */
+
+/* Into the chain that packets of pods meet first. */
+void nft_dns_from_pods(struct nft_chain *raw, const struct nft_input *in);
+/* After the frames of Services and policies. */
+void nft_dns_frame(struct nft_table *t, const struct nft_input *in);
