@@ -335,6 +335,10 @@ static void set_services(const struct why_opts *o, struct why *w)
 
 	w->node.services.v = o->service_cidrs.v;
 	w->node.services.n = o->service_cidrs.n;
+	if (s) {
+		w->node.dns.v = s->status.dnsAddresses.v;
+		w->node.dns.n = s->status.dnsAddresses.n;
+	}
 	if (o->service_cidrs.n || !s)
 		return;
 	w->node.services.v = s->status.serviceCIDRs.v;

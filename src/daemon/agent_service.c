@@ -187,8 +187,9 @@ int agent_service_node(const struct agent *a, struct arena *ar, struct svc_node 
 	const struct node *n = o ? o->body : NULL;
 	uint32_t most = cfg->node_ips.n + (n ? n->status.addresses.n : 0);
 	struct ipaddr *v = arena_array(ar, most, sizeof(*v));
+	struct ipaddr *dns = arena_array(ar, CONFIG_DNS_SERVED, sizeof(*dns));
 
-	if (!v)
+	if (!v || !dns)
 		return err_set(e, -ENOMEM, "no memory");
 	*out = (struct svc_node){ .name = cfg->node,
 				  .zone = n ? strmap_get(&n->meta.labels, LABEL_ZONE) : NULL,
@@ -203,6 +204,8 @@ int agent_service_node(const struct agent *a, struct arena *ar, struct svc_node 
 	out->addresses.v = v;
 	out->services.v = cfg->service_cidrs.v;
 	out->services.n = cfg->service_cidrs.n;
+	out->dns.v = dns;
+	out->dns.n = config_dns_served(cfg, dns);
 	out->nodePortAddresses.v = cfg->node_port_addresses.v;
 	out->nodePortAddresses.n = cfg->node_port_addresses.n;
 	return 0;

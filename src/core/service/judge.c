@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define DNS_PORT 53
+
 static const char *const actions[] = { "PASS", "ACCEPT", "DNAT", "REJECT", "DROP" };
 const struct names svc_action_names = NAMES(actions);
 
@@ -25,6 +27,15 @@ static bool is_inside(const struct prefix *v, uint32_t n, const struct ipaddr *a
 		if (prefix_has(&v[i], a))
 			return true;
 	return false;
+}
+
+bool svc_is_dns(const struct svc_node *node, const struct ipaddr *dst, uint8_t proto, uint16_t port)
+{
+	bool is = false;
+
+	for (uint32_t i = 0; port == DNS_PORT && i < node->dns.n; i++)
+		is |= addr_eq(&node->dns.v[i], dst);
+	return is && (proto == PROTO_TCP || proto == PROTO_UDP);
 }
 
 bool svc_takes_node_ports(const struct svc_node *node, const struct ipaddr *a)
@@ -182,6 +193,10 @@ void svc_judge(const struct svc_node *node, const struct svc_plan *plans, size_t
 				     .reason = "no Service has this address and port" };
 	if (!flow->dst.family)
 		return;
+	if (svc_is_dns(node, &flow->dst, flow->proto, flow->dport)) {
+		refuse(out, SVC_ACCEPT, SVC_DNS);
+		return;
+	}
 	for (size_t i = 0; i < n; i++)
 		if (judge_plan(node, &plans[i], flow, out))
 			return;

@@ -41,6 +41,8 @@ static void add_front(const struct planning *p, const struct svc_port *port, enu
 {
 	struct svc_front f = { .kind = (uint8_t)kind, .number = number, .port = port };
 
+	if (address && svc_is_dns(p->slices.node, address, port->proto, number))
+		return;
 	if (address)
 		f.address = *address;
 	if (kind == SVC_CLUSTER_IP) {

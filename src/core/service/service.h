@@ -27,7 +27,7 @@
  * conditions and hints carry them. ExternalName and headless Services are DNS' business, one labelled
  * service-proxy-name is another proxy's (KEP-2447), a Service without a cluster IP of the family is
  * not there yet: such a plan has no fronts. Slices with either label do not count. The other proxy's
- * cluster IPs are left alone, also where a service range has them. */
+ * cluster IPs are left alone, also where a service range has them. Where the node answers DNS itself there is no front of anybody. */
 #pragma once
 #include "base/err.h"
 #include "model/cluster.h"
@@ -37,6 +37,7 @@ struct svc_node {
 	const char *name, *zone;            /* zone: NULL or "" when it has no label */
 	LIST(struct ipaddr) addresses;      /* its own; loopback is, without being listed */
 	LIST(struct prefix) pods, services; /* ranges of addresses */
+	LIST(struct ipaddr) dns;            /* where it answers DNS itself: no Service has that */
 	LIST(struct prefix)
 	nodePortAddresses;         /* of its own, those that take node ports; none: all */
 	bool masquerade_all;       /* also pods' flows to cluster IPs */
@@ -168,5 +169,9 @@ struct svc_verdict {
 /* The first of `plans` with a front for it decides, as names of fronts are unique in a cluster. */
 void svc_judge(const struct svc_node *node, const struct svc_plan *plans, size_t n,
 	       const struct svc_flow *flow, struct svc_verdict *out);
+/* Does the node answer this itself, by its own DNS? */
+bool svc_is_dns(const struct svc_node *node, const struct ipaddr *dst, uint8_t proto,
+		uint16_t port);
+#define SVC_DNS "the node answers DNS there itself"
 /* Would this endpoint, chosen for this source, reach itself? Then the source is translated. */
 bool svc_is_hairpin(const struct svc_endpoint *ep, const struct ipaddr *src);

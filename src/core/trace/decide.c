@@ -146,6 +146,17 @@ static int pod_ranges(const struct story_view *view, struct arena *a, struct svc
 	return 0;
 }
 
+static void find_dns(const struct cluster *c, const char *node, struct svc_node *out)
+{
+	const struct object *o = cluster_get(c, KIND_NODESTATE, NULL, node);
+	const struct node_state *s = o ? o->body : NULL;
+
+	if (!s)
+		return;
+	out->dns.v = s->status.dnsAddresses.v;
+	out->dns.n = s->status.dnsAddresses.n;
+}
+
 int story_plans_make(const struct story_view *view, const char *node, struct arena *a,
 		     struct story_plans *out, struct err *e)
 {
@@ -154,6 +165,7 @@ int story_plans_make(const struct story_view *view, const char *node, struct are
 	size_t n_ports, n;
 	int rc;
 
+	find_dns(view->cluster, node, &p.node);
 	p.node.services.v = view->services.v;
 	p.node.services.n = view->services.n;
 	p.node.nodePortAddresses.v = view->node_port_addresses.v;

@@ -99,6 +99,9 @@ bool place_has(const struct story_view *view, const struct place *p, const struc
 	for (uint32_t i = 0; i < p->plans.node.addresses.n; i++)
 		if (addr_eq(&p->plans.node.addresses.v[i], ip))
 			return true;
+	for (uint32_t i = 0; i < p->plans.node.dns.n; i++)
+		if (addr_eq(&p->plans.node.dns.v[i], ip))
+			return true;
 	return addr_is_loopback(ip) || addr_eq(&p->self.node.tunnel[route_family(ip)], ip) ||
 	       bridge_has(view, p->name, ip);
 }
