@@ -292,7 +292,9 @@ int rstream_fill(struct rstream *s, struct err *e)
 	}
 	if (s->eof)
 		return 0;
-	while (rc > 0 && got < FILL_MAX && s->in.n < RECORD_MAX + FILL_MAX)
+	/* No read brings more than one frame's descriptor: what has no room for another is given out first. */
+	while (rc > 0 && got < FILL_MAX && s->in.n < RECORD_MAX + FILL_MAX &&
+	       s->in_nfds < RSTREAM_FDS)
 		rc = fill_once(s, scratch, sizeof(scratch), &got, e);
 	return rc < 0 ? rc : 0;
 }

@@ -394,6 +394,38 @@ static void test_stream_long(void **state)
 	assert_int_equal(open_fds(), before);
 }
 
+/* As a keeper gives the next one all its sockets: more wait than are read at once. */
+static void many_fds(int type)
+{
+	int before = open_fds(), sent = 0, got = 0;
+	struct rstream s[2];
+	struct rframe f;
+	struct err e;
+
+	make_pair(type, s);
+	while (got < 200) {
+		for (; sent < 200 && sent < got + 60; sent++)
+			put_role(&s[0], "dns", s[0].fd);
+		assert_int_equal(rstream_flush(&s[0], &e), 0);
+		assert_int_equal(rstream_fill(&s[1], &e), 0);
+		while (rstream_next(&s[1], &f, &e) == 1) {
+			expect_role(&f, "dns");
+			assert_true(f.fd >= 0);
+			close(f.fd);
+			got++;
+		}
+	}
+	rstream_fini(&s[0]);
+	rstream_fini(&s[1]);
+	assert_int_equal(open_fds(), before);
+}
+
+static void test_stream_many_fds(void **state)
+{
+	many_fds(SOCK_STREAM);
+	many_fds(SOCK_SEQPACKET);
+}
+
 static void test_stream_limit(void **state)
 {
 	struct rec_join j = { "0123456789" };
@@ -562,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_stream_fds),
 		cmocka_unit_test(test_packet_fds),
 		cmocka_unit_test(test_stream_long),
+		cmocka_unit_test(test_stream_many_fds),
 		cmocka_unit_test(test_stream_limit),
 		cmocka_unit_test(test_stream_hostile),
 		cmocka_unit_test(test_spawn),
