@@ -14,7 +14,8 @@ void nodeconf_fairleadd(const struct lab_spec *s, const struct lab_node *node, c
 	char text[PREFIX_TEXT];
 
 	buf_printf(out, "# written by fairlead lab up\nnode %s\nstore %s\n", node->name, store);
-	buf_printf(out, "roles agent watch health controller%s\nuplink eth0\n",
+	buf_printf(out,
+		   "roles agent watch health controller dns%s\ndns-upstream off\nuplink eth0\n",
 		   lab_has_bgp(s) ? " bgp" : "");
 	for (uint32_t i = 0; i < node->addrs.n; i++)
 		buf_printf(out, "node-ip %s\n", addr_str(&node->addrs.v[i].addr, text));
