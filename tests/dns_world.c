@@ -24,10 +24,11 @@ void dns_world_open(struct dns_world *w, size_t size)
 	w->region = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	must(w->region != MAP_FAILED, "no memory");
-	must(!dns_table_init(&w->table, w->region, size, NULL, NULL, NULL), "no table");
+	memset(w->readers, 0, sizeof(w->readers));
+	must(!dns_table_init(&w->table, w->region, size, w->readers, NULL, NULL, NULL), "no table");
 	w->zone = dns_zone_new(&w->table, &w->settings);
 	must(w->zone, "no zone");
-	must(!dns_view_attach(&w->view, w->region, size, NULL), "no view");
+	must(!dns_view_attach(&w->view, w->region, size, w->readers, NULL), "no view");
 	must(!dns_view_claim(&w->view, 1, NULL), "no reader");
 }
 
@@ -136,7 +137,7 @@ size_t dns_world_ask(struct dns_world *w, const char *name, uint16_t type, int *
 	dns_out_begin(&o, w->wire, w->room ? w->room : DNS_MESSAGE_MAX, &q, DNS_RA);
 	dns_view_enter(&w->view);
 	*rcode = dns_answer(&w->view, &w->settings, &q, w->turn, &o, &w->target);
-	dns_view_leave(&w->view);
+	must(dns_view_leave(&w->view), "a reader that is too slow");
 	if (*rcode < 0)
 		return 0;
 	w->n = dns_out_end(&o, *rcode);

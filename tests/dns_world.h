@@ -11,6 +11,7 @@ struct dns_world {
 	struct dns_view view;
 	void *region;
 	size_t size;
+	_Alignas(64) uint8_t readers[DNS_READERS_SIZE];
 	uint32_t turn;
 	size_t room;            /* of a response; 0: as over TCP */
 	struct dns_name target; /* out: of the last answer */

@@ -171,15 +171,16 @@ static size_t refuse(const struct dns_query *q, uint8_t *out, size_t cap, int rc
 	return dns_out_end(&o, rcode);
 }
 
-int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, struct dns_out *o,
-		      struct dns_name *target)
+int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *out, size_t cap,
+		      struct dns_out *o, struct dns_name *target)
 {
 	int rcode;
 
-	target->n = 0;
-	dns_view_enter(&w->view);
-	rcode = dns_answer(&w->view, dns_store_settings(w->dns), q, w->turn++, o, target);
-	dns_view_leave(&w->view);
+	do { /* once, but for a thread that stood still so long that the writer did not wait for it */
+		dns_out_begin(o, out, cap, q, DNS_RA);
+		dns_view_enter(&w->view);
+		rcode = dns_answer(&w->view, dns_store_settings(w->dns), q, w->turn++, o, target);
+	} while (!dns_view_leave(&w->view));
 	return rcode;
 }
 
@@ -200,10 +201,7 @@ static size_t from_cluster(struct dns_worker *w, const struct dns_query *q, uint
 			   size_t cap, struct dns_name *target)
 {
 	struct dns_out o;
-	int rcode;
-
-	dns_out_begin(&o, out, cap, q, DNS_RA);
-	rcode = dns_serve_cluster(w, q, &o, target);
+	int rcode = dns_serve_cluster(w, q, out, cap, &o, target);
 	return rcode < 0 ? 0 : dns_out_end(&o, rcode);
 }
 

@@ -24,13 +24,14 @@ struct dns_store {
 	struct dns_table table;
 	struct dns_zone *zone;
 	void *region;
+	_Alignas(64) uint8_t readers[DNS_READERS_SIZE];
 	ev_timer commit;
 	bool seen, synced; /* the store was, once; all of it is in the table */
 };
 
 int dns_store_view(struct dns *d, struct dns_view *v, struct err *e)
 {
-	return dns_view_attach(v, d->store->region, TABLE_SIZE, e);
+	return dns_view_attach(v, d->store->region, TABLE_SIZE, d->store->readers, e);
 }
 
 const struct dns_settings *dns_store_settings(const struct dns *d)
@@ -168,11 +169,12 @@ int dns_store_open(struct dns *d, struct err *e)
 	static const uint8_t kinds[] = { KIND_SERVICE, KIND_ENDPOINTSLICE, KIND_NAMESPACE,
 					 KIND_POD };
 	static const struct mirror_ops ops = { .changed = on_changed, .synced = on_synced };
-	struct dns_store *s = calloc(1, sizeof(*s));
+	struct dns_store *s = aligned_alloc(64, sizeof(*s));
 	int rc;
 
 	if (!s)
 		return err_set(e, -ENOMEM, "no memory");
+	memset(s, 0, sizeof(*s));
 	s->dns = d;
 	d->store = s;
 	ev_timer_init(&s->commit, on_commit, 0., 0.);
@@ -186,7 +188,7 @@ int dns_store_open(struct dns *d, struct err *e)
 		s->region = NULL;
 		return err_sys(e, -errno, "the table");
 	}
-	rc = dns_table_init(&s->table, s->region, TABLE_SIZE, NULL, NULL, e);
+	rc = dns_table_init(&s->table, s->region, TABLE_SIZE, s->readers, NULL, NULL, e);
 	if (rc)
 		return rc;
 	s->zone = dns_zone_new(&s->table, &s->settings);

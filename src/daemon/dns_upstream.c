@@ -380,8 +380,7 @@ static size_t write_behind(struct dns_upstreams *u, const struct dns_query *q,
 	struct dns_out o;
 	int rcode;
 
-	dns_out_begin(&o, out, cap, q, DNS_RA);
-	rcode = dns_serve_cluster(u->worker, q, &o, &end.name);
+	rcode = dns_serve_cluster(u->worker, q, out, cap, &o, &end.name);
 	if (rcode < 0 || !end.name.n || !answer)
 		return dns_out_end(&o, rcode < 0 ? DNS_SERVFAIL : rcode);
 	dns_name_copy(&end.lower, &end.name);

@@ -164,9 +164,9 @@ size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const str
 /* Counts and logs an answer that was given. */
 void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *to,
 			enum dns_source source, const uint8_t *answer, size_t n);
-/* What the cluster's table has, as core/dns/answer.h. */
-int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, struct dns_out *o,
-		      struct dns_name *target);
+/* What the cluster's table has, begun into `out`; as core/dns/answer.h. */
+int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *out, size_t cap,
+		      struct dns_out *o, struct dns_name *target);
 /* A connection ends: who waits for an answer by it waits no more. */
 void dns_serve_forget(struct dns_worker *w, const struct dns_tcp *c);
 

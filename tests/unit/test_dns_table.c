@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* core/dns/table: entries come, change and go while others read; memory is used again; the dead hold nothing for good. */
+/* core/dns/table: entries come, change and go while others read; memory is used again; the dead hold nothing for good; and whoever writes
+ * what he likes into the readers' area harms readers alone. */
 #include "core/dns/table.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,7 +22,7 @@
 struct room {
 	struct dns_table t;
 	struct dns_view v;
-	void *region;
+	void *region, *readers;
 	size_t size, usable;
 };
 
@@ -41,8 +44,11 @@ static struct room *open_room(size_t size)
 	r->region = aligned_alloc(64, size);
 	assert_non_null(r->region);
 	memset(r->region, 0, size);
-	assert_int_equal(dns_table_init(&r->t, r->region, size, usable, r, NULL), 0);
-	assert_int_equal(dns_view_attach(&r->v, r->region, size, NULL), 0);
+	r->readers = aligned_alloc(64, DNS_READERS_SIZE);
+	assert_non_null(r->readers);
+	memset(r->readers, 0, DNS_READERS_SIZE);
+	assert_int_equal(dns_table_init(&r->t, r->region, size, r->readers, usable, r, NULL), 0);
+	assert_int_equal(dns_view_attach(&r->v, r->region, size, r->readers, NULL), 0);
 	assert_int_equal(dns_view_claim(&r->v, 1, NULL), 0);
 	return r;
 }
@@ -52,6 +58,7 @@ static void close_room(struct room *r)
 	dns_view_release(&r->v);
 	dns_table_fini(&r->t);
 	free(r->region);
+	free(r->readers);
 	free(r);
 }
 
@@ -182,15 +189,17 @@ static void no_more(void **state)
 {
 	size_t most = 0;
 	void *region = aligned_alloc(64, 4 * MIB);
+	_Alignas(64) uint8_t readers[DNS_READERS_SIZE] = { 0 };
 	struct dns_table t;
 	struct err e;
 	char big[2 * MIB] = { 0 };
 
 	(void)state;
 	memset(region, 0, 4 * MIB);
-	assert_int_equal(dns_table_init(&t, region, 4 * MIB, unwilling, &most, &e), -ENOMEM);
+	assert_int_equal(dns_table_init(&t, region, 4 * MIB, readers, unwilling, &most, &e),
+			 -ENOMEM);
 	most = MIB;
-	assert_int_equal(dns_table_init(&t, region, 4 * MIB, unwilling, &most, &e), 0);
+	assert_int_equal(dns_table_init(&t, region, 4 * MIB, readers, unwilling, &most, &e), 0);
 	assert_int_equal(dns_table_put(&t, "a", 1, big, sizeof(big), &e), -ENOMEM);
 	assert_non_null(strstr(e.text, "usable"));
 	assert_int_equal(dns_table_put(&t, "a", 1, big, 1000, &e), 0);
@@ -223,16 +232,36 @@ static void readers_hold(void **state)
 		assert_int_equal(put(r, 1, i, 1), 0);
 	dns_table_reclaim(&r->t);
 	assert_int_equal(r->t.n_limbo, 0);
-	/* One that died within is evicted; its place is another's. */
-	dns_view_enter(&r->v);
-	assert_int_equal(dns_table_owner(&r->t, r->v.place), 1);
+	close_room(r);
+}
+
+/* One that died within, or stands still, holds nothing for longer than two rounds; if it lives it hears of it. */
+static void overdue(void **state)
+{
+	struct room *r = open_room(8 * MIB);
+	struct dns_view other = r->v;
+
+	(void)state;
+	assert_int_equal(dns_view_claim(&other, 2, NULL), 0);
 	assert_int_equal(put(r, 1, 10, 1), 0);
-	dns_table_reclaim(&r->t);
+	assert_false(dns_table_overdue(&r->t));
+	dns_view_enter(&r->v);
+	assert_int_equal(put(r, 1, 11, 1), 0);
+	assert_false(dns_table_overdue(&r->t)); /* the first that it is seen by */
 	assert_int_equal(r->t.n_limbo, 1);
-	dns_table_evict(&r->t, r->v.place);
-	dns_table_reclaim(&r->t);
+	dns_view_enter(&other);
+	assert_int_equal(put(r, 1, 12, 1), 0);
+	assert_true(dns_table_overdue(&r->t));
+	assert_int_equal(r->t.n_limbo, 1); /* what the other one holds */
+	assert_int_equal(get(&other, 1), 12);
+	assert_true(dns_view_leave(&other));
+	assert_false(dns_view_leave(&r->v));
+	dns_view_enter(&r->v);
+	assert_int_equal(get(&r->v, 1), 12);
+	assert_true(dns_view_leave(&r->v));
+	assert_false(dns_table_overdue(&r->t));
 	assert_int_equal(r->t.n_limbo, 0);
-	assert_int_equal(dns_table_owner(&r->t, r->v.place), 0);
+	dns_view_release(&other);
 	close_room(r);
 }
 
@@ -253,30 +282,110 @@ static void places(void **state)
 	dns_view_release(&v[7]);
 	assert_int_equal(dns_view_claim(&v[0], 99, NULL), 0);
 	assert_int_equal(v[0].place, 7);
+	/* A new process alone: what others held, and where, is free. */
+	dns_view_enter(&v[3]);
+	assert_int_equal(put(r, 1, 1, 1), 0);
+	assert_int_equal(put(r, 1, 2, 1), 0);
+	dns_readers_only(r->readers, 99);
+	dns_table_reclaim(&r->t);
+	assert_int_equal(r->t.n_limbo, 0);
+	assert_int_equal(dns_view_claim(&v[1], 99, NULL), 0);
+	assert_int_equal(v[1].place, 0);
+	r->v.place = DNS_TABLE_READERS;
 	close_room(r);
+}
+
+/* Garbage in the readers' area: the table stays whole, and memory does not grow beyond what two rounds of dns_table_overdue() hold. */
+static void evil_readers(void **state)
+{
+	struct room *r = open_room(32 * MIB);
+	uint32_t *area = r->readers, rnd = 7;
+	size_t used = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 200000; i++) {
+		unsigned key = i % 500;
+
+		rnd = rnd * 1664525 + 1013904223;
+		/* Once anything, once what holds everything. */
+		area[(rnd >> 8) % (DNS_READERS_SIZE / sizeof(*area))] =
+			i / 20000 % 2 ? rnd : 1 + (rnd >> 31);
+		assert_int_equal(put(r, key, i, 1 + (rnd >> 20) % 30), 0);
+		if (i % 1000 == 0)
+			dns_table_overdue(&r->t);
+		assert_true(r->t.n_limbo < 2100);
+		if (i == 50000)
+			used = r->t.used;
+	}
+	assert_true(r->t.used < used + used / 4);
+	for (unsigned key = 0; key < 500; key++) {
+		size_t n;
+		const unsigned *b = dns_table_get(&r->t, &key, sizeof(key), &n);
+
+		assert_non_null(b);
+		assert_int_equal(b[0], 199500 + key);
+		assert_int_equal(b[n / sizeof(*b) - 1], b[0]);
+	}
+	memset(area, 0xff, DNS_READERS_SIZE);
+	assert_int_equal(put(r, 1, 1, 1), 0);
+	dns_table_overdue(&r->t);
+	dns_table_overdue(&r->t);
+	assert_int_equal(r->t.n_limbo, 0);
+	r->v.place = DNS_TABLE_READERS;
+	close_room(r);
+}
+
+/* A reader of a mapping that cannot be written to. */
+static void read_only(void **state)
+{
+	_Alignas(64) uint8_t readers[DNS_READERS_SIZE] = { 0 };
+	int fd = memfd_create("table", MFD_CLOEXEC);
+	struct dns_table t;
+	struct dns_view v;
+	void *w, *p;
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, MIB), 0);
+	w = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	p = mmap(NULL, MIB, PROT_READ, MAP_SHARED, fd, 0);
+	assert_true(w != MAP_FAILED && p != MAP_FAILED);
+	assert_int_equal(dns_table_init(&t, w, MIB, readers, NULL, NULL, NULL), 0);
+	assert_int_equal(dns_view_attach(&v, p, MIB, readers, NULL), 0);
+	assert_int_equal(dns_view_claim(&v, 1, NULL), 0);
+	assert_int_equal(dns_table_put(&t, "a", 1, &(unsigned){ 5 }, sizeof(unsigned), NULL), 0);
+	dns_view_enter(&v);
+	assert_non_null(dns_view_get(&v, "a", 1, &(size_t){ 0 }));
+	assert_true(dns_view_leave(&v));
+	dns_view_release(&v);
+	dns_table_fini(&t);
+	munmap(w, MIB);
+	munmap(p, MIB);
+	close(fd);
 }
 
 static void garbage(void **state)
 {
 	struct room *r = open_room(DNS_TABLE_MIN);
 	struct dns_view v;
-	uint8_t *p = r->region, was[64];
+	uint8_t *p = r->region, *q = r->readers, was[64];
 	struct dns_table t;
 
 	(void)state;
-	assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN - 64, NULL), -EBADMSG);
-	assert_int_equal(dns_view_attach(&v, p + 8, DNS_TABLE_MIN, NULL), -EBADMSG);
-	assert_int_equal(dns_table_init(&t, p + 8, DNS_TABLE_MIN, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN - 64, q, NULL), -EBADMSG);
+	assert_int_equal(dns_view_attach(&v, p + 8, DNS_TABLE_MIN, q, NULL), -EBADMSG);
+	assert_int_equal(dns_view_attach(&v, p, DNS_TABLE_MIN, q + 8, NULL), -EBADMSG);
+	assert_int_equal(dns_table_init(&t, p + 8, DNS_TABLE_MIN, q, NULL, NULL, NULL), -EINVAL);
+	assert_int_equal(dns_table_init(&t, p, DNS_TABLE_MIN, q + 8, NULL, NULL, NULL), -EINVAL);
 	memcpy(was, p, sizeof(was));
 	for (size_t i = 0; i < 24; i++) {
 		p[i] ^= 0x41;
-		assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN, NULL), -EBADMSG);
+		assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN, q, NULL), -EBADMSG);
 		memcpy(p, was, sizeof(was));
 	}
 	memset(p + 64, 0xff, 8); /* where the buckets are */
-	assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN, NULL), -EBADMSG);
+	assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN, q, NULL), -EBADMSG);
 	memset(p, 0, DNS_TABLE_MIN);
-	assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN, NULL), -EBADMSG);
+	assert_int_equal(dns_view_attach(&v, r->region, DNS_TABLE_MIN, q, NULL), -EBADMSG);
 	r->v.place = DNS_TABLE_READERS;
 	close_room(r);
 }
@@ -315,7 +424,7 @@ static void *read_on(void *arg)
 				     (x < 0 && key < 10);
 			me->reads++;
 		}
-		dns_view_leave(&v);
+		me->wrong += !dns_view_leave(&v);
 	}
 	dns_view_release(&v);
 	return NULL;
@@ -361,15 +470,12 @@ static void threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(puts_and_dels),
-		cmocka_unit_test(grows),
-		cmocka_unit_test(uses_memory_again),
-		cmocka_unit_test(full),
-		cmocka_unit_test(no_more),
-		cmocka_unit_test(readers_hold),
-		cmocka_unit_test(places),
-		cmocka_unit_test(garbage),
-		cmocka_unit_test(threads),
+		cmocka_unit_test(puts_and_dels),     cmocka_unit_test(grows),
+		cmocka_unit_test(uses_memory_again), cmocka_unit_test(full),
+		cmocka_unit_test(no_more),           cmocka_unit_test(readers_hold),
+		cmocka_unit_test(overdue),           cmocka_unit_test(places),
+		cmocka_unit_test(evil_readers),      cmocka_unit_test(read_only),
+		cmocka_unit_test(garbage),           cmocka_unit_test(threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
  *            writer dies, readers have the table as before or after. What it knows of free memory is its own, so that the next
  *            writer begins a new region.
  *   reuse    What is taken out bears the epoch, and then the epoch grows. A reader notes the epoch before it looks; what was taken out
- *            earlier than the oldest noted one is free. A reader that died holds memory until it is evicted, no more.
+ *            earlier than the oldest noted one is free. For a reader that died nothing waits longer than until it is overdue.
  *   growth   At one entry per bucket the buckets double. Entries have two links, one for the old chains and one for the new, so that those
  *            who read the old go on; the next doubling waits until these are gone, and chains are longer meanwhile.
  *   memory   Blocks have classes of size, each unit up to 32 and then four per doubling (at most a fifth is lost), with a list
@@ -65,7 +65,7 @@ static uint64_t oldest_reader(const struct dns_table *t)
 	uint64_t oldest = UINT64_MAX;
 
 	for (unsigned i = 0; i < DNS_TABLE_READERS; i++) {
-		uint64_t at = atomic_load(&t->head->reader[i].epoch);
+		uint64_t at = atomic_load(&t->readers[i].epoch);
 
 		if (at && at < oldest)
 			oldest = at;
@@ -79,10 +79,8 @@ static bool older(uint32_t retired, uint64_t reader)
 	return reader == UINT64_MAX || (int32_t)(retired - (uint32_t)reader) < 0;
 }
 
-void dns_table_reclaim(struct dns_table *t)
+static void reclaim_before(struct dns_table *t, uint64_t oldest)
 {
-	uint64_t oldest = t->limbo ? oldest_reader(t) : 0;
-
 	while (t->limbo && older(block(t, t->limbo)->retired, oldest)) {
 		struct dns_block *b = block(t, t->limbo);
 
@@ -92,6 +90,27 @@ void dns_table_reclaim(struct dns_table *t)
 		t->n_limbo--;
 		give_back(t, b);
 	}
+}
+
+void dns_table_reclaim(struct dns_table *t)
+{
+	if (t->limbo)
+		reclaim_before(t, oldest_reader(t));
+}
+
+bool dns_table_overdue(struct dns_table *t)
+{
+	uint64_t due = t->due;
+	bool found;
+
+	dns_table_reclaim(t);
+	found = t->limbo && older(block(t, t->limbo)->retired, due);
+	if (found) {
+		atomic_store(&t->head->forced, due); /* before anything is overwritten */
+		reclaim_before(t, due);
+	}
+	t->due = atomic_load(&t->head->epoch);
+	return found;
 }
 
 static void retire(struct dns_table *t, struct dns_block *b)
@@ -240,16 +259,19 @@ static _Atomic uint32_t *find(const struct dns_table *t, const void *key, size_t
 
 /* ---- the interface */
 
-int dns_table_init(struct dns_table *t, void *region, size_t size, dns_table_more *more, void *ctx,
-		   struct err *e)
+int dns_table_init(struct dns_table *t, void *region, size_t size, void *readers,
+		   dns_table_more *more, void *ctx, struct err *e)
 {
 	struct dns_region_head *h = region;
 	uint64_t buckets;
 	int r;
 
-	if (size < DNS_TABLE_MIN || size > DNS_TABLE_MAX || (uintptr_t)region % LINE)
+	if (size < DNS_TABLE_MIN || size > DNS_TABLE_MAX ||
+	    ((uintptr_t)region | (uintptr_t)readers) % LINE)
 		return err_set(e, -EINVAL, "no region for a table: %zu octets at %p", size, region);
-	*t = (struct dns_table){ .head = h, .size = size, .more = more, .ctx = ctx };
+	*t = (struct dns_table){
+		.head = h, .readers = readers, .size = size, .more = more, .ctx = ctx
+	};
 	t->ready = more ? 0 : size;
 	t->used = (sizeof(*h) + LINE - 1) / LINE * LINE;
 	t->free = calloc(CLASSES, sizeof(*t->free));
@@ -337,15 +359,4 @@ void dns_table_set_word(struct dns_table *t, uint64_t word)
 {
 	atomic_store(&t->head->word, word);
 	atomic_fetch_add(&t->head->generation, 1);
-}
-
-uint32_t dns_table_owner(const struct dns_table *t, unsigned place)
-{
-	return atomic_load(&t->head->reader[place].owner);
-}
-
-void dns_table_evict(struct dns_table *t, unsigned place)
-{
-	atomic_store(&t->head->reader[place].epoch, 0);
-	atomic_store(&t->head->reader[place].owner, 0);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a table's region is laid out, for its writer (table.c) and its readers (table_view.c).
+/* How a table's region and its readers' area are laid out, for its writer (table.c) and its readers (table_view.c).
  *
  * Everything is a block of whole units, named by the number of its first; 0 names none. The buckets are a block too. An entry's key follows
  * its header, its blob begins at the next unit. Integers are the machine's own: a region never leaves it. */
@@ -10,7 +10,7 @@
 
 #define UNIT         8
 #define TABLE_MAGIC  0x31656c6261546c66u
-#define TABLE_LAYOUT 1
+#define TABLE_LAYOUT 2
 #define LINE         64
 
 struct dns_reader {
@@ -25,8 +25,12 @@ struct dns_region_head {
 	/* Where the buckets are: unit in the low 32 bits, then log2 of their number, then which of an entry's two links they chain. */
 	_Alignas(LINE) _Atomic uint64_t buckets;
 	_Atomic uint64_t epoch, generation, word;
-	struct dns_reader reader[DNS_TABLE_READERS];
+	_Atomic uint64_t
+		forced; /* what was taken out in an earlier epoch than this may be overwritten */
 };
+
+_Static_assert(sizeof(struct dns_reader) * DNS_TABLE_READERS == DNS_READERS_SIZE,
+	       "the readers' area");
 
 struct dns_block {
 	_Atomic uint32_t next[2];

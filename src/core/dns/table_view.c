@@ -18,12 +18,13 @@ uint32_t dns_table_hash(const void *key, size_t n)
 	return (uint32_t)(h ^ h >> 32);
 }
 
-int dns_view_attach(struct dns_view *v, void *region, size_t size, struct err *e)
+int dns_view_attach(struct dns_view *v, const void *region, size_t size, void *readers,
+		    struct err *e)
 {
-	struct dns_region_head *h = region;
+	const struct dns_region_head *h = region;
 	uint64_t w;
 
-	if (size < DNS_TABLE_MIN || (uintptr_t)region % LINE)
+	if (size < DNS_TABLE_MIN || ((uintptr_t)region | (uintptr_t)readers) % LINE)
 		return err_set(e, -EBADMSG, "no table: %zu octets at %p", size, region);
 	if (atomic_load(&h->magic) != TABLE_MAGIC)
 		return err_set(e, -EBADMSG, "no table");
@@ -35,7 +36,9 @@ int dns_view_attach(struct dns_view *v, void *region, size_t size, struct err *e
 			    (sizeof(uint32_t) << BUCKETS_LOG2(w)) >
 		    size)
 		return err_set(e, -EBADMSG, "a table of another size than %zu octets", size);
-	*v = (struct dns_view){ .head = h, .size = size, .place = DNS_TABLE_READERS };
+	*v = (struct dns_view){
+		.head = h, .readers = readers, .size = size, .place = DNS_TABLE_READERS
+	};
 	return 0;
 }
 
@@ -44,7 +47,7 @@ int dns_view_claim(struct dns_view *v, uint32_t owner, struct err *e)
 	for (unsigned i = 0; i < DNS_TABLE_READERS; i++) {
 		uint32_t nobody = 0;
 
-		if (atomic_compare_exchange_strong(&v->head->reader[i].owner, &nobody, owner)) {
+		if (atomic_compare_exchange_strong(&v->readers[i].owner, &nobody, owner)) {
 			v->place = i;
 			return 0;
 		}
@@ -57,25 +60,40 @@ void dns_view_release(struct dns_view *v)
 	if (v->place >= DNS_TABLE_READERS)
 		return;
 	dns_view_leave(v);
-	atomic_store(&v->head->reader[v->place].owner, 0);
+	atomic_store(&v->readers[v->place].owner, 0);
 	v->place = DNS_TABLE_READERS;
+}
+
+void dns_readers_only(void *readers, uint32_t owner)
+{
+	struct dns_reader *r = readers;
+
+	for (unsigned i = 0; i < DNS_TABLE_READERS; i++) {
+		if (atomic_load(&r[i].owner) == owner)
+			continue;
+		atomic_store(&r[i].epoch, 0);
+		atomic_store(&r[i].owner, 0);
+	}
 }
 
 void dns_view_enter(struct dns_view *v)
 {
-	atomic_store(&v->head->reader[v->place].epoch, atomic_load(&v->head->epoch));
+	v->epoch = atomic_load(&v->head->epoch);
+	atomic_store(&v->readers[v->place].epoch, v->epoch);
 }
 
-void dns_view_leave(struct dns_view *v)
+bool dns_view_leave(struct dns_view *v)
 {
-	atomic_store_explicit(&v->head->reader[v->place].epoch, 0, memory_order_release);
+	atomic_thread_fence(memory_order_acquire); /* what was got is read by now */
+	atomic_store_explicit(&v->readers[v->place].epoch, 0, memory_order_release);
+	return v->epoch >= atomic_load(&v->head->forced);
 }
 
 static const struct dns_block *block_of(const struct dns_view *v, uint32_t unit)
 {
 	size_t at = (size_t)unit * UNIT;
 
-	return at + sizeof(struct dns_block) <= v->size ? (const void *)((char *)v->head + at)
+	return at + sizeof(struct dns_block) <= v->size ? (const void *)((const char *)v->head + at)
 							: NULL;
 }
 
@@ -85,7 +103,7 @@ const void *dns_view_get(const struct dns_view *v, const void *key, size_t n_key
 	uint32_t hash = dns_table_hash(key, n_key);
 	unsigned side = BUCKETS_SIDE(w);
 	const _Atomic uint32_t *link =
-		(const void *)((char *)v->head + (size_t)BUCKETS_AT(w) * UNIT +
+		(const void *)((const char *)v->head + (size_t)BUCKETS_AT(w) * UNIT +
 			       sizeof(struct dns_block));
 	const struct dns_block *b;
 
