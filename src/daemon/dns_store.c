@@ -9,6 +9,7 @@
 #include "sys/clock.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -59,7 +60,7 @@ static void commit(struct dns_store *s)
 {
 	struct err e;
 
-	if (dns_zone_commit(s->zone, &e)) {
+	if (dns_zone_commit(s->zone, UINT_MAX, &e)) {
 		log_error("names of Services: %s; it is tried again", e.text);
 		wake(s, AGAIN_S);
 		return;

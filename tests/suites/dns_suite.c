@@ -6,6 +6,7 @@
 #include "dns_world.h"
 #include "store/json.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static bool fill(struct dns_world *w, const json_t *objects, struct object **hel
 			return false;
 		}
 	}
-	return dns_zone_commit(w->zone, &e) == 0;
+	return dns_zone_commit(w->zone, UINT_MAX, &e) == 0;
 }
 
 /* ---- judging */

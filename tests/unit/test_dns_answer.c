@@ -6,6 +6,7 @@
 #include "store/manifest.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +34,7 @@ static void tell(const char *yaml, bool there)
 		fail_msg("%s", m->errors[0]);
 	for (size_t i = 0; i < m->n_items; i++)
 		assert_int_equal(dns_world_put(&w, m->items[i].obj, there, &e), 0);
-	assert_int_equal(dns_zone_commit(w.zone, &e), 0);
+	assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, &e), 0);
 }
 
 static void add(const char *yaml)
@@ -559,9 +560,9 @@ static void changes(void **state)
 			snprintf(now[which], sizeof(now[which]), "%s", rnd >> 28 < 11 ? text : "");
 			n++;
 			if (rnd >> 24 & 1)
-				assert_int_equal(dns_zone_commit(w.zone, &e), 0);
+				assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, &e), 0);
 		}
-		assert_int_equal(dns_zone_commit(w.zone, NULL), 0);
+		assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, NULL), 0);
 		for (int pass = 0; pass < 2; pass++) {
 			for (unsigned q = 0; q < 16; q++) {
 				char name[64];
@@ -622,9 +623,9 @@ static void full(void **state)
 	manifest_parse(m, "test", b.v, b.n);
 	assert_int_equal(m->n_items, 1);
 	assert_int_equal(dns_world_put(&w, m->items[0].obj, true, &e), 0);
-	assert_int_equal(dns_zone_commit(w.zone, &e), -ENOSPC);
+	assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, &e), -ENOSPC);
 	assert_non_null(strstr(e.text, "Service shop/big"));
-	assert_int_equal(dns_zone_commit(w.zone, &e), -ENOSPC);
+	assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, &e), -ENOSPC);
 	A("web" D, "NOERROR 10.3.0.1");
 	A("big" D, NXDOMAIN);
 	add(SLICE("x", "big", "IPv4", "", "{addresses: [10.0.0.7]}"));
@@ -632,6 +633,57 @@ static void full(void **state)
 	PTR("7.0.0.10.in-addr.arpa.", "NOERROR 10-0-0-7.big" D);
 	PTR("8.0.0.10.in-addr.arpa.", NXDOMAIN);
 	buf_fini(&b);
+}
+
+/* Into a larger table when one is full, where everything is again, and what did not fit; a few Services at a time, the oldest change first. */
+static void moves(void **state)
+{
+	_Alignas(64) static uint8_t readers[DNS_READERS_SIZE];
+	static char names[400][16];
+	static struct service services[400];
+	static char small[DNS_TABLE_MIN] __attribute__((aligned(64)));
+	struct dns_table t;
+	unsigned n = 0;
+	struct err e;
+	int r = 0;
+
+	(void)state;
+	w.settings.pods = DNS_PODS_VERIFIED;
+	dns_world_open(&w, 8UL << 20);
+	dns_zone_free(w.zone);
+	assert_int_equal(dns_table_init(&t, small, sizeof(small), readers, NULL, NULL, &e), 0);
+	w.zone = dns_zone_new(&t, &w.settings);
+	assert_int_equal(dns_zone_namespace(w.zone, "empty", true, &e), 0);
+	assert_int_equal(
+		dns_zone_pod(w.zone, "shop", "p",
+			     &(struct pod){ .status.podIP = { .family = 2, .b = { 10, 4, 0, 1 } } },
+			     &e),
+		0);
+	for (; !r; n++) {
+		assert_true(n < 400);
+		snprintf(names[n], sizeof(names[n]), "s%u", n);
+		services[n].spec.clusterIP = "10.3.0.1";
+		assert_int_equal(dns_zone_service(w.zone, "shop", names[n], &services[n], &e), 0);
+		r = dns_zone_commit(w.zone, UINT_MAX, &e);
+	}
+	assert_int_equal(r, -ENOSPC);
+	assert_int_equal(dns_zone_move(w.zone, &w.table, &e), 0);
+	dns_zone_synced(w.zone, 1);
+	assert_int_equal(dns_zone_commit(w.zone, 2, &e), 0);
+	assert_false(dns_zone_is_written(w.zone));
+	A("s1" D, NXDOMAIN);
+	assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, &e), 0);
+	assert_true(dns_zone_is_written(w.zone));
+	for (unsigned i = 0; i < n; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "s%u" D, i);
+		A(name, "NOERROR 10.3.0.1");
+	}
+	A("empty.svc.cluster.local.", "NOERROR; SOA");
+	A("10-4-0-1.shop.pod.cluster.local.", "NOERROR 10.4.0.1");
+	A("10-4-0-2.shop.pod.cluster.local.", NXDOMAIN);
+	dns_table_fini(&t);
 }
 
 /* 10 000 Services with ten endpoints each stay below 32 MiB, and so do they when each changed. */
@@ -667,9 +719,9 @@ static void large(void **state)
 				dns_zone_service(w.zone, "shop", names[i], &services[i], NULL), 0);
 			assert_int_equal(dns_zone_slice(w.zone, "shop", names[i], &slices[i], NULL),
 					 0);
-			assert_int_equal(round ? dns_zone_commit(w.zone, NULL) : 0, 0);
+			assert_int_equal(round ? dns_zone_commit(w.zone, UINT_MAX, NULL) : 0, 0);
 		}
-		assert_int_equal(dns_zone_commit(w.zone, NULL), 0);
+		assert_int_equal(dns_zone_commit(w.zone, UINT_MAX, NULL), 0);
 	}
 	assert_int_equal(w.table.count, 1 + 10000 + 100000);
 	A("10-0-19-133.service-79" D, "NOERROR 10.0.19.133");
@@ -683,7 +735,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(cluster_ips), T(headless), T(external_names), T(apex),           T(not_synced),
 		T(options),     T(pods),     T(zonal),          T(external_zones), T(truncates),
-		T(changes),     T(full),     T(large),
+		T(changes),     T(full),     T(moves),          T(large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -46,7 +46,7 @@ struct dns_zone {
 	struct dns_table *table;
 	const struct dns_settings *settings;
 	struct by_name *services, *slices, *namespaces, *pods;
-	struct zone_service *marked;
+	struct zone_service *marked, **last; /* in order */
 	struct buf blob;
 };
 
@@ -57,6 +57,7 @@ struct dns_zone *dns_zone_new(struct dns_table *t, const struct dns_settings *s)
 	if (z) {
 		z->table = t;
 		z->settings = s;
+		z->last = &z->marked;
 	}
 	return z;
 }
@@ -88,8 +89,9 @@ static void mark(struct dns_zone *z, struct zone_service *s)
 	if (s->marked)
 		return;
 	s->marked = true;
-	s->next = z->marked;
-	z->marked = s;
+	s->next = NULL;
+	*z->last = s;
+	z->last = &s->next;
 }
 
 /* ---- namespaces */
@@ -285,20 +287,27 @@ static int write_service(struct dns_zone *z, struct zone_service *s, struct err 
 	return r;
 }
 
-int dns_zone_commit(struct dns_zone *z, struct err *e)
+int dns_zone_commit(struct dns_zone *z, unsigned most, struct err *e)
 {
-	while (z->marked) {
+	for (; z->marked && most; most--) {
 		struct zone_service *s = z->marked;
 		int r = write_service(z, s, e);
 
 		if (r)
 			return err_wrap(e, "Service %s", s->key.key), r;
 		z->marked = s->next;
+		if (!z->marked)
+			z->last = &z->marked;
 		s->marked = false;
 		if (!s->service && !s->n)
 			drop_service(z, s);
 	}
 	return 0;
+}
+
+bool dns_zone_is_written(const struct dns_zone *z)
+{
+	return !z->marked;
 }
 
 /* ---- pods */
@@ -307,8 +316,8 @@ static int count_pod(struct dns_zone *z, const char *ns, const struct ipaddr *ip
 		     struct err *e)
 {
 	uint8_t label[DNS_LABEL_MAX + 1], key[DNS_KEY_MAX];
-	size_t n = 0, n_key;
 	const uint32_t *was;
+	size_t n = 0, n_key;
 	uint32_t now;
 
 	if (!dns_zone_label(label, &n, ns))
@@ -368,6 +377,24 @@ int dns_zone_pod(struct dns_zone *z, const char *ns, const char *name, const str
 	if (!n)
 		by_name_drop(&z->pods, &x->key);
 	return 0;
+}
+
+int dns_zone_move(struct dns_zone *z, struct dns_table *t, struct err *e)
+{
+	int r = 0;
+
+	z->table = t;
+	for (struct by_name *x = z->services; x; x = by_name_next(x))
+		mark(z, (struct zone_service *)x);
+	for (struct by_name *x = z->namespaces, *next; x && !r; x = next) {
+		next = by_name_next(x);
+		((struct zone_namespace *)x)->written = false;
+		r = write_namespace(z, (struct zone_namespace *)x, e);
+	}
+	for (struct zone_pod *p = (void *)z->pods; p && !r; p = (void *)by_name_next(&p->key))
+		for (unsigned i = 0; i < p->n && !r; i++)
+			r = count_pod(z, p->key.ns, &p->ip[i], 1, e);
+	return r;
 }
 
 void dns_zone_synced(struct dns_zone *z, uint32_t serial)
