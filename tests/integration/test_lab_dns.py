@@ -2,13 +2,15 @@
 """Cluster DNS in a lab: pods ask the cluster DNS address, which their own node answers. What is asked by
 dig, getent and the kernel's tables."""
 import json
+import re
+import subprocess
 
 import pytest
 
 import conntrack
-from harness import ROOT, needs, wait_for
+from harness import ROOT, built, needs, wait_for
 
-pytestmark = needs("dig", "getent")
+pytestmark = needs("dig", "getent", "nft", "ping")
 
 DNS = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "kube-dns", "namespace": "kube-system"},
        "spec": {"clusterIP": "10.96.0.10", "selector": {"k8s-app": "kube-dns"},
@@ -32,8 +34,9 @@ def pods(lab, app):
 
 
 def dig(lab, pod, name, kind="A", *args):
-    out = lab.exec(f"{pod['namespace']}/{pod['name']}", "dig", "+time=2", "+tries=1", "+search", "+short", *args, name, kind)
-    return sorted(out.stdout.split("\n")[:-1])
+    """The answers; None: nobody answers."""
+    out = lab.exec(f"{pod['namespace']}/{pod['name']}", "dig", "+time=2", "+tries=1", "+search", "+short", *args, name, kind, check=False)
+    return None if out.returncode else sorted(out.stdout.split("\n")[:-1])
 
 
 def cluster_ip(lab, name):
@@ -132,3 +135,38 @@ def test_a_change_is_seen_on_all_nodes(shop, tmp_path):
     shop.store("delete", "service", f"shop/{name}")
     for p in ends.values():
         wait_for(lambda p=p: dig(shop, p, name) == [], 5, "it has none any more")
+
+
+def take_over(lab, node):
+    log = f"/run/fairlead-lab/{lab.name}/nodes/{node}/log/fairleadd.log"
+    with open(log, "ab") as out:
+        argv = [built("bin/fairlead"), "lab", "node", "--name", lab.name, node, "--", built("bin/fairleadd"), "--takeover"]
+        assert subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, timeout=60).returncode == 0
+
+
+def test_without_the_role_and_with_it_again(lab):
+    """A node that no longer answers leaves nothing of it behind, and its pods' other traffic alone."""
+    one = lab("--nodes", 1, "--racks", 1, manifests=[ROOT / "examples/shop.yaml", ROOT / "examples/services.yaml"])
+    pod, db = pods(one, "web")[0], pods(one, "db")[0]
+    web = f"shop/{pod['name']}"
+
+    def rules():
+        return one.node("n1", "nft", "list", "table", "inet", "fairlead").stdout
+
+    def ours():
+        return ADDRESSES & set(addresses_on_lo(one, "n1"))
+    wait_for(lambda: dig(one, pod, "api") == [cluster_ip(one, "api")], 10, "the node answers")
+    ping = subprocess.Popen([built("bin/fairlead"), "lab", "exec", "--name", one.name, web, "--", "ping", "-i", "0.02", "-c", "300", "-q",
+                             db["ips"][0]], stdout=subprocess.PIPE, text=True)
+    one.node("n1", "sed", "-i", "s/ dns$//;/^dns-/d", "/etc/fairlead/fairleadd.conf")
+    take_over(one, "n1")
+    wait_for(lambda: not ours() and "dns4" not in rules(), 10, "nothing of it is left")
+    assert dig(one, pod, "api") is None
+    one.node("n1", "sed", "-i", "s/^roles .*/& dns/", "/etc/fairlead/fairleadd.conf")
+    take_over(one, "n1")
+    wait_for(lambda: ours() == ADDRESSES and "dns4" in rules(), 10, "all of it is back")
+    wait_for(lambda: dig(one, pod, "api") == [cluster_ip(one, "api")], 10, "the node answers again")
+    assert re.search(r"300 packets transmitted, 300 received", ping.communicate(timeout=30)[0])
+    # And a ruleset that somebody flushed comes back with the rest.
+    one.node("n1", "nft", "flush", "ruleset")
+    wait_for(lambda: "dns4" in rules() and dig(one, pod, "api") == [cluster_ip(one, "api")], 10, "the rules are back")
