@@ -18,17 +18,20 @@ static const char *proto_text(uint8_t proto)
 /* ---- ports */
 
 /* The number that the receiving pod has under this name, or 0. */
-static int64_t number_of(const struct pod *to, const char *name, uint8_t proto)
+static int64_t number_of(const struct policy_pods *to, const char *name, uint8_t proto)
 {
 	const struct container_port *cp;
 
-	for (uint32_t i = 0; policy_knows_pod(to) && (cp = policy_pod_port(to, i)); i++)
-		if (text_eq(cp->name, name) && policy_protocol(cp->protocol) == proto)
-			return cp->containerPort;
+	for (uint32_t k = 0; k < to->n; k++)
+		for (uint32_t i = 0;
+		     policy_knows_pod(to->v[k]) && (cp = policy_pod_port(to->v[k], i)); i++)
+			if (text_eq(cp->name, name) && policy_protocol(cp->protocol) == proto)
+				return cp->containerPort;
 	return 0;
 }
 
-static const char *port_text(const struct policy_port *p, const struct pod *to, struct arena *a)
+static const char *port_text(const struct policy_port *p, const struct policy_pods *to,
+			     struct arena *a)
 {
 	uint8_t proto = policy_protocol(p->protocol);
 	const char *name = proto_text(proto);
@@ -49,9 +52,10 @@ static const char *port_text(const struct policy_port *p, const struct pod *to, 
 	}
 }
 
-static const char *ports_miss(const struct policy_flow *flow, const struct policy_rule *r,
+static const char *ports_miss(const struct policy_side *s, const struct policy_rule *r,
 			      struct arena *a)
 {
+	const struct policy_flow *flow = s->flow;
 	const char *text =
 		flow->proto ? arena_printf(a, "%u/%s is not ", flow->dport, proto_text(flow->proto))
 			    : arena_printf(a, "the protocol has no ports: not ");
@@ -61,7 +65,7 @@ static const char *ports_miss(const struct policy_flow *flow, const struct polic
 				    !i                    ? ""
 				    : i + 1 == r->ports.n ? " or "
 							  : ", ",
-				    port_text(&r->ports.v[i], flow->to, a));
+				    port_text(&r->ports.v[i], &s->receivers, a));
 	return text;
 }
 
@@ -106,6 +110,16 @@ static const char *pod_name(const struct pod *p, struct arena *a)
 	return arena_printf(a, "%s/%s", p->meta.namespace, p->meta.name);
 }
 
+/* The other end; of the node's DNS, one of those as which it counts. */
+static const char *other_name(const struct policy_side *s, const struct pod *p, struct arena *a)
+{
+	const char *name = pod_name(p, a);
+
+	if (!s->flow->answerer || s->type != POLICY_EGRESS)
+		return name;
+	return arena_printf(a, "the node's DNS, as %s,", name);
+}
+
 static const char *no_pod_text(const struct policy_side *s, struct arena *a)
 {
 	char text[ADDR_TEXT];
@@ -124,7 +138,7 @@ static const char *no_pod_text(const struct policy_side *s, struct arena *a)
 static const char *pods_miss(const struct policy_side *s, const struct network_policy *p,
 			     const struct policy_peer *peer, struct arena *a)
 {
-	const struct pod *other = s->other;
+	const struct pod *other = s->others.v[0];
 	const char *why = NULL;
 
 	if (!policy_knows_pod(other))
@@ -135,9 +149,9 @@ static const char *pods_miss(const struct policy_side *s, const struct network_p
 				    s->other_labels, a);
 	else if (!text_eq(p->meta.namespace, other->meta.namespace))
 		why = arena_printf(a, "selects pods of namespace %s, %s is in another",
-				   p->meta.namespace, pod_name(other, a));
+				   p->meta.namespace, other_name(s, other, a));
 	if (!why && peer->podSelector)
-		why = selector_miss("podSelector", peer->podSelector, pod_name(other, a),
+		why = selector_miss("podSelector", peer->podSelector, other_name(s, other, a),
 				    &other->meta.labels, a);
 	return why;
 }
@@ -177,8 +191,8 @@ static void add_policy(const struct policy_side *s, const struct network_policy 
 	for (uint32_t i = 0; i < rules.n; i++) {
 		const struct policy_rule *r = &rules.v[i];
 
-		if (!policy_rule_takes(r, s->flow->proto, s->flow->dport, s->flow->to)) {
-			v[(*n)++] = (struct policy_miss){ p, i, -1, ports_miss(s->flow, r, a) };
+		if (!policy_side_takes(s, r)) {
+			v[(*n)++] = (struct policy_miss){ p, i, -1, ports_miss(s, r, a) };
 			continue;
 		}
 		for (uint32_t k = 0; k < r->peers.n; k++) {

@@ -47,18 +47,33 @@ static const struct workload_endpoint *find_orphan(const struct cluster *c, cons
 int policy_side_of(const struct cluster *c, const struct policy_flow *flow, enum policy_type type,
 		   struct arena *a, struct policy_side *out)
 {
+	const struct policy_answerer *dns = flow->answerer;
+	const struct pod *to = dns ? dns->stand_in : flow->to;
+	struct policy_pods sends = { &flow->from, 1 };
+	struct policy_pods gets = dns ? dns->pods : (struct policy_pods){ &flow->to, 1 };
 	bool in = type == POLICY_INGRESS;
 
 	*out = (struct policy_side){ .cluster = c,
 				     .flow = flow,
 				     .type = type,
-				     .pod = in ? flow->to : flow->from,
-				     .other = in ? flow->from : flow->to,
+				     .pod = in ? to : flow->from,
+				     .other = in ? flow->from : to,
+				     .pods = in ? gets : sends,
+				     .others = in ? sends : gets,
+				     .receivers = gets,
 				     .ip = in ? &flow->dst : &flow->src,
 				     .other_ip = in ? &flow->src : &flow->dst };
 	if (!out->pod)
 		out->orphan = find_orphan(c, out->ip);
 	return find_other_labels(out, a);
+}
+
+bool policy_side_takes(const struct policy_side *s, const struct policy_rule *r)
+{
+	for (uint32_t i = 0; i < s->receivers.n; i++)
+		if (policy_rule_takes(r, s->flow->proto, s->flow->dport, s->receivers.v[i]))
+			return true;
+	return false;
 }
 
 /* ---- exemptions */
@@ -67,7 +82,7 @@ static bool is_itself(const struct policy_side *s)
 {
 	const struct pod *a = s->pod, *b = s->other;
 
-	if (!a)
+	if (!a || s->flow->answerer)
 		return addr_eq(s->ip, s->other_ip);
 	return b && (a == b || (text_eq(a->meta.namespace, b->meta.namespace) &&
 				text_eq(a->meta.name, b->meta.name)));
@@ -105,41 +120,22 @@ static enum policy_exempt find_exempt(const struct policy_side *s)
 	return is_own_node(s) ? POLICY_OWN_NODE : POLICY_JUDGED;
 }
 
-/* ---- the policies of a namespace: a run of the list, which is sorted by namespace and name */
-
-struct candidates {
-	const struct object *const *v;
-	size_t n;
-};
-
-static struct candidates candidates_of(const struct cluster *c, const char *ns)
-{
-	size_t n, from = 0, to;
-	const struct object *const *all = cluster_all(c, KIND_NETWORKPOLICY, &n);
-
-	to = n;
-	while (from < to) {
-		size_t mid = from + (to - from) / 2;
-
-		if (strcmp(all[mid]->meta->namespace, ns) < 0)
-			from = mid + 1;
-		else
-			to = mid;
-	}
-	while (to < n && !strcmp(all[to]->meta->namespace, ns))
-		to++;
-	return (struct candidates){ all + from, to - from };
-}
+/* ---- the policies of a namespace */
 
 static bool may_isolate(const struct policy_side *s, const struct network_policy *p)
 {
-	return s->pod ? policy_isolates(p, s->type, s->pod) : network_policy_has(p, s->type);
+	if (s->orphan)
+		return network_policy_has(p, s->type);
+	for (uint32_t i = 0; i < s->pods.n; i++)
+		if (policy_isolates(p, s->type, s->pods.v[i]))
+			return true;
+	return false;
 }
 
 static int find_isolating(const struct policy_side *s, struct arena *a, struct policy_half *half)
 {
 	const struct meta *subject = s->pod ? &s->pod->meta : &s->orphan->meta;
-	struct candidates c = candidates_of(s->cluster, subject->namespace);
+	struct policy_run c = policy_run_of(s->cluster, KIND_NETWORKPOLICY, subject->namespace);
 
 	half->isolating.v = arena_array(a, c.n, sizeof(*half->isolating.v));
 	if (!half->isolating.v)
@@ -158,7 +154,10 @@ static bool peer_has(const struct policy_side *s, const struct network_policy *p
 {
 	if (peer->ipBlock)
 		return policy_block_has(peer->ipBlock, s->other_ip);
-	return policy_peer_selects(peer, p->meta.namespace, s->other, s->other_labels);
+	for (uint32_t i = 0; i < s->others.n; i++)
+		if (policy_peer_selects(peer, p->meta.namespace, s->others.v[i], s->other_labels))
+			return true;
+	return false;
 }
 
 /* Sets the half's rule, where one of the policy's allows the flow. */
@@ -171,7 +170,7 @@ static bool try_policy(const struct policy_side *s, const struct network_policy 
 		const struct policy_rule *r = &rules.v[i];
 		uint32_t k = 0;
 
-		if (!policy_rule_takes(r, s->flow->proto, s->flow->dport, s->flow->to))
+		if (!policy_side_takes(s, r))
 			continue;
 		while (k < r->peers.n && !peer_has(s, p, &r->peers.v[k]))
 			k++;

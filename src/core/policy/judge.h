@@ -7,7 +7,7 @@
  *
  *   exempt   the end is no pod that policies know (match.h); or it talks to itself; or with its own
  *            node, by one of the Node's addresses or a pod of the host's network there, which is
- *            always allowed, as Kubernetes promises
+ *            always allowed, as Kubernetes promises. The node's DNS is an end like a pod (answerer.h)
  *   open     no policy of the pod's namespace isolates it in this direction
  *   allowed  by the first rule that matches: policies by name, rules and peers by their place. The
  *            order names a rule; what is allowed does not depend on it
@@ -20,13 +20,15 @@
  * ClusterNetworkPolicy's tiers will come around `struct policy_half`, each with an action. */
 #pragma once
 #include "base/err.h"
-#include "core/policy/match.h"
+#include "core/policy/answerer.h"
 
 struct policy_flow {
 	struct ipaddr src, dst; /* family 0: not known; no ipBlock has it */
 	uint8_t proto;          /* enum protocol; PROTO_NONE: ICMP and all else */
 	uint16_t dport;
 	const struct pod *from, *to; /* NULL: no pod */
+	/* That of the source's node, where that answers this itself, whatever `to` is; NULL: it does not. */
+	const struct policy_answerer *answerer;
 };
 
 enum policy_state { POLICY_EXEMPT, POLICY_OPEN, POLICY_ALLOWED, POLICY_DENIED };

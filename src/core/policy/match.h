@@ -56,6 +56,11 @@ static inline const char *policy_denial_head(const char *text)
 
 /* May a policy select it? NULL: no. */
 bool policy_knows_pod(const struct pod *p);
+/* One end of a flow: the pod, NULL: it is none; or those as which it counts, of one namespace. */
+struct policy_pods {
+	const struct pod *const *v;
+	uint32_t n; /* above 0 */
+};
 /* The labels that namespaceSelectors see; `o` NULL: there is no such object. Leads into it, where it
  * has the label itself, else into `a`. NULL: no memory. */
 const struct strmap *policy_namespace_labels(const char *name, const struct namespace_obj *o,

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who answers DNS on a node, to policies. The node itself does, on addresses of its lo, where no pod is; policies
+ * of the cluster mean the pods that did so before. So on these addresses it counts
+ *
+ *   as each pod that the cluster's DNS Service selects, wherever they run: the first Service, by
+ *   namespace and name, that has one of the addresses as cluster IP. Of pods that policies know (match.h);
+ *   as a stand-in where there are none: in the Service's namespace, with its selector as labels. Without such
+ *   a Service, or where that has no selector: in kube-system, with k8s-app=kube-dns. It has the ports
+ *   dns (UDP 53) and dns-tcp (TCP 53).
+ *
+ * A policy isolates it, a peer selects it, and a named port is one of its, where that holds for one of these.
+ * For an ipBlock it has the address. Who is on the node, or on its network, may always ask. */
+#pragma once
+#include "base/err.h"
+#include "core/policy/match.h"
+
+#define POLICY_DNS_PORT 53 /* of UDP and TCP; all other ports of the addresses are the node's */
+
+struct policy_answerer {
+	const char *node;
+	LIST(struct ipaddr) addrs;
+	const struct service *service; /* NULL: none has one of them */
+	/* Named "dns@NODE", as no Pod can be, and on the node. */
+	const struct pod *stand_in;
+	struct policy_pods pods; /* as whom it counts: those selected, else the stand-in */
+};
+
+/* Of a node that answers on these addresses; of none, no packet is for it. In `a`, and points into the
+ * cluster. 0 or -ENOMEM. */
+int policy_answerer_find(const struct cluster *c, const char *node, const struct ipaddr *addrs,
+			 uint32_t n, struct arena *a, struct policy_answerer *out, struct err *e);
+/* Is this for it? */
+bool policy_answerer_takes(const struct policy_answerer *w, const struct ipaddr *dst, uint8_t proto,
+			   uint16_t port);
+
+/* ---- within this room */
+
+/* Has it one of the addresses as cluster IP? */
+bool policy_serves_dns(const struct service *s, const struct ipaddr *addrs, uint32_t n);
+/* The stand-in by the Service, or NULL, copied into `a`. NULL: no memory. */
+struct pod *policy_stand_in(const char *node, const struct service *s, struct arena *a);
+/* Would a Service with this stand-in select the pod? */
+bool policy_stands_for(const struct pod *stand_in, const struct pod *p);
