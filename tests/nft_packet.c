@@ -56,6 +56,9 @@ static uint32_t load(const struct nft_packet *p, const struct nft_sel *s, uint8_
 		assert_int_equal(s->offset, 12);
 		to[0] = p->sctp_chunk;
 		return p->proto == PROTO_SCTP;
+	case NFK_META_IIFNAME:
+		strncpy((char *)to, p->iif ? p->iif : "flpod", 16);
+		return 16;
 	case NFK_CT_STATE:
 		memcpy(to, &p->state, 4);
 		return 4;

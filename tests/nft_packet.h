@@ -10,6 +10,7 @@ struct nft_packet {
 	uint16_t dport;
 	uint8_t tcp_flags, sctp_chunk;
 	uint32_t state;
+	const char *iif; /* NULL: of a pod */
 };
 
 struct nft_outcome {

@@ -9,6 +9,7 @@
 
 #define NAMESPACES 3
 #define POLICIES   8
+#define SERVICES   4
 
 static const char *const namespaces[NAMESPACES] = { "a", "b", "c" };
 static const char *const keys[] = { "app", "tier" }, *const values[] = { "x", "y", "z" };
@@ -18,6 +19,9 @@ static const char *const cidrs[] = { "10.0.0.0/8",  "10.0.0.0/29", "0.0.0.0/0", 
 				     "10.0.0.3/32", "10.0.0.9/28" };
 static const char *const excepts[] = { "10.0.0.2/31", "10.0.0.0/30", "192.0.2.128/25", "0.0.0.0/1",
 				       "128.0.0.0/1", "fd00::2/127", "2001:db8::/33",  "::/1" };
+
+const struct ipaddr random_dns[2] = { { AF_INET, { 10, 96, 0, 10 } },
+				      { AF_INET6, { 0xfd, 0, 0, 0x96, [15] = 10 } } };
 
 uint32_t random_upto(struct random_cluster *r, uint32_t n)
 {
@@ -103,6 +107,11 @@ static void peer(struct random_cluster *r, struct policy_peer *p, struct arena *
 		p->ipBlock->except.v[i] = PICK(r, excepts);
 }
 
+static int64_t port_number(struct random_cluster *r)
+{
+	return random_upto(r, 5) ? 79 + random_upto(r, 3) : 53;
+}
+
 static void port(struct random_cluster *r, struct policy_port *p)
 {
 	p->protocol = (uint8_t)random_upto(r, PROTO_SCTP + 1);
@@ -116,7 +125,7 @@ static void port(struct random_cluster *r, struct policy_port *p)
 		p->endPort = (struct opt_i64){ 1, 80 + random_upto(r, 3) };
 		/* fall through */
 	default:
-		p->port = (struct intstr){ .type = INTSTR_INT, .i = 79 + random_upto(r, 3) };
+		p->port = (struct intstr){ .type = INTSTR_INT, .i = port_number(r) };
 		if (p->endPort.set && p->endPort.v < p->port.i)
 			p->endPort.v = p->port.i;
 	}
@@ -162,7 +171,7 @@ static void fill_pod(struct random_cluster *r, struct pod *p, unsigned i, struct
 	for (uint32_t k = 0; k < c->ports.n; k++)
 		c->ports.v[k] = (struct container_port){
 			.name = PICK(r, port_names),
-			.containerPort = 79 + random_upto(r, 3),
+			.containerPort = port_number(r),
 			.protocol = (uint8_t)random_upto(r, PROTO_SCTP + 1),
 		};
 	p->spec.containers.v = c;
@@ -231,6 +240,25 @@ static void change_namespace(struct random_cluster *r)
 	object_free(put(r, KIND_NAMESPACE, NULL, PICK(r, namespaces), o));
 }
 
+/* Some have an address where the node answers DNS. */
+static void change_service(struct random_cluster *r)
+{
+	static const char *const ips[] = { "10.96.0.10", "fd00:96::a", "10.96.0.11" };
+	struct object *o = random_upto(r, 3) ? object_new(kind_by_id(KIND_SERVICE)) : NULL;
+	uint32_t i = random_upto(r, SERVICES);
+	char name[8];
+
+	snprintf(name, sizeof(name), "s%u", i);
+	if (o) {
+		struct service *s = o->body;
+
+		labels(r, &s->spec.selector, &o->arena);
+		s->spec.clusterIPs.v = arena_array(&o->arena, 1, sizeof(*s->spec.clusterIPs.v));
+		s->spec.clusterIPs.v[s->spec.clusterIPs.n++] = PICK(r, ips);
+	}
+	object_free(put(r, KIND_SERVICE, namespaces[i % NAMESPACES], name, o));
+}
+
 static void wire(struct policy_index *x, unsigned i, bool wired)
 {
 	const struct ipaddr addrs[] = { random_pod_addr(i, 0), random_pod_addr(i, 1) };
@@ -267,9 +295,12 @@ void random_cluster_step(struct random_cluster *r)
 {
 	unsigned i = random_upto(r, RANDOM_PODS);
 
-	switch (random_upto(r, 8)) {
+	switch (random_upto(r, 9)) {
 	case 0:
 		change_namespace(r);
+		break;
+	case 8:
+		change_service(r);
 		break;
 	case 1:
 		r->wired[i] = random_upto(r, 3);
@@ -288,13 +319,16 @@ void random_cluster_step(struct random_cluster *r)
 
 void random_cluster_tell(const struct random_cluster *r, struct policy_index *x)
 {
-	static const unsigned kinds[] = { KIND_NETWORKPOLICY, KIND_POD, KIND_NAMESPACE };
+	static const unsigned kinds[] = { KIND_NETWORKPOLICY, KIND_POD, KIND_NAMESPACE,
+					  KIND_SERVICE };
 	struct err e;
 
+	if (policy_index_dns(x, RANDOM_NODE, random_dns, 2, &e))
+		assert(!"memory");
 	for (unsigned i = RANDOM_PODS; i-- > 0;)
 		if (r->wired[i])
 			wire(x, i, true);
-	for (unsigned k = 0; k < 3; k++) {
+	for (unsigned k = 0; k < 4; k++) {
 		size_t n;
 		const struct object *const *all = cluster_all(r->c, kinds[k], &n);
 
@@ -306,8 +340,12 @@ void random_cluster_tell(const struct random_cluster *r, struct policy_index *x)
 
 void random_cluster_init(struct random_cluster *r, uint64_t seed)
 {
+	struct err e;
+
 	*r = (struct random_cluster){ .c = cluster_new(), .x = policy_index_new(), .seed = seed };
 	assert(r->c && r->x);
+	if (policy_index_dns(r->x, RANDOM_NODE, random_dns, 2, &e))
+		assert(!"memory");
 }
 
 void random_cluster_fini(struct random_cluster *r)

@@ -5,6 +5,8 @@
 #include "core/policy/index.h"
 
 #define RANDOM_PODS 8
+#define RANDOM_NODE "n"                   /* the index's own, which answers DNS */
+extern const struct ipaddr random_dns[2]; /* by family */
 
 struct random_cluster {
 	struct cluster *c;

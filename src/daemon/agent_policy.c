@@ -263,14 +263,18 @@ struct nft_policies *agent_policy_rules(const struct agent *a)
 
 int agent_policy_open(struct agent *a, struct err *e)
 {
+	const struct config *cfg = &a->role->cfg;
 	struct agent_policy *p = calloc(1, sizeof(*p));
+	struct ipaddr dns[CONFIG_DNS_SERVED];
 
 	if (!p)
 		return err_set(e, -ENOMEM, "no memory");
 	a->policy = p;
 	p->index = policy_index_new();
 	p->rules = p->index ? nft_policies_new(p->index) : NULL;
-	return p->rules ? 0 : err_set(e, -ENOMEM, "no memory");
+	if (!p->rules)
+		return err_set(e, -ENOMEM, "no memory");
+	return policy_index_dns(p->index, cfg->node, dns, config_dns_served(cfg, dns), e);
 }
 
 void agent_policy_close(struct agent *a)

@@ -8,6 +8,9 @@
  * addresses are those of the book, so that nobody waits for its status; a pod is who ADD said it
  * is, and containers without a Pod, or wired by others (fairlead-ipam), are none to policies.
  *
+ * The node's own DNS is like a pod that is always there (core/policy/answerer.h): packets to it pass input and
+ * are untracked, so no connection of it is ever judged again.
+ *
  * ADD starts none without its Pod. Who runs on without one, as it was deleted by force, is closed where a policy of its namespace
  * isolates anybody ("its Pod is not in the store"), and nobody to others' policies.
  *
@@ -30,7 +33,7 @@ void agent_policy_close(struct agent *a);
  * that is wired closed. */
 int agent_policy_close_pods(struct agent *a, struct err *e);
 
-/* A Namespace, a Pod, a NetworkPolicy or a WorkloadEndpoint. */
+/* A Namespace, a Pod, a NetworkPolicy, a Service or a WorkloadEndpoint. */
 void agent_policy_changed(struct agent *a, const struct object *old, const struct object *now);
 /* The change is whole: it goes to the kernel before this returns. */
 void agent_policy_synced(struct agent *a);

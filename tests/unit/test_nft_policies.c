@@ -28,10 +28,16 @@
 
 /* ---- against the judge */
 
-static struct nft_outcome pass(const struct nft_table *t, enum policy_type type,
+/* `dns`: it is for the node's own, which forward never sees. */
+static struct nft_outcome pass(const struct nft_table *t, enum policy_type type, bool dns,
 			       struct nft_packet p)
 {
-	return nft_packet_pass(t, type == POLICY_EGRESS ? "policy-egress" : "policy-ingress", &p);
+	static const char *const chains[][2] = {
+		[POLICY_INGRESS] = { "policy-ingress", "policy-input-ingress" },
+		[POLICY_EGRESS] = { "policy-egress", "policy-input-egress" },
+	};
+
+	return nft_packet_pass(t, chains[type][dns], &p);
 }
 
 static struct nft_table *render(const struct nft_policies *s, struct nft_ruleset *rs,
@@ -40,6 +46,8 @@ static struct nft_table *render(const struct nft_policies *s, struct nft_ruleset
 	struct nft_input in = *nft_sample_input();
 
 	in.policies = s;
+	in.dns = random_dns;
+	in.n_dns = 2;
 	return nft_kernel_wanted(&in, rs, a);
 }
 
@@ -88,15 +96,17 @@ static void must_name(const struct policy_half *half, enum policy_type type, str
 }
 
 static bool judge(const struct random_cluster *r, const struct nft_table *t, enum policy_type type,
-		  const struct nft_packet *p, struct arena *a, const char *what)
+		  const struct policy_answerer *dns, const struct nft_packet *p, struct arena *a,
+		  const char *what)
 {
 	const struct policy_flow flow = { .src = p->src,
 					  .dst = p->dst,
 					  .proto = p->proto,
 					  .dport = p->dport,
 					  .from = policy_index_pod_at(r->x, &p->src),
-					  .to = policy_index_pod_at(r->x, &p->dst) };
-	struct nft_outcome got = pass(t, type, *p);
+					  .to = policy_index_pod_at(r->x, &p->dst),
+					  .answerer = dns };
+	struct nft_outcome got = pass(t, type, dns != NULL, *p);
 	char src[ADDR_TEXT], dst[ADDR_TEXT];
 	struct policy_half half;
 	struct err e;
@@ -128,11 +138,43 @@ static void judge_all(const struct random_cluster *r, const struct nft_table *t,
 
 		if (!r->wired[end / 2] || p.src.family != p.dst.family)
 			continue;
-		out->v[POLICY_EGRESS][end][other][k] = judge(r, t, POLICY_EGRESS, &p, &a, what);
+		out->v[POLICY_EGRESS][end][other][k] =
+			judge(r, t, POLICY_EGRESS, NULL, &p, &a, what);
 		p = (struct nft_packet){ p.dst,       p.src,        p.proto, p.dport,
 					 p.tcp_flags, p.sctp_chunk, p.state };
-		out->v[POLICY_INGRESS][end][other][k] = judge(r, t, POLICY_INGRESS, &p, &a, what);
+		out->v[POLICY_INGRESS][end][other][k] =
+			judge(r, t, POLICY_INGRESS, NULL, &p, &a, what);
 		arena_reset(&a);
+	}
+	arena_fini(&a);
+}
+
+/* Queries of pods, of somebody without a pod, and of the node. */
+static void judge_queries(const struct random_cluster *r, const struct nft_table *t,
+			  const char *what)
+{
+	struct policy_answerer dns;
+	struct arena a;
+	struct err e;
+
+	arena_init(&a, 0);
+	if (policy_answerer_find(r->c, RANDOM_NODE, random_dns, 2, &a, &dns, &e))
+		fail_msg("%s", e.text);
+	for (unsigned i = 0; i < 2 * ENDS; i++) {
+		struct nft_packet p = { .src = end_of(i / 2),
+					.proto = i % 2 ? PROTO_UDP : PROTO_TCP,
+					.dport = POLICY_DNS_PORT,
+					.state = 64 };
+
+		if (i / 2 < 2 * RANDOM_PODS && !r->wired[i / 4])
+			continue;
+		p.dst = random_dns[p.src.family == AF_INET6];
+		assert_true(policy_answerer_takes(&dns, &p.dst, p.proto, p.dport));
+		if (i / 2 < 2 * RANDOM_PODS)
+			judge(r, t, POLICY_EGRESS, &dns, &p, &a, what);
+		judge(r, t, POLICY_INGRESS, &dns, &p, &a, what);
+		p.iif = "lo";
+		assert_int_equal(pass(t, POLICY_INGRESS, true, p).code, NF_ACCEPT);
 	}
 	arena_fini(&a);
 }
@@ -219,6 +261,23 @@ static void start(struct nft_policies **s, struct policy_index *x, struct nft_ke
 	arena_fini(&a);
 }
 
+/* It is always wired. */
+static void end_policies_of_dns(struct random_cluster *r)
+{
+	size_t n;
+	const struct object *const *v = cluster_all(r->c, KIND_NETWORKPOLICY, &n);
+	struct policy_answerer dns;
+	struct arena a;
+	struct err e;
+
+	arena_init(&a, 0);
+	assert_int_equal(policy_answerer_find(r->c, RANDOM_NODE, random_dns, 2, &a, &dns, &e), 0);
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(v[i]->meta->namespace, dns.stand_in->meta.namespace))
+			assert_int_equal(policy_index_changed(r->x, v[i], NULL, &e), 0);
+	arena_fini(&a);
+}
+
 static void nothing_is_left(struct random_cluster *r, struct nft_policies *s)
 {
 	struct nft_policies_stats stats;
@@ -231,6 +290,7 @@ static void nothing_is_left(struct random_cluster *r, struct nft_policies *s)
 		assert_int_equal(policy_index_wired(r->x, ns, name, NULL, 0, &e), 0);
 		r->wired[i] = false;
 	}
+	end_policies_of_dns(r);
 	put_and_run(s, NULL);
 	nft_policies_count(s, &stats);
 	assert_int_equal(stats.pods + stats.chains + stats.rules + stats.sets, 0);
@@ -262,6 +322,7 @@ static void random_run(uint64_t seed, struct allowed *v)
 		must_be_as_new(&r, &k, &a, &t, what);
 		if (step >= 20 && !random_upto(&r, 2)) {
 			judge_all(&r, t, &v[!now], what);
+			judge_queries(&r, t, what);
 			must_be_told(s, &r, &v[now], &v[!now], what);
 			now = !now;
 		}
@@ -699,7 +760,7 @@ static void must_end(struct hand *h, enum policy_type type, const struct nft_pac
 		     const char *comment)
 {
 	struct nft_ruleset rs;
-	struct nft_outcome got = pass(render(h->s, &rs, &h->a), type, *p);
+	struct nft_outcome got = pass(render(h->s, &rs, &h->a), type, false, *p);
 
 	assert_int_equal(got.code, comment ? NF_DROP : NF_ACCEPT);
 	if (comment)

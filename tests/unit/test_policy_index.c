@@ -141,6 +141,18 @@ static void test_wired_here_decides(void **state)
 	expect("10.0.0.2", false);
 }
 
+/* Is the address of the node's DNS one of shop's pods'? */
+static void expect_dns(bool is)
+{
+	const struct ipaddr a = ip("10.96.0.10");
+	const struct policy_member *m = NULL;
+	bool has = false;
+
+	while ((m = policy_set_next(all, m)))
+		has |= m->wanted && addr_eq(&m->addr, &a);
+	assert_int_equal(has, is);
+}
+
 static struct policy_subject *taken(void)
 {
 	struct policy_subject *s = NULL;
@@ -211,6 +223,87 @@ static void test_objects_may_end_first(void **state)
 	policy_set_release(x, http);
 }
 
+/* ---- the node's own DNS: in shop, where its Service is, it counts as the pod web */
+
+static struct strmap_entry is_dns[] = { { "app", "dns" } };
+
+static struct object *service(const char *ip)
+{
+	struct object *o = object_new(kind_by_id(KIND_SERVICE));
+	struct service *s = o->body;
+
+	s->meta.name = "dns";
+	s->meta.namespace = "shop";
+	s->spec.clusterIP = ip;
+	s->spec.selector = (struct strmap){ is_dns, 1 };
+	return o;
+}
+
+static void service_told(struct object *old, struct object *now)
+{
+	struct err e;
+
+	assert_int_equal(policy_index_changed(x, old, now, &e), 0);
+	object_free(old);
+}
+
+static struct object *dns_pod(void)
+{
+	struct object *o = pod_with("10.0.0.1");
+
+	o->meta->labels = (struct strmap){ is_dns, 1 };
+	return o;
+}
+
+static void expect_stand_in(const char *ns, bool wired)
+{
+	struct policy_subject *s = taken();
+
+	assert_non_null(s);
+	assert_string_equal(s->ns, ns);
+	assert_string_equal(s->name, "dns@n1");
+	assert_int_equal(s->n_addrs, wired);
+}
+
+static void test_dns(void **state)
+{
+	const struct ipaddr addr = ip("10.96.0.10");
+	struct network_policy p = { .meta = { .namespace = "shop", .name = "p" },
+				    .spec.podSelector = { .matchLabels = { is_dns, 1 } } };
+	struct object o = { .kind = kind_by_id(KIND_NETWORKPOLICY), .meta = &p.meta, .body = &p };
+	struct object *s = service("10.96.0.10"), *other = service("10.96.0.11");
+	struct policy_index_stats n;
+	struct err e;
+
+	assert_int_equal(policy_index_dns(x, "n1", &addr, 1, &e), 0);
+	policy_index_count(x, &n);
+	assert_int_equal(n.pods + n.wired, 0);
+	expect_stand_in("kube-system", true);
+	assert_string_equal(policy_index_pod_at(x, &addr)->meta.name, "dns@n1");
+	expect_dns(false);
+	service_told(NULL, s);
+	expect_stand_in("kube-system", false);
+	expect_stand_in("shop", true);
+	expect_dns(true); /* by itself */
+	assert_int_equal(policy_index_changed(x, NULL, &o, &e), 0);
+	expect_subject("", "", 1);
+	told(pod_with("10.0.0.1"));
+	assert_null(taken()); /* it is none of the Service's */
+	told(dns_pod());
+	expect_dns(true); /* by the pod */
+	expect_subject("", "", 1);
+	assert_int_equal(policy_index_pod_at(x, &addr)->meta.name[0], 'd');
+	told(NULL);
+	expect_dns(true);
+	expect_subject("", "", 1);
+	service_told(s, other);
+	expect_stand_in("shop", false);
+	expect_stand_in("kube-system", true);
+	expect_dns(false);
+	service_told(other, NULL);
+	assert_null(taken());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +313,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_wired_here_decides, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wired_without_its_object, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_dns, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_objects_may_end_first, set_up, tear_down),
 	};
 

@@ -9,7 +9,8 @@
  *     policy-dns-egress             source ──► its profile for egress
  *     policy-dns-ingress            address ──► the answerer's own for ingress (core/policy/answerer.h)
  *
- * And the same with 6. Each packet of a query is judged, as none belongs to a connection. What goes to any other port
+ * And the same with 6. Each packet of a query is judged, as none belongs to a connection; what the node itself asks
+ * comes by lo, and the answerer always takes it. What goes to any other port
  * pays one compare in each of these chains. A node without role dns has none of them, for what it does
  * not serve is a Service's as any. */
 #include "core/nft/build_sets.h"
@@ -76,6 +77,12 @@ static void make_judged(struct nft_table *t, bool egress)
 	by_port(nft_base_add(t, egress ? "policy-input-egress" : "policy-input-ingress", "filter",
 			     NF_INET_LOCAL_IN, !egress),
 		NFK_TH_DPORT, name);
+	if (!egress) {
+		struct nft_rule *own = nft_rule_add(c, NULL);
+
+		nft_match(own, S(META_IIFNAME), NFC_EQ, nft_ifname("lo"));
+		nft_accept(own);
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		const struct nft_service_family *f = &nft_service_families[i];
 		struct nft_rule *r = nft_rule_add(c, NULL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* index: see index.h. Here: namespaces, pods and policies, and which of them are due to be
- * taken. What pods bring into sets stands in index_sets.c and index_members.c.
+/* index: see index.h. Here: namespaces and policies, and what is due to be taken. Pods stand in index_pods.c, the
+ * node's own DNS in index_dns.c, what pods bring into sets in index_sets.c and index_members.c.
  *
  * Something is kept for as long as there is its object, it is wired, or the reader was told of
  * it and not yet of its end. */
@@ -49,154 +49,7 @@ void policy_ns_sweep(struct policy_index *x, struct policy_ns *ns)
 	by_name_drop(&x->namespaces, &ns->by);
 }
 
-/* ---- pods */
-
-static void pod_due(struct policy_index *x, struct policy_pod *p)
-{
-	if (p->due || (!p->subject.n_addrs && !p->told))
-		return;
-	p->due = true;
-	DL_APPEND2(x->pods_due, p, prev_due, next_due);
-}
-
-static void pod_free(struct policy_index *x, struct policy_pod *p)
-{
-	struct policy_ns *ns = p->ns;
-
-	policy_pod_withdraw(x, p);
-	if (p->subject.n_addrs)
-		DL_DELETE2(ns->here, p, prev_here, next_here);
-	if (p->due)
-		DL_DELETE2(x->pods_due, p, prev_due, next_due);
-	if (x->pod_taken == p)
-		x->pod_taken = NULL;
-	DL_DELETE(ns->pods, p);
-	for (unsigned t = POLICY_INGRESS; t <= POLICY_EGRESS; t++)
-		free(p->subject.isolating[t].v);
-	free(p->wired);
-	free(p->elsewhere);
-	by_name_drop(&x->pods, &p->by);
-	policy_ns_sweep(x, ns);
-}
-
-static void pod_sweep(struct policy_index *x, struct policy_pod *p)
-{
-	if (!p->pod && !p->subject.n_addrs && !p->n_elsewhere && !p->told && !p->due &&
-	    x->pod_taken != p)
-		pod_free(x, p);
-}
-
-static struct policy_pod *pod_get(struct policy_index *x, const char *ns, const char *name,
-				  bool make)
-{
-	struct policy_pod *p =
-		(struct policy_pod *)by_name_get(&x->pods, ns, name, make ? sizeof(*p) : 0);
-
-	if (!p || p->ns)
-		return p;
-	p->ns = policy_ns_get(x, ns, true);
-	if (!p->ns) {
-		by_name_drop(&x->pods, &p->by);
-		return NULL;
-	}
-	p->subject.ns = p->by.ns;
-	p->subject.name = p->by.name;
-	DL_APPEND(p->ns->pods, p);
-	return p;
-}
-
-static int pod_changed(struct policy_index *x, const struct meta *m, const struct pod *now)
-{
-	struct policy_pod *p = pod_get(x, m->namespace, m->name, now);
-	int rc;
-
-	if (!p)
-		return now ? -ENOMEM : 0;
-	policy_pod_withdraw(x, p);
-	x->stats.pods += (now != NULL) - (p->pod != NULL);
-	p->pod = now;
-	rc = policy_pod_bring(x, p);
-	pod_due(x, p);
-	pod_sweep(x, p);
-	return rc;
-}
-
-static int copy_addresses(const struct ipaddr *addrs, uint32_t n, struct ipaddr **out)
-{
-	struct ipaddr *v = n ? malloc(n * sizeof(*v)) : NULL;
-
-	if (n && !v)
-		return -ENOMEM;
-	if (n)
-		memcpy(v, addrs, n * sizeof(*v));
-	*out = v;
-	return 0;
-}
-
-static int pod_wire(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
-		    uint32_t n)
-{
-	struct policy_subject *s = &p->subject;
-	struct ipaddr *v;
-	int rc = copy_addresses(addrs, n, &v);
-
-	if (rc)
-		return rc;
-	policy_pod_withdraw(x, p);
-	if (s->n_addrs)
-		DL_DELETE2(p->ns->here, p, prev_here, next_here);
-	x->stats.wired += (n > 0) - (s->n_addrs > 0);
-	free(p->wired);
-	s->addrs = p->wired = v;
-	s->n_addrs = n;
-	if (n)
-		DL_APPEND2(p->ns->here, p, prev_here, next_here);
-	rc = policy_pod_bring(x, p);
-	pod_due(x, p);
-	pod_sweep(x, p);
-	return rc;
-}
-
-int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
-		       const struct ipaddr *addrs, uint32_t n, struct err *e)
-{
-	struct policy_pod *p = pod_get(x, ns, name, n > 0);
-
-	if (!p && !n)
-		return 0;
-	if (!p || pod_wire(x, p, addrs, n))
-		return err_set(e, -ENOMEM, "no memory for the policies of pod %s/%s", ns, name);
-	return 0;
-}
-
-static int pod_elsewhere(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
-			 uint32_t n)
-{
-	struct ipaddr *v;
-	int rc = copy_addresses(addrs, n, &v);
-
-	if (rc)
-		return rc;
-	policy_pod_withdraw(x, p);
-	free(p->elsewhere);
-	p->elsewhere = v;
-	p->n_elsewhere = n;
-	rc = policy_pod_bring(x, p);
-	pod_sweep(x, p);
-	return rc;
-}
-
-int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *name,
-			   const struct ipaddr *addrs, uint32_t n, struct err *e)
-{
-	struct policy_pod *p = pod_get(x, ns, name, n > 0);
-
-	if (!p && !n)
-		return 0;
-	if (!p || pod_elsewhere(x, p, addrs, n))
-		return err_set(e, -ENOMEM, "no memory for the policies of pod %s/%s", ns, name);
-	return 0;
-}
+/* ---- namespaces that change */
 
 /* Its pods see other labels of it. */
 static int ns_changed(struct policy_index *x, const char *name, const struct namespace_obj *now)
@@ -254,7 +107,7 @@ static int policy_changed(struct policy_index *x, const struct meta *m,
 	p->policy = now;
 	policy_due(x, p);
 	for (struct policy_pod *pod = ns->here; pod; pod = pod->next_here)
-		pod_due(x, pod);
+		policy_pod_due(x, pod);
 	policy_ns_sweep(x, ns);
 	return 0;
 }
@@ -280,10 +133,13 @@ int policy_index_changed(struct policy_index *x, const struct object *old, const
 		rc = ns_changed(x, o->meta->name, body);
 		break;
 	case KIND_POD:
-		rc = pod_changed(x, o->meta, body);
+		rc = policy_pod_changed(x, o->meta, body);
 		break;
 	case KIND_NETWORKPOLICY:
 		rc = policy_changed(x, o->meta, body);
+		break;
+	case KIND_SERVICE:
+		rc = policy_dns_changed(x, o->meta, body);
 		break;
 	}
 	return rc ? err_set(e, rc, "no memory for the policies of %s %s", o->kind->name,
@@ -297,7 +153,7 @@ void policy_index_unknown(struct policy_index *x, bool unknown)
 		return;
 	x->unknown = unknown;
 	for (struct by_name *b = x->pods; b; b = by_name_next(b))
-		pod_due(x, (struct policy_pod *)b);
+		policy_pod_due(x, (struct policy_pod *)b);
 }
 
 /* ---- for the reader */
@@ -305,12 +161,20 @@ void policy_index_unknown(struct policy_index *x, bool unknown)
 static const char *why_closed(const struct policy_index *x, const struct policy_pod *p,
 			      enum policy_type type)
 {
-	if (x->unknown)
+	if (x->unknown && (p != x->dns.itself || type == POLICY_INGRESS))
 		return POLICY_UNKNOWN;
 	for (const struct policy_entry *q = p->ns->policies; q && !p->pod; q = q->next)
 		if (network_policy_has(q->policy, type))
 			return POLICY_NO_OBJECT;
 	return NULL;
+}
+
+static bool isolates(const struct policy_index *x, const struct policy_pod *p,
+		     const struct network_policy *policy, enum policy_type type)
+{
+	if (p == x->dns.itself)
+		return type == POLICY_INGRESS && policy_dns_isolates(x, policy);
+	return policy_isolates(policy, type, p->pod);
 }
 
 static int isolate(const struct policy_index *x, struct policy_pod *p)
@@ -331,7 +195,7 @@ static int isolate(const struct policy_index *x, struct policy_pod *p)
 		s->closed[t] = s->n_addrs ? why_closed(x, p, t) : NULL;
 		for (const struct policy_entry *q = p->ns->policies;
 		     q && s->n_addrs && !s->closed[t]; q = q->next)
-			if (policy_isolates(q->policy, t, p->pod))
+			if (isolates(x, p, q->policy, t))
 				v[s->isolating[t].n++] = q->policy;
 	}
 	return 0;
@@ -343,7 +207,7 @@ int policy_index_take_subject(struct policy_index *x, struct policy_subject **ou
 
 	x->pod_taken = NULL;
 	if (p)
-		pod_sweep(x, p);
+		policy_pod_sweep(x, p);
 	p = x->pods_due;
 	if (p && isolate(x, p))
 		return err_set(e, -ENOMEM, "no memory for the policies of pod %s", p->by.key);
@@ -382,7 +246,7 @@ bool policy_index_take_policy(struct policy_index *x, struct policy_name *out)
 void policy_index_again(struct policy_index *x)
 {
 	for (struct by_name *b = x->pods; b; b = by_name_next(b))
-		pod_due(x, (struct policy_pod *)b);
+		policy_pod_due(x, (struct policy_pod *)b);
 	for (struct by_name *b = x->policies; b; b = by_name_next(b))
 		policy_due(x, (struct policy_entry *)b);
 	policy_members_again(x);
@@ -391,6 +255,8 @@ void policy_index_again(struct policy_index *x)
 void policy_index_count(const struct policy_index *x, struct policy_index_stats *out)
 {
 	*out = x->stats;
+	out->pods -= x->dns.itself != NULL;
+	out->wired -= x->dns.itself != NULL;
 }
 
 /* ---- life */
@@ -409,9 +275,10 @@ void policy_index_free(struct policy_index *x)
 	if (!x)
 		return;
 	policy_sets_fini(x);
+	policy_dns_fini(x);
 	for (struct by_name *b = x->pods, *next; b; b = next) {
 		next = by_name_next(b);
-		pod_free(x, (struct policy_pod *)b);
+		policy_pod_free(x, (struct policy_pod *)b);
 	}
 	for (struct by_name *b = x->policies, *next; b; b = next) {
 		next = by_name_next(b);

@@ -21,7 +21,10 @@ struct policy_index;
 struct policy_index *policy_index_new(void);    /* NULL: no memory */
 void policy_index_free(struct policy_index *x); /* NULL is fine; the objects may be gone */
 
-/* A Namespace, Pod or NetworkPolicy as the mirror tells it: `old` is replaced by `now`, either
+/* The node answers DNS itself on these addresses (answerer.h). Once, before anything else is told. 0 or -ENOMEM. */
+int policy_index_dns(struct policy_index *x, const char *node, const struct ipaddr *addrs,
+		     uint32_t n, struct err *e);
+/* A Namespace, Pod, NetworkPolicy or Service as the mirror tells it: `old` is replaced by `now`, either
  * may be NULL; other kinds are passed over. -ENOMEM: it allows less than it should until the object
  * is told again. */
 int policy_index_changed(struct policy_index *x, const struct object *old, const struct object *now,
@@ -36,7 +39,7 @@ int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
 int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *name,
 			   const struct ipaddr *addrs, uint32_t n, struct err *e);
 
-/* The pod of this address that policies know; of several, who were told of last. NULL: none. */
+/* The pod of this address that policies know; of several, who were told of last; of the node's DNS its stand-in. NULL: none. */
 const struct pod *policy_index_pod_at(const struct policy_index *x, const struct ipaddr *addr);
 /* NULL: there is none. */
 const struct network_policy *policy_index_policy(const struct policy_index *x, const char *ns,
@@ -47,7 +50,7 @@ void policy_index_unknown(struct policy_index *x, bool unknown);
 
 /* ---- for the reader */
 
-/* A pod wired here, its addresses, and by enum policy_type the policies that isolate it, by name. No
+/* A pod wired here, or the node's DNS, its addresses, and by enum policy_type the policies that isolate it, by name. No
  * list: not isolated. A closed one has none: nothing may begin at it in that direction, whatever policies say. */
 struct policy_subject {
 	const char *ns, *name;
@@ -99,7 +102,7 @@ struct policy_member *policy_set_next(const struct policy_set *s, const struct p
 /* After a reader failed: pods and policies are all due again, and members that were not told. */
 void policy_index_again(struct policy_index *x);
 
-struct policy_index_stats {
+struct policy_index_stats { /* without the node's DNS */
 	uint32_t pods, policies, wired, sets, members;
 };
 void policy_index_count(const struct policy_index *x, struct policy_index_stats *out);

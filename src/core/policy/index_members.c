@@ -104,21 +104,26 @@ static int each_port(struct policy_index *x, const struct policy_edge *edge,
 	return rc;
 }
 
+static int one_address(struct policy_index *x, const struct policy_edge *edge,
+		       const struct ipaddr *addr, bool add)
+{
+	if (edge->sel->port)
+		return each_port(x, edge, addr, add);
+	if (add)
+		return member_add(x, edge->sel, addr, 0);
+	member_drop(x, edge->sel, addr, 0);
+	return 0;
+}
+
 static int each_member(struct policy_index *x, const struct policy_edge *edge, bool add)
 {
 	const struct policy_pod *p = edge->pod;
 	int rc = 0;
 
-	for (uint32_t i = 0; i < p->n_addresses && !rc; i++) {
-		const struct ipaddr *addr = &p->addresses[i].addr;
-
-		if (edge->sel->port)
-			rc = each_port(x, edge, addr, add);
-		else if (add)
-			rc = member_add(x, edge->sel, addr, 0);
-		else
-			member_drop(x, edge->sel, addr, 0);
-	}
+	for (uint32_t i = 0; i < p->n_addresses && !rc; i++)
+		rc = one_address(x, edge, &p->addresses[i].addr, add);
+	for (uint32_t i = 0; p->answers && i < x->dns.n_addrs && !rc; i++)
+		rc = one_address(x, edge, &x->dns.addrs[i], add);
 	return rc;
 }
 

@@ -12,6 +12,12 @@
 
 /* ---- what a pod brings */
 
+/* The node's DNS is by itself only while it counts as nobody else. */
+static bool is_selectable(const struct policy_index *x, const struct policy_pod *p)
+{
+	return policy_knows_pod(p->pod) && (p != x->dns.itself || !x->dns.pods);
+}
+
 static bool selects(const struct policy_sel *s, const struct policy_pod *p)
 {
 	if (s->namespaces && !selector_match(s->namespaces, p->ns->labels))
@@ -105,18 +111,32 @@ static int bring_addresses(struct policy_index *x, struct policy_pod *p)
 	return 0;
 }
 
-int policy_pod_bring(struct policy_index *x, struct policy_pod *p)
+static int bring(struct policy_index *x, struct policy_pod *p)
 {
 	int rc;
 
 	if (!policy_knows_pod(p->pod))
 		return 0;
+	policy_dns_joins(x, p);
 	rc = bring_addresses(x, p);
-	if (!rc)
-		rc = bring_selected(x, p, p->ns->sels);
+	if (rc || !is_selectable(x, p))
+		return rc;
+	rc = bring_selected(x, p, p->ns->sels);
 	if (!rc)
 		rc = bring_selected(x, p, x->wide);
 	return rc ? rc : bring_ports(x, p);
+}
+
+int policy_pod_bring(struct policy_index *x, struct policy_pod *p)
+{
+	int rc, settled;
+
+	/* Where all of a namespace are brought, one before it may have settled it. */
+	if (p == x->dns.itself)
+		policy_pod_withdraw(x, p);
+	rc = bring(x, p);
+	settled = policy_dns_settle(x);
+	return rc ? rc : settled;
 }
 
 void policy_pod_withdraw(struct policy_index *x, struct policy_pod *p)
@@ -127,6 +147,7 @@ void policy_pod_withdraw(struct policy_index *x, struct policy_pod *p)
 	{
 		policy_edge_drop(x, edge);
 	}
+	policy_dns_leaves(x, p);
 	for (uint32_t i = 0; i < p->n_addresses; i++)
 		HASH_DEL(x->addresses, &p->addresses[i]);
 	free(p->addresses);
@@ -244,7 +265,7 @@ static struct policy_sel *sel_make(struct policy_index *x, const char *text)
 static int select_in(struct policy_index *x, struct policy_sel *s, struct policy_ns *ns)
 {
 	for (struct policy_pod *p = ns->pods; p; p = p->next)
-		if (policy_knows_pod(p->pod) && selects(s, p) && policy_edge_add(x, p, s))
+		if (is_selectable(x, p) && selects(s, p) && policy_edge_add(x, p, s))
 			return -ENOMEM;
 	return 0;
 }
@@ -253,7 +274,7 @@ static int has_port(struct policy_index *x, struct policy_sel *s, struct policy_
 {
 	const struct container_port *cp;
 
-	for (uint32_t i = 0; policy_knows_pod(p->pod) && (cp = policy_pod_port(p->pod, i)); i++)
+	for (uint32_t i = 0; is_selectable(x, p) && (cp = policy_pod_port(p->pod, i)); i++)
 		if (text_eq(cp->name, s->port) && policy_protocol(cp->protocol) == s->proto)
 			return policy_edge_add(x, p, s);
 	return 0;

@@ -5,14 +5,17 @@
  *                  select in it alone
  *   policy_pod     what it brings into sets, by one edge for each; its subject
  *   policy_sel     a set: whom it selects, its edges, its members
+ *   policy_dns     the node's own DNS: the stand-in is a pod that is wired here, with the addresses where
+ *                  the node answers; pods as which it counts bring these beside their own, and it brings
+ *                  nothing then
  *
  * A pod that changes withdraws all that it brought and brings it anew: only members whose number of
  * bringers came from or went to 0 are due to be told, and of those only the ones which differ from
  * what was told. */
 #pragma once
 #include "base/by_name.h"
+#include "core/policy/answerer.h"
 #include "core/policy/index.h"
-#include "core/policy/match.h"
 
 struct policy_edge {
 	struct policy_pod *pod;
@@ -38,11 +41,13 @@ struct policy_pod {
 	struct policy_address *addresses; /* under which it is brought and found */
 	uint32_t n_addresses;
 	struct policy_edge *edges;
-	bool told; /* the reader has had it while it was wired */
+	bool answers; /* the node's DNS counts as it */
+	bool told;    /* the reader has had it while it was wired */
 	bool due;
 	struct policy_pod *prev, *next;           /* of the namespace */
 	struct policy_pod *prev_here, *next_here; /* those wired */
 	struct policy_pod *prev_due, *next_due;
+	struct policy_pod *prev_answers, *next_answers;
 };
 
 struct policy_entry {
@@ -91,6 +96,25 @@ struct policy_sel {
 	UT_hash_handle hh;
 };
 
+/* A Service that has one of the addresses. */
+struct policy_dns_service {
+	struct by_name by;
+	const struct service *service;
+};
+
+struct policy_dns {
+	char *node;
+	struct ipaddr *addrs;
+	uint32_t n_addrs; /* 0: the node answers nobody */
+	struct by_name *services;
+	struct arena mem; /* of the stand-in */
+	struct pod *stand_in;
+	struct policy_pod *itself; /* the stand-in's; NULL: there was no memory */
+	bool selects;              /* there is a Service that selects pods */
+	struct policy_pod *pods;   /* as which it counts; none: as itself */
+	bool stale;                /* what of `itself` follows from them */
+};
+
 struct policy_index {
 	struct by_name *namespaces, *pods, *policies;
 	struct policy_address *addresses;
@@ -99,6 +123,7 @@ struct policy_index {
 	struct policy_pod *pods_due, *pod_taken;
 	struct policy_entry *policies_due, *policy_taken;
 	struct policy_held *members_due, *member_taken;
+	struct policy_dns dns;
 	bool unknown; /* what policies there are */
 	struct policy_index_stats stats;
 };
@@ -109,6 +134,31 @@ struct policy_index {
 struct policy_ns *policy_ns_get(struct policy_index *x, const char *name, bool make);
 /* Drops it where nothing needs it any more. */
 void policy_ns_sweep(struct policy_index *x, struct policy_ns *ns);
+
+/* ---- index_pods.c */
+
+/* NULL: it is not there, or, with `make`, no memory. */
+struct policy_pod *policy_pod_get(struct policy_index *x, const char *ns, const char *name,
+				  bool make);
+int policy_pod_changed(struct policy_index *x, const struct meta *m, const struct pod *now);
+int policy_pod_wire(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
+		    uint32_t n);
+void policy_pod_due(struct policy_index *x, struct policy_pod *p);
+/* Drops it where nothing needs it any more. */
+void policy_pod_sweep(struct policy_index *x, struct policy_pod *p);
+void policy_pod_free(struct policy_index *x, struct policy_pod *p);
+
+/* ---- index_dns.c */
+
+int policy_dns_changed(struct policy_index *x, const struct meta *m, const struct service *now);
+/* The pod begins or ends to bring. */
+void policy_dns_joins(struct policy_index *x, struct policy_pod *p);
+void policy_dns_leaves(struct policy_index *x, struct policy_pod *p);
+/* After any of these. */
+int policy_dns_settle(struct policy_index *x);
+/* For ingress, as one of those as which it counts. It sends nothing that is judged. */
+bool policy_dns_isolates(const struct policy_index *x, const struct network_policy *policy);
+void policy_dns_fini(struct policy_index *x);
 
 /* ---- index_sets.c */
 
