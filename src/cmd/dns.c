@@ -94,8 +94,10 @@ static const struct cmd cmd_query = {
 
 static int run_status(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
-	static const char *const heads[] = { "NODE", "DOMAIN", "WORKERS", "KNOWN", NULL };
-	static const char *const keys[] = { "node", "domain", "workers", "known", NULL };
+	static const char *const heads[] = { "NODE", "DOMAIN", "WORKERS", "KNOWN",
+					     "FROM", "SINCE",  NULL };
+	static const char *const keys[] = { "node", "domain",  "workers", "known",
+					    "from", "seconds", NULL };
 	static const char *const listen_heads[] = { "NODE", "LISTENS", "PORT", NULL };
 	static const char *const upstream_heads[] = { "NODE", "UPSTREAM", "PORT", NULL };
 	static const char *const address_keys[] = { "node", "ip", "port", NULL };
@@ -137,9 +139,12 @@ static int run_status(struct cmd_ctx *ctx, const void *opts, int argc, char **ar
 static const struct cmd cmd_status = {
 	.name = "status",
 	.summary = "The DNS servers: where they answer, whom they ask",
-	.help = "KNOWN says whether the names of the whole cluster are there. Exit code 3 when a "
-		"server does\n"
-		"not answer.",
+	.help = "KNOWN says whether the names of the whole cluster are there, FROM and SINCE who "
+		"fills "
+		"the table of\n"
+		"them and since when: the agent, or the server itself from the store. Exit code 3 "
+		"when a server\n"
+		"does not answer.",
 	.opts = common_table,
 	.opts_size = sizeof(struct dns_opts),
 	.run = run_status,

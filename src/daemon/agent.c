@@ -10,6 +10,7 @@
 #include "daemon/agent_cni.h"
 #include "daemon/agent_conntrack.h"
 #include "daemon/agent_ctl.h"
+#include "daemon/agent_dns.h"
 #include "daemon/agent_gc.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
@@ -90,7 +91,7 @@ static int start(struct role *r, struct err *e)
 		agent_bgp_open,   agent_service_open,    agent_policy_open,
 		agent_ipam_open,  agent_plan_open,       agent_reap_open,
 		agent_gc_open,    agent_policy_log_open, agent_policy_count_open,
-		agent_trace_open, agent_report_open,
+		agent_trace_open, agent_report_open,     agent_dns_open,
 	};
 	struct agent *a = r->state;
 	int rc = 0;
@@ -126,6 +127,8 @@ static void join(struct role *r, const char *peer, int fd)
 		agent_report_join(a, fd);
 	else if (!strcmp(peer, "bgp"))
 		agent_bgp_join(a, fd);
+	else if (!strcmp(peer, "dns"))
+		agent_dns_join(a, fd);
 	else
 		close(fd);
 }
@@ -139,6 +142,7 @@ static void stop(struct role *r)
 	agent_ctl_close(a);
 	agent_cni_close(a);
 	agent_store_close(a);
+	agent_dns_close(a);
 	agent_trace_close(a);
 	agent_report_close(a);
 	agent_policy_count_close(a);

@@ -14,6 +14,7 @@
  *   conntrack  entries of the connection table that lead where Services do not lead any more, or
  *            that policies forbid by now, or of pods that are gone
  *   bgp      what role bgp told of routes, and what it is told of Services
+ *   dns      the table of names that role dns reads
  *   health   what role health is told of Services
  *   policy_log    what NetworkPolicies denied, told
  *   policy_count  and counted
@@ -40,6 +41,7 @@ struct agent {
 	struct agent_conntrack *conntrack;
 	struct agent_health *health;
 	struct agent_bgp *bgp;
+	struct agent_dns *dns; /* NULL: there is no such role here */
 	struct agent_policy_log *policy_log;
 	struct agent_policy_count *policy_count;
 	struct agent_ipam *ipam;

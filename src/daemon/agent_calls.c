@@ -13,6 +13,8 @@ const char *const agent_calls[] = {
 	"openat", "open", "stat", "lstat", "statx", "getdents64", "mkdir", "mkdirat", "rename",
 	"renameat", "renameat2", "unlink", "unlinkat", "fsync", "fdatasync", "ftruncate", "fchmod",
 	"flock",
+	/* the table of names for role dns */
+	"memfd_create", "fallocate",
 	/* a thread; its first malloc() counts processors */
 	"clone", "clone3", "sched_getaffinity", NULL
 };

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "daemon/agent_bridge.h"
 #include "daemon/agent_conntrack.h"
+#include "daemon/agent_dns.h"
 #include "daemon/agent_gc.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
@@ -499,6 +500,7 @@ static void fill(struct report *m, void *arg)
 	fill_services(m, a);
 	fill_conntrack(m, a);
 	agent_policy_count_fill(a, m);
+	agent_dns_fill(a, m);
 	fill_traces(m, a);
 	report_value(m, "fairlead_observed_revision", "gauge",
 		     "the kernel holds the store's state up to here", NULL, NULL,

@@ -4,6 +4,7 @@
 #include "daemon/agent_bgp.h"
 #include "daemon/agent_cni.h"
 #include "daemon/agent_conntrack.h"
+#include "daemon/agent_dns.h"
 #include "daemon/agent_health.h"
 #include "daemon/agent_ipam.h"
 #include "daemon/agent_kernel.h"
@@ -112,6 +113,7 @@ static void on_changed(void *arg, const struct object *old, const struct object 
 	agent_plan_changed(a, old, now);
 	agent_service_changed(a, old, now);
 	agent_bgp_changed(a, old, now);
+	agent_dns_changed(a, old, now);
 	agent_trace_changed(a, old, now);
 }
 
@@ -198,6 +200,7 @@ static void on_synced(void *arg, const struct rec_sync *y)
 	}
 	agent_policy_synced(a);
 	agent_service_synced(a);
+	agent_dns_synced(a);
 	if (agent_store_known(a))
 		agent_bgp_adopt(a); /* wants what agent_kernel_adopt() would delete */
 	agent_plan_flush(a, is_planned);

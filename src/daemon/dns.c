@@ -3,14 +3,15 @@
  * to exist which only was not heard of yet: until then queries wait in the sockets, which the keeper holds. A store that does not come
  * is waited for KNOWN_S; then names of others are answered, and the cluster's are SERVFAIL. */
 #include "daemon/dns.h"
+#include "daemon/dns_names.h"
 #include "sys/clock.h"
 
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
-#define KNOWN_S     5.
-#define WORKERS_MAX 16 /* where the configuration does not say */
+#define KNOWN_S 5.
+#define WORKERS 16 /* at most, where the configuration does not say */
 
 /* Beyond every role's base: upstreams' sockets, the files that name them, threads. */
 static const char *const calls[] = { "socket:inet", "socket:inet6", "bind", "connect", "openat",
@@ -46,12 +47,20 @@ void dns_known(struct dns *d)
 
 static void on_patience(struct ev_loop *loop, ev_timer *t, int events)
 {
-	(void)loop;
+	struct dns *d = t->data;
+	struct err e;
+
 	(void)events;
+	if (!d->feed && dns_store_begin(d, &e)) {
+		log_error("%s; it is tried again", e.text);
+		ev_timer_set(t, KNOWN_S, 0.);
+		ev_timer_start(loop, t);
+		return;
+	}
 	log_warn("the store is not known after %.0f s: names of the cluster are answered with "
 		 "SERVFAIL until it is",
 		 KNOWN_S);
-	dns_known(t->data);
+	dns_known(d);
 }
 
 static void on_join(struct role *r, const char *peer, int fd)
@@ -60,6 +69,8 @@ static void on_join(struct role *r, const char *peer, int fd)
 
 	if (strcmp(peer, "watch") == 0)
 		dns_store_join(d, fd);
+	else if (strcmp(peer, "agent") == 0)
+		dns_agent_join(d, fd);
 	else if (strcmp(peer, "health") == 0)
 		report_join(&d->report, fd);
 	else
@@ -72,7 +83,7 @@ static unsigned workers(const struct config *c)
 
 	if (c->dns.workers)
 		return c->dns.workers;
-	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
+	return n < 1 ? 1 : n > WORKERS ? WORKERS : (unsigned)n;
 }
 
 /* As root: the number of processors is a file's. */
@@ -99,9 +110,13 @@ static int start(struct role *r, struct err *e)
 	ev_timer_init(&d->patience, on_patience, KNOWN_S, 0.);
 	d->patience.data = d;
 	ev_timer_start(r->loop, &d->patience);
-	rc = dns_store_open(d, e);
+	dns_feed_open(d);
+	rc = dns_names_settings(&d->settings, &r->cfg, e);
 	if (!rc)
 		rc = dns_workers_open(d, e);
+	if (!rc)
+		rc = config_has_role(&r->cfg, "agent") ? dns_agent_open(d, e)
+						       : dns_store_begin(d, e);
 	if (!rc)
 		rc = dns_files_open(d, e);
 	if (!rc)
@@ -125,7 +140,9 @@ static void stop(struct role *r)
 	dns_workers_close(d);
 	dns_jobs_drop(d);
 	ev_async_stop(r->loop, &d->wake);
-	dns_store_close(d);
+	dns_agent_close(d);
+	dns_store_end(d);
+	dns_feed_close(d);
 }
 
 int main(int argc, char **argv)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Role dns: cluster DNS of this node. Threads answer from one table that the role's own thread keeps, and ask others for the rest.
+/* Role dns: cluster DNS of this node. Threads answer from one table, which the agent keeps or the role's own thread, and ask others for the
+ * rest.
  *
  *   dns.c         the role: start, end, settings
  *   dns_listen.c  sockets from the keeper
- *   dns_store.c   the mirror of the store → the table (core/dns/zone.h)
+ *   dns_feed.c  which table workers answer from
+ *   dns_agent.c   the agent's table
+ *   dns_store.c   an own mirror of the store → an own table (dns_names.h)
  *   dns_worker.c  a thread: its loop, and queries by UDP, many in one system call
  *   dns_tcp.c     connections of clients
  *   dns_serve.c   one query → one answer: hosts, table, cache, or somebody else's
@@ -16,6 +19,7 @@
  * role's thread wants of a worker goes through dns_worker_…() below; the counters of a worker are read by it as they stand. */
 #pragma once
 #include "core/dns/resolv.h"
+#include "core/dns/settings.h"
 #include "core/dns/table.h"
 #include "daemon/ctl.h"
 #include "daemon/mirror.h"
@@ -23,12 +27,13 @@
 #include "daemon/role.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define DNS_UDP_MAX 1232 /* octets of an answer by UDP: no fragments anywhere (DNS flag day 2020) */
 
+struct dns_agent;
 struct dns_files;
 struct dns_job;
-struct dns_settings;
 struct dns_listen;
 struct dns_store;
 struct dns_worker;
@@ -40,10 +45,29 @@ struct dns_servers {
 	bool rotate;
 };
 
+/* A table that workers answer from. */
+struct dns_feed {
+	const char *name; /* whose it is: "agent", "store" */
+	const void *region;
+	void *readers;
+	size_t size;
+	bool known;        /* all names are there */
+	uint64_t since_ns; /* of the monotonic clock: workers were told to use it */
+	/* No worker reads it any more; by the role's thread. */
+	void (*unused)(struct dns_feed *s);
+	_Atomic unsigned users;
+	struct dns_feed *next; /* the one before */
+};
+
 struct dns {
 	struct role *role;
+	struct dns_settings settings;
 	struct dns_listen *listen;
-	struct dns_store *store;
+	struct dns_agent *agent; /* NULL: the node has none */
+	struct dns_store *store; /* NULL: not needed */
+	struct dns_feed *feed; /* the current one, then those that are being left; NULL: none yet */
+	uint32_t reader;       /* by which its readers' places are known */
+	ev_async left;
 	struct dns_worker *workers;
 	unsigned n_workers;
 	bool listening, known; /* all sockets are there; the table is whole, or was waited for */
@@ -85,15 +109,31 @@ void dns_looped(struct dns *d, unsigned upstream);
 /* One more socket for the worker of this number, from 0; `fd` becomes its own. */
 void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp);
 
+/* The table from now on, of which it has a reader's place. */
+void dns_worker_view(struct dns_worker *w, struct dns_feed *s, const struct dns_view *v);
+
+/* ---- dns_feed.c */
+
+void dns_feed_open(struct dns *d);
+void dns_feed_close(struct dns *d); /* once no worker runs any more; all are unused then */
+/* Has all workers answer from it. It stays until `unused`; on failure all is as it was. */
+int dns_feed_use(struct dns *d, struct dns_feed *s, struct err *e);
+/* By any thread: one reader less. */
+void dns_feed_leave(struct dns *d, struct dns_feed *s);
+
+/* ---- dns_agent.c */
+
+int dns_agent_open(struct dns *d, struct err *e);
+void dns_agent_close(struct dns *d);
+void dns_agent_join(struct dns *d, int fd);
+bool dns_agent_gives(const struct dns *d); /* the table is the agent's, who keeps it */
+
 /* ---- dns_store.c */
 
-int dns_store_open(struct dns *d, struct err *e);
-void dns_store_close(struct dns *d);
+/* Takes a mirror of the store, and has workers use its table once that is complete, or at once where they have none. */
+int dns_store_begin(struct dns *d, struct err *e);
+void dns_store_end(struct dns *d); /* of one that did not begin, too */
 void dns_store_join(struct dns *d, int fd);
-const struct dns_settings *dns_store_settings(const struct dns *d);
-bool dns_store_synced(const struct dns *d);
-/* The table, for one more reader. */
-int dns_store_view(struct dns *d, struct dns_view *v, struct err *e);
 
 /* ---- dns_report.c */
 

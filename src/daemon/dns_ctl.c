@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "core/dns/response.h"
+#include "sys/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -239,7 +240,11 @@ static int status(struct ctl_call *c, struct err *e)
 	ctl_col(c, "node", d->role->cfg.node);
 	ctl_col(c, "domain", d->role->cfg.cluster_domain);
 	ctl_num(c, "workers", d->n_workers);
-	ctl_flag(c, "known", dns_store_synced(d));
+	ctl_flag(c, "known", d->feed && d->feed->known);
+	if (d->feed) {
+		ctl_col(c, "from", d->feed->name);
+		ctl_num(c, "seconds", (clock_mono_ns() - d->feed->since_ns) / 1000000000);
+	}
 	ctl_send(c);
 	for (uint32_t i = 0; i < l->n; i++) {
 		ctl_row(c, "listen");

@@ -182,4 +182,7 @@ void dns_report(struct report *r, void *arg)
 	SAY(r, SUM(d, malformed), "fairlead_dns_malformed_total", "counter",
 	    "Datagrams that were no query.", { { 0 } });
 	report_upstreams(r, d);
+	report_value(r, "fairlead_dns_agent_table", "gauge",
+		     "1: names are answered from the agent's table, 0: from one of the role's own.",
+		     NULL, NULL, d->feed && !strcmp(d->feed->name, "agent"));
 }

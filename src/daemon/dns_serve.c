@@ -179,7 +179,7 @@ int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *
 	do { /* once, but for a thread that stood still so long that the writer did not wait for it */
 		dns_out_begin(o, out, cap, q, DNS_RA);
 		dns_view_enter(&w->view);
-		rcode = dns_answer(&w->view, dns_store_settings(w->dns), q, w->turn++, o, target);
+		rcode = dns_answer(&w->view, &w->dns->settings, q, w->turn++, o, target);
 	} while (!dns_view_leave(&w->view));
 	return rcode;
 }

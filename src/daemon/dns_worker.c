@@ -119,6 +119,8 @@ struct said {
 	bool stop, serve, servers_changed, hosts_changed;
 	struct dns_servers servers;
 	struct dns_hosts *hosts;
+	struct dns_feed *feed;
+	struct dns_view view;
 	uint32_t looped;
 };
 
@@ -133,10 +135,13 @@ static void listen_to(struct dns_worker *w, struct said *s)
 			    .hosts_changed = w->hosts_changed,
 			    .servers = w->servers,
 			    .hosts = w->hosts_new,
+			    .feed = w->feed_new,
+			    .view = w->view_new,
 			    .looped = w->looped };
 	w->added = NULL;
 	w->jobs = NULL;
 	w->hosts_new = NULL;
+	w->feed_new = NULL;
 	w->servers_changed = w->hosts_changed = false;
 	w->looped = 0;
 	pthread_mutex_unlock(&w->lock);
@@ -158,6 +163,18 @@ static void take_sockets(struct dns_worker *w, struct dns_socket *added, bool se
 	w->reading |= serve;
 	for (struct dns_socket *s = w->sockets; begins && s; s = s->next)
 		ev_io_start(w->loop, &s->io);
+}
+
+static void take_feed(struct dns_worker *w, const struct said *s)
+{
+	struct dns_feed *old = w->feed;
+
+	if (old)
+		dns_view_release(&w->view);
+	w->view = s->view;
+	w->feed = s->feed;
+	if (old)
+		dns_feed_leave(w->dns, old);
 }
 
 static void take_servers(struct dns_worker *w, const struct dns_servers *s)
@@ -198,6 +215,8 @@ static void on_wake(struct ev_loop *loop, ev_async *a, int events)
 
 	(void)events;
 	listen_to(w, &said);
+	if (said.feed)
+		take_feed(w, &said);
 	if (said.servers_changed)
 		take_servers(w, &said.servers);
 	if (said.hosts_changed) {
@@ -236,6 +255,22 @@ void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp)
 	s->next = w->added;
 	w->added = s;
 	pthread_mutex_unlock(&w->lock);
+	ev_async_send(w->loop, &w->wake);
+}
+
+void dns_worker_view(struct dns_worker *w, struct dns_feed *s, const struct dns_view *v)
+{
+	struct dns_feed *unseen;
+
+	pthread_mutex_lock(&w->lock);
+	unseen = w->feed_new;
+	if (unseen)
+		dns_view_release(&w->view_new);
+	w->feed_new = s;
+	w->view_new = *v;
+	pthread_mutex_unlock(&w->lock);
+	if (unseen)
+		dns_feed_leave(w->dns, unseen);
 	ev_async_send(w->loop, &w->wake);
 }
 
@@ -349,11 +384,6 @@ static int open_one(struct dns_worker *w, struct err *e)
 		return err_set(e, -ENOMEM, "no memory");
 	ev_async_start(w->loop, &w->wake);
 	dns_tcp_open(w);
-	rc = dns_store_view(w->dns, &w->view, e);
-	if (!rc)
-		rc = dns_view_claim(&w->view, (uint32_t)getpid() + w->number, e);
-	if (rc)
-		return rc;
 	rc = pthread_create(&w->thread, NULL, run, w);
 	w->started = !rc;
 	return rc ? err_sys(e, -rc, "a thread") : 0;
@@ -398,8 +428,10 @@ static void close_one(struct dns_worker *w)
 	dns_upstreams_free(w->upstreams);
 	dns_hosts_free(w->hosts);
 	dns_hosts_free(w->hosts_new);
-	if (w->view.head)
+	if (w->feed)
 		dns_view_release(&w->view);
+	if (w->feed_new)
+		dns_view_release(&w->view_new);
 	for (struct dns_socket *s = w->sockets, *next; s; s = next) {
 		next = s->next;
 		close_socket(w, s);

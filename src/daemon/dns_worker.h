@@ -115,6 +115,8 @@ struct dns_worker {
 	bool stop, serve;
 	struct dns_servers servers;
 	struct dns_hosts *hosts_new;
+	struct dns_feed *feed_new; /* NULL: none that it did not hear of */
+	struct dns_view view_new;
 	bool servers_changed, hosts_changed;
 	struct dns_forward_counts forward_counts;
 	struct dns_cache_counts cache_counts;
@@ -126,6 +128,7 @@ struct dns_worker {
 	struct dns_upstreams *upstreams,
 		*leaving;        /* leaving: while it ends, others are asked already */
 	struct dns_hosts *hosts; /* NULL: no such file */
+	struct dns_feed *feed;   /* NULL: none yet, then it reads no sockets */
 	struct dns_view view;
 	uint32_t turn; /* of headless Services' addresses */
 	struct dns_counts counts;

@@ -31,7 +31,7 @@ static const struct {
 	{ "agent", "watch" },  { "controller", "watch" },  { "health", "watch" },
 	{ "health", "agent" }, { "health", "controller" }, { "bgp", "watch" },
 	{ "bgp", "agent" },    { "health", "bgp" },        { "dns", "watch" },
-	{ "health", "dns" },
+	{ "dns", "agent" },    { "health", "dns" },
 };
 
 static struct keeper_role *find(struct keeper *k, const char *name)

@@ -150,6 +150,13 @@ static const struct field origins_fields[] = {
 };
 static const SCHEMA(origins_schema, "Origins", struct rec_origins, origins_fields);
 
+static const struct field dns_table_fields[] = {
+	FIELD(struct rec_dns_table, size, 1, F_I64),
+	FIELD(struct rec_dns_table, settings, 2, F_I64),
+};
+static const SCHEMA(dns_readers_schema, "DNSReaders", struct rec_dns_table, dns_table_fields);
+static const SCHEMA(dns_table_schema, "DNSTable", struct rec_dns_table, dns_table_fields);
+
 static const struct field takeover_fields[] = {
 	FIELD(struct rec_takeover, version, 1, F_STR),
 	FIELD(struct rec_takeover, pid, 2, F_I64),
@@ -189,6 +196,8 @@ const struct schema *record_schema(unsigned type)
 		[REC_ROUTES] = &routes_schema,
 		[REC_ORIGIN] = &origin_schema,
 		[REC_ORIGINS] = &origins_schema,
+		[REC_DNS_READERS] = &dns_readers_schema,
+		[REC_DNS_TABLE] = &dns_table_schema,
 	};
 
 	return type < REC_TYPE_COUNT ? schemas[type] : NULL;

@@ -63,6 +63,9 @@ enum record_type {
 	/* agent → bgp: what of Services this node is to tell of */
 	REC_ORIGIN,  /* struct rec_origin: of its prefix from now on */
 	REC_ORIGINS, /* struct rec_origins: ends the first list and each batch */
+	/* agent → dns: the table of names, each record with a descriptor of memory (sys/shm.h) */
+	REC_DNS_READERS, /* struct rec_dns_table: the area of its readers, first */
+	REC_DNS_TABLE,   /* struct rec_dns_table: the table, complete: use this from now on */
 	REC_TYPE_COUNT
 };
 
@@ -197,6 +200,11 @@ struct rec_origins {
 	/* 1: the kernel had routes by bgp from before, so packets flowed while bgp was away:
 	 * RFC 4724 3, forwarding state. */
 	uint8_t kept;
+};
+
+struct rec_dns_table {
+	int64_t size;     /* octets of the memory */
+	int64_t settings; /* dns_settings_sum() of what it was filled by */
 };
 
 struct rec_takeover {

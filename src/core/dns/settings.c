@@ -2,6 +2,7 @@
 /* Settings of the cluster's zones, put together one by one. */
 #include "core/dns/settings.h"
 
+#include "base/hash.h"
 #include "core/dns/reverse.h"
 
 #include <errno.h>
@@ -53,6 +54,11 @@ int dns_settings_namespace(struct dns_settings *s, const char *name, struct err 
 			       DNS_NAMESPACES);
 	snprintf(s->namespaces[s->n_namespaces++], sizeof(s->namespaces[0]), "%s", name);
 	return 0;
+}
+
+uint64_t dns_settings_sum(const struct dns_settings *s)
+{
+	return fnv64(FNV64_START, s, sizeof(*s)); /* zero where nothing was put */
 }
 
 bool dns_settings_exposes(const struct dns_settings *s, const char *ns)

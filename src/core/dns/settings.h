@@ -38,4 +38,5 @@ void dns_settings_init(struct dns_settings *s);
 int dns_settings_zone(struct dns_settings *s, const char *name, bool external, struct err *e);
 int dns_settings_local(struct dns_settings *s, const struct ipaddr *a, struct err *e);
 int dns_settings_namespace(struct dns_settings *s, const char *name, struct err *e);
+uint64_t dns_settings_sum(const struct dns_settings *s); /* equal ones have the same */
 bool dns_settings_exposes(const struct dns_settings *s, const char *ns);
