@@ -82,20 +82,24 @@ static void print_text(const struct doctor *d)
 	putchar('\n');
 }
 
-static int load(struct config *cfg, const char *path, struct err *e)
+/* Without a file no role is wanted here. */
+static int load(struct config *cfg, const char *path, const char *store, struct err *e)
 {
+	bool configured = path || !access(CONFIG_PATH, F_OK);
 	char host[256] = "";
 	int rc;
 
-	if (path || !access(CONFIG_PATH, F_OK))
+	if (configured)
 		rc = config_load(cfg, path ? path : CONFIG_PATH, e);
 	else
 		rc = config_parse(cfg, "defaults", "", 0, e);
-	if (!rc && !cfg->node) {
-		gethostname(host, sizeof(host) - 1);
-		rc = config_set(cfg, "host name", "node", host, e);
-	}
-	return rc;
+	if (!rc && store)
+		cfg->store = store;
+	if (rc)
+		return rc;
+	gethostname(host, sizeof(host) - 1);
+	return configured ? config_finish(cfg, host, e)
+			  : config_set(cfg, "host name", "node", host, e);
 }
 
 static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
@@ -110,12 +114,10 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 		return cmd_usage(ctx, "takes no operands");
 	if (geteuid())
 		return cmd_error(CMD_PARTLY, "must be root, to look at the kernel's tables");
-	if (load(&cfg, o->config, &e)) {
+	if (load(&cfg, o->config, ctx->store, &e)) {
 		cmd_fail(&e);
 		return CMD_PARTLY;
 	}
-	if (ctx->store)
-		cfg.store = ctx->store;
 	doctor_look(&f, &cfg, ctx->arena);
 	ask_agent(&f, &cfg, ctx->arena);
 	doctor_judge(&d, &f);

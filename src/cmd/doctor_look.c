@@ -219,6 +219,42 @@ static void look_files(struct doctor_facts *f, const struct config *cfg, struct 
 	buf_fini(&b);
 }
 
+/* ---- sockets */
+
+/* In a table of /proc/net, all of whose numbers are hexadecimal: is the port listened on at every address? A socket of TCP does in state
+ * 0A, one of UDP, which has no peer, in 07. */
+static bool is_taken(const char *table, unsigned port)
+{
+	char path[64], local[64], remote[64];
+	struct buf b = { 0 };
+	bool taken = false;
+	unsigned p, state;
+
+	snprintf(path, sizeof(path), "/proc/net/%s", table);
+	file_read(path, 1 << 24, &b, NULL);
+	buf_puts(&b, "");
+	for (const char *line = b.failed ? NULL : (const char *)b.v; line && !taken;
+	     line = strchr(line, '\n')) {
+		line += *line == '\n';
+		taken = sscanf(line, " %*u: %60[0-9A-F]:%x %60s %x", local, &p, remote, &state) ==
+				4 &&
+			p == port && strspn(local, "0") == strlen(local) &&
+			(state == 0x0a || state == 0x07);
+	}
+	buf_fini(&b);
+	return taken;
+}
+
+static void look_dns(struct doctor_facts *f, const struct config *cfg)
+{
+	static const char *const tables[] = { "udp", "udp6", "tcp", "tcp6" };
+	struct ipaddr at[CONFIG_DNS_SERVED];
+
+	f->dns_wanted = config_dns_served(cfg, at) > 0;
+	for (unsigned i = 0; i < 4 && f->dns_wanted; i++)
+		f->dns_taken |= is_taken(tables[i], 53);
+}
+
 /* ---- programs */
 
 static bool runs(const char *comm)
@@ -269,6 +305,7 @@ void doctor_look(struct doctor_facts *f, const struct config *cfg, struct arena 
 	look_knobs(f);
 	choose_peers(f, a);
 	look_files(f, cfg, a);
+	look_dns(f, cfg);
 	look_managers(f);
 	doctor_look_nft(f, a);
 	doctor_try(f);

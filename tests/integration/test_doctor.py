@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """fairlead doctor: nothing on a healthy node; each defect, made here, is one finding with a cure."""
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -188,6 +189,41 @@ def test_state_dir(world, pair):
             assert doctor(a) == ["agent", id]
         finally:
             subprocess.run(["umount", state], check=True)
+
+
+LISTEN = '''import socket, sys
+family, kind, addr = eval(sys.argv[1])
+s = socket.socket(getattr(socket, family), getattr(socket, kind))
+s.bind((addr, 53))
+if kind == "SOCK_STREAM":
+    s.listen()
+print("bound", flush=True)
+sys.stdin.read()
+'''
+
+
+def test_port_of_dns(pair):
+    """Who has port 53 of every address is in the way of role dns; who has one of his own is not."""
+    a, b, p, q = pair
+    with_dns = a.keeper.conf.with_suffix(".dns")
+    text = a.keeper.conf.read_text()
+    with_dns.write_text(re.sub(r"^roles .*", r"\g<0> dns", text, flags=re.M) + "dns-upstream off\n")
+
+    def ids(conf):
+        out = a.ns.run(built("bin/fairlead"), "doctor", "--config", conf, "-o", "json", check=False).stdout
+        return [f["id"] for f in json.loads(out)["findings"]]
+    assert ids(with_dns) == []
+    for family, kind, addr, found in (("AF_INET", "SOCK_DGRAM", "0.0.0.0", ["dns-port"]), ("AF_INET", "SOCK_DGRAM", "127.0.0.53", []),
+                                      ("AF_INET6", "SOCK_STREAM", "::", ["dns-port"]), ("AF_INET6", "SOCK_DGRAM", "::1", [])):
+        other = subprocess.Popen(a.ns.argv("python3", "-c", LISTEN, repr((family, kind, addr))), stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        try:
+            assert other.stdout.readline() == "bound\n"
+            assert ids(with_dns) == found, (family, kind, addr)
+            assert ids(a.keeper.conf) == []
+        finally:
+            other.communicate("")
+    assert ids(with_dns) == []
 
 
 def test_agent_that_is_not_in_sync(world):

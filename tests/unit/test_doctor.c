@@ -109,11 +109,24 @@ static void test_no_memory(void **state)
 	arena_fini(&a);
 }
 
+static void test_dns(void **state)
+{
+	struct doctor_facts f = healthy();
+
+	f.dns_taken = true;
+	assert_string_equal(ids(&f), ""); /* nobody wants it */
+	f.dns_wanted = true;
+	assert_string_equal(ids(&f), "dns-port ");
+	f.dns_taken = false;
+	assert_string_equal(ids(&f), "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_kernel),
 					    cmocka_unit_test(test_conntrack),
 					    cmocka_unit_test(test_pools),
+					    cmocka_unit_test(test_dns),
 					    cmocka_unit_test(test_no_memory) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -75,6 +75,8 @@ struct doctor_facts {
 	const char *state_dir;
 	bool state_known, state_readonly;
 	uint64_t state_free, state_size; /* bytes */
+	/* role dns is to answer pods here; somebody has its port of every address */
+	bool dns_wanted, dns_taken;
 	/* programs that manage networks, and whether they were told to leave ours alone */
 	bool firewalld, firewalld_told, manager, manager_told, networkd, networkd_told;
 };

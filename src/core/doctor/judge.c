@@ -296,6 +296,18 @@ static bool check_managers(struct doctor *d, const struct doctor_facts *f)
 	return true;
 }
 
+static bool check_dns(struct doctor *d, const struct doctor_facts *f)
+{
+	if (f->dns_wanted && f->dns_taken)
+		judge_report(d, (struct finding){
+					"dns-port", DOCTOR_ERROR,
+					"another program has port 53 of every address", "port 53",
+					"role dns cannot listen there: pods find no names",
+					"ss -lptun 'sport = :53' names it; have it listen on "
+					"addresses of its own (dnsmasq: bind-interfaces)" });
+	return true;
+}
+
 /* ---- files */
 
 static bool check_cni(struct doctor *d, const struct doctor_facts *f)
@@ -354,6 +366,7 @@ void doctor_judge(struct doctor *d, const struct doctor_facts *f)
 		{ "tunnel-name", judge_tunnel_name },
 		{ "foreign-drops", check_drops },
 		{ "managers", check_managers },
+		{ "dns", check_dns },
 		{ "cni", check_cni },
 		{ "disk", check_disk },
 	};
