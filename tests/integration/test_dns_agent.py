@@ -10,7 +10,8 @@ import time
 
 import pytest
 from agent_world import pools, world  # noqa: F401
-from harness import needs, wait_for
+from harness import built, needs, wait_for
+from roles import fakes  # noqa: F401
 from test_dns import HAMMER, SHOP, Dns, namespace, pod, service, slice_of
 from test_takeover import takeover  # noqa: F401
 
@@ -56,11 +57,13 @@ def all_answered(hammer, least):
 
 @pytest.fixture
 def dns(world, store, start, scratch):  # noqa: F811
-    """Factory: a node with these objects."""
-    def up(*objects, **conf):
+    """Factory: a node with these objects; `meanwhile` is called with it before role dns is waited for."""
+    def up(*objects, meanwhile=None, **conf):
         conf.setdefault("dns_upstream", "off")
         node, = world.up(10, objects=[*pools(), *objects], roles="agent watch dns health", dns_listen="127.0.0.1",
                          before=lambda n: n.ns.batch("link set lo up"), **conf)
+        if meanwhile:
+            meanwhile(node)
         return AgentDns(node, store, start, scratch)
     return up
 
@@ -143,6 +146,64 @@ def test_dead_readers_hold_nothing(dns):
         wait_for(lambda: d.dig(WEB)[1] == "NOERROR", 10)
     assert d.status()["from"] == "agent"
     assert "readers" not in d.keeper.program.log()
+
+
+EVIL = r"""
+    # A role dns that does with the agent's memory what it likes.
+    import mmap, random, select
+    def joined():
+        while True:
+            kind, got, fds = receive()
+            if kind is None:
+                sys.exit()
+            if kind == JOIN and got[1] == b"agent":
+                return socket.socket(fileno=fds[0])
+    def refused(f):
+        try:
+            f()
+        except (OSError, ValueError) as e:
+            return True
+        return False
+    stream, pending, records, memory = joined(), b"", [], []
+    while len(records) < 2:
+        select.select([stream], [], [])
+        data, fds, _, _ = socket.recv_fds(stream, 65536, 4)
+        got, pending = frames(pending + data)
+        records, memory = records + got, memory + fds
+    (_, area), (_, table) = records
+    readers, region = memory
+    note("refused", [refused(f) for f in (
+        lambda: mmap.mmap(region, table[1], mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE), lambda: os.pwrite(region, b"x", 0),
+        lambda: os.ftruncate(region, 0), lambda: os.ftruncate(region, 2 * table[1]), lambda: os.ftruncate(readers, 0))])
+    m, r = mmap.mmap(readers, area[1]), random.Random(1)
+    stream.sendall(frame(30, r.randbytes(100)) + frame(25, b""))
+    note("evil")
+    while True:
+        for i in range(0, len(m), 8):
+            m[i:i + 8] = r.choice((b"\1" + bytes(7), b"\xff" * 8, r.randbytes(8)))
+        if select.select([keeper], [], [], .001)[0] and not receive()[0]:
+            sys.exit()
+    """
+
+
+def test_evil_reader(dns, fakes, store):  # noqa: F811
+    """It cannot write to the table; what it writes where readers say that they read harms nobody, and an honest one has its place afterwards."""
+    made = fakes("agent", "watch", "health", dns=EVIL)
+
+    def meanwhile(node):
+        agent = node.keeper.wait_role("agent")
+        wait_for(lambda: [n for n in made.notes("dns") if n[-1] == "evil"], 20, "the evil one has all")
+        assert [n for n in made.notes("dns") if n[-2] == "refused"][0][-1] == [True] * 5
+        for i in range(30):
+            store.apply(slice_of("db", *[f"10.244.9.{k}" for k in range(1, i + 2)]))
+        assert node.keeper.pid("agent") == agent and len([n for n in made.notes("dns") if n[-1] == "evil"]) == 1
+        (made.path / "dns").unlink()
+        (made.path / "dns").symlink_to(built("libexec/fairlead/dns"))
+        os.kill(node.keeper.pid("dns"), signal.SIGKILL)
+    d = dns(*SHOP, meanwhile=meanwhile, libexec_dir=made.path)
+    wait_for(lambda: len(d.answers(DB)) == 30, 10)
+    assert d.status()["from"] == "agent" and d.answers(WEB) == ["10.96.0.1"]
+    d.endpoints("10.244.9.99")
 
 
 def test_takeover_loses_no_query(dns, takeover):  # noqa: F811
