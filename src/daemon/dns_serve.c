@@ -240,6 +240,8 @@ size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const str
 
 	if (rc < 0) {
 		dns_count(&w->counts.malformed, 1);
+		if (from->tcp)
+			dns_tcp_send(from->tcp, NULL, 0);
 		return 0;
 	}
 	if (!from->job)
