@@ -73,7 +73,8 @@ struct dns {
 	bool listening, known; /* all sockets are there; the table is whole, or was waited for */
 	ev_timer patience;
 	struct dns_files *files;
-	uint64_t loop_key; /* the workers' own, by which a query of one is known to another */
+	_Atomic uint32_t looped; /* a bit for each upstream that was said to lead back to us */
+	uint64_t loop_key;       /* the workers' own, by which a query of one is known to another */
 	struct ctl_server ctl;
 	struct report report;
 	/* Jobs that came back from workers, under the lock. */
@@ -104,8 +105,8 @@ void dns_workers_servers(struct dns *d, const struct dns_servers *s);
 void dns_workers_hosts(struct dns *d, const char *text, size_t n, dns_ignored *ignored, void *arg);
 /* Has a worker answer it: dns_job_done(). */
 void dns_worker_ask(struct dns *d, struct dns_job *j);
-/* By any worker: this upstream leads back to us. */
-void dns_looped(struct dns *d, unsigned upstream);
+/* By any worker: this upstream leads back to us, which is logged once for each list of servers. */
+void dns_looped(struct dns *d, unsigned upstream, const struct dns_server *s);
 /* One more socket for the worker of this number, from 0; `fd` becomes its own. */
 void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp);
 

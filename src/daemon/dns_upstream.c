@@ -487,7 +487,7 @@ size_t dns_upstreams_ask(struct dns_upstreams *u, const struct dns_query *q,
 		return target->n ? write_behind(u, q, &relay, out, cap)
 				 : dns_relay_write(&relay, q, out, cap);
 	if (asked == DNS_LOOP)
-		dns_looped(u->worker->dns, looped);
+		dns_looped(u->worker->dns, looped, &u->server[looped]);
 	else if (asked == DNS_DENIED && target->n)
 		return write_behind(u, q, NULL, out, cap);
 	dns_out_begin(&refusal, out, cap, q, DNS_RA);

@@ -288,6 +288,7 @@ void dns_workers_serve(struct dns *d)
 
 void dns_workers_servers(struct dns *d, const struct dns_servers *s)
 {
+	atomic_store(&d->looped, 0);
 	for (unsigned i = 0; i < d->n_workers; i++) {
 		struct dns_worker *w = &d->workers[i];
 
@@ -339,8 +340,13 @@ void dns_worker_ask(struct dns *d, struct dns_job *j)
 	ev_async_send(w->loop, &w->wake);
 }
 
-void dns_looped(struct dns *d, unsigned upstream)
+void dns_looped(struct dns *d, unsigned upstream, const struct dns_server *s)
 {
+	char text[ADDR_TEXT];
+
+	if (!(atomic_fetch_or(&d->looped, 1u << upstream) & 1u << upstream))
+		log_warn("upstream %s port %u leads back to this server, and is not asked",
+			 addr_str(&s->addr, text), s->port);
 	for (unsigned i = 0; i < d->n_workers; i++) {
 		struct dns_worker *w = &d->workers[i];
 
