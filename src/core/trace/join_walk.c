@@ -128,8 +128,14 @@ const struct story_hop *walk_translated(const struct walk *w, enum story_step st
 static void restored(struct walk *w, const struct sight *s, bool dst)
 {
 	const struct story_hop *was = walk_translated(w, dst ? STORY_SNAT : STORY_SERVICE);
-	struct story_hop *h = walk_hop(w, STORY_UNTRANSLATE, s);
+	struct story_hop *h = walk_last(w, STORY_REPLY);
 
+	/* To the node itself it is undone in two hooks. */
+	if (h && h->step == STORY_UNTRANSLATE && same_text(h->node, w->leg->node)) {
+		h->after = s->head;
+		return;
+	}
+	h = walk_hop(w, STORY_UNTRANSLATE, s);
 	if (!h)
 		return;
 	h->device = NULL;
@@ -395,7 +401,8 @@ static void step(struct walk *w, const struct sight *s)
 {
 	if (s->o->kind == FACT_CHAIN)
 		w->hook = s->o->hook;
-	if (is_asked_by_nft(w, s))
+	/* In input it is where it goes: that it is the node's own tells nothing. */
+	if (is_asked_by_nft(w, s) || same_text(w->hook, "input"))
 		w->n_routes = 0;
 	if (s != w->leg->v)
 		compare(w, s);
