@@ -91,6 +91,108 @@ def test_malformed_queries(dns):
     assert status == "BADVERS", text
 
 
+# ---- clients
+
+# Options of a client with which it speaks EDNS, and with which it does not.
+WAYS = {"dig": (("+edns=0", "+cookie", "+nocookie", "+bufsize=512", "+bufsize=65535", "+dnssec", "+subnet=192.0.2.0/24", "+nsid",
+                 "+padding=128", "+expire", "+keepalive", "+norecurse", "+cdflag", "+adflag", "+tcp"), ("+noedns", "+tcp +noedns")),
+        "kdig": (("+edns", "+bufsize=512", "+bufsize=65535", "+dnssec", "+nsid", "+padding=128", "+subnet=192.0.2.0/24", "+tcp +edns"),
+                 ("+noedns", "+norec", "+cd", "+tcp"))}
+
+
+@pytest.mark.parametrize("program", WAYS)
+def test_clients(dns, program):
+    """What options a client may have, it gets the answer, says nothing of it, and EDNS where it spoke that."""
+    d = dns(*SHOP)
+    edns, plain = WAYS[program]
+    for server in ("127.0.0.1", "::1"):
+        for way in edns + plain:
+            rows, status, text = d.dig("web.shop.svc.cluster.local", "AAAA", *way.split(), program=program, server=server)
+            assert status == "NOERROR" and [r[2] for r in rows] == ["fd00:96::1"], (server, way, text)
+            assert not re.search("WARN(?!ING: .local)|malformed|mismatch|unexpected|extra bytes", text, re.I), (server, way, text)
+            assert ("EDNS" in text) == (way in edns), (server, way, text)
+    names = ["web.shop.svc.cluster.local", "db.shop.svc.cluster.local"] * 4
+    out = d.ns.run(program, "@127.0.0.1", "+tcp", "+keepopen", "+short", *names).stdout.split()
+    assert sorted(out) == sorted(["10.96.0.1", "10.244.1.2", "10.244.2.3"] * 4)  # by one connection
+
+
+def test_what_is_asked_in_vain(dns):
+    """Zone transfers and updates are told so, and change nothing."""
+    d = dns(*SHOP)
+    for kind in ("AXFR", "IXFR=1"):
+        text = d.ns.run("dig", "@127.0.0.1", "+tcp", "cluster.local", kind, check=False).stdout
+        assert "Transfer failed" in text and "10.96" not in text, text
+    update = "server 127.0.0.1\nzone cluster.local\nupdate add new.cluster.local 60 A 192.0.2.1\nsend\n"
+    r = d.ns.run("nsupdate", input=update, check=False)
+    assert r.returncode and "NOTIMP" in r.stdout + r.stderr, r
+    assert d.dig("new.cluster.local")[1] == "NXDOMAIN"
+
+
+# ---- settings
+
+@pytest.mark.parametrize("pods", ["verified", "insecure", "disabled"])
+def test_names_of_pods(dns, pods):
+    d = dns(*SHOP, dns_pods=pods, dns_ttl=7)
+    is_there = {"verified": ("NOERROR", "NXDOMAIN"), "insecure": ("NOERROR", "NOERROR"), "disabled": ("NXDOMAIN", "NXDOMAIN")}[pods]
+    assert (d.dig("10-244-1-2.shop.pod.cluster.local")[1], d.dig("10-244-9-9.shop.pod.cluster.local")[1]) == is_there
+    text = d.dig("web.shop.svc.cluster.local")[2]
+    assert re.search(r"\s7\s+IN\s+A\s+10.96.0.1", text), text
+
+
+def test_which_queries_are_logged(dns, others):
+    ns, up = others
+    d = dns(*SHOP, ns=ns, dns_log="all", dns_upstream="127.0.0.9")
+    d.dig("web.shop.svc.cluster.local")
+    d.keeper.program.wait_log("query A web.shop.svc.cluster.local.: NOERROR from cluster")
+    assert d.dig("www.example.com")[1] == "SERVFAIL"
+    d.keeper.program.wait_log("query A www.example.com.: SERVFAIL from upstream")
+
+
+def test_no_query_is_logged(dns, others):
+    ns, up = others
+    d = dns(*SHOP, ns=ns, dns_log="off", dns_upstream="127.0.0.9")
+    assert d.dig("www.example.com")[1] == "SERVFAIL" and d.dig("web.shop.svc.cluster.local")[1] == "NOERROR"
+    assert "query" not in d.keeper.program.log()
+
+
+def test_from_where_an_answer_is(dns, others, scratch):
+    """The hosts file goes before the cluster; in a zone of the cluster's nobody else is asked."""
+    ns, up = others
+    u = up()
+    hosts = scratch / "hosts"
+    hosts.write_text("192.0.2.9 web.shop.svc.cluster.local\n")
+    d = dns(*SHOP, ns=ns, dns_upstream="127.0.0.2", dns_hosts=hosts, dns_zone="244.10.in-addr.arpa")
+
+    def ask(name, kind="A"):
+        doc = json.loads(d.fairlead("query", name, kind, "-o", "json").stdout)
+        return doc["query"]["from"], doc["query"]["rcode"], [r["data"] for r in doc["records"] if r["section"] == "answer"]
+    wait_for(lambda: ask("web.shop.svc.cluster.local") == ("hosts", "NOERROR", ["192.0.2.9"]), 5)
+    assert ask("9.2.0.192.in-addr.arpa", "PTR") == ("hosts", "NOERROR", ["web.shop.svc.cluster.local."])
+    assert ask("db.shop.svc.cluster.local")[:2] == ("cluster", "NOERROR")
+    assert ask("9.9.244.10.in-addr.arpa", "PTR") == ("cluster", "NXDOMAIN", [])
+    assert not u.asked("9.9.244.10.in-addr.arpa")
+    assert ask("9.9.96.10.in-addr.arpa", "PTR")[0] == "upstream" and u.asked("9.9.96.10.in-addr.arpa")  # of no zone that is ours alone
+
+
+def test_store_that_does_not_come(dns, others, keeper, scratch):
+    """Queries wait for it in the sockets, some seconds; then the cluster's names are failures, and others' are answered."""
+    ns, up = others
+    up()
+
+    class Nowhere:
+        url = f"dir:{scratch}/file"
+    (scratch / "file").write_text("no folder")
+    k = keeper(ns, "n1", Nowhere, roles="dns", dns_upstream="127.0.0.2")
+    wait_for(lambda: ":53" in ns.run("ss", "-Hlun", "sport = :53").stdout, 10)
+    text = ns.run("dig", "@127.0.0.1", "+time=15", "+tries=1", "www.example.com").stdout
+    assert "192.0.2.1" in text, text
+    assert "the store is not known after 5 s" in k.program.log()
+    for name in ("web.shop.svc.cluster.local", "nobody.shop.svc.cluster.local"):
+        text = ns.run("dig", "@127.0.0.1", "+time=2", "+tries=1", name).stdout
+        assert "SERVFAIL" in text, text
+    assert "192.0.2.1" in ns.run("dig", "@127.0.0.1", "+time=2", "+tries=1", "www.example.com").stdout
+
+
 # ---- others' names
 
 def test_forwards_and_caches(dns, others):
