@@ -61,7 +61,9 @@ struct why_target {
 	struct ipaddr ip;
 	uint16_t port;
 	const struct pod *pod; /* NULL: no pod */
-	const char *name;      /* "NS/POD", else the address */
+	const struct policy_answerer
+		*dns;     /* the judging node's own, which gets it; NULL: it does not */
+	const char *name; /* "NS/POD", "NS/dns@NODE", else the address */
 	struct policy_flow sent, arrives;
 	const char *
 		source_because; /* why `arrives` has another source than the client; NULL: it has not */

@@ -122,7 +122,8 @@ static int judge_target(struct cmd_ctx *ctx, const struct why *w, struct why_tar
 						     .proto = w->flow.proto,
 						     .dport = t->port,
 						     .from = w->from.pod,
-						     .to = t->pod };
+						     .to = t->pod,
+						     .answerer = t->dns };
 	if (sent_elsewhere(w)) {
 		t->sent.dst = w->flow.dst;
 		t->sent.dport = w->flow.dport;
@@ -140,19 +141,41 @@ static int judge_target(struct cmd_ctx *ctx, const struct why *w, struct why_tar
 	return 0;
 }
 
+static int name_target(struct cmd_ctx *ctx, const struct why *w, struct why_target *t)
+{
+	struct policy_answerer *dns;
+	const struct meta *m = t->pod ? &t->pod->meta : NULL;
+	char text[ADDR_TEXT];
+	struct err e;
+
+	if (svc_is_dns(&w->node, &t->ip, w->flow.proto, t->port)) {
+		dns = arena_alloc(ctx->arena, sizeof(*dns));
+		if (!dns)
+			return cmd_error(CMD_NO, "no memory");
+		if (policy_answerer_find(w->objects.cluster, w->node.name, w->node.dns.v,
+					 w->node.dns.n, ctx->arena, dns, &e))
+			return cmd_fail(&e);
+		t->dns = dns;
+		m = &dns->stand_in->meta;
+	}
+	t->name = m ? arena_printf(ctx->arena, "%s/%s", m->namespace, m->name)
+		    : arena_strdup(ctx->arena, addr_str(&t->ip, text));
+	return 0;
+}
+
 static int add_target(struct cmd_ctx *ctx, const struct why *w, const struct svc_verdict *v,
 		      const struct svc_endpoint *ep, struct why_policy *out)
 {
 	struct why_target t = { .ip = ep ? ep->ip : w->flow.dst,
 				.port = ep ? ep->port : w->flow.dport };
 	struct source sources[2];
-	char text[ADDR_TEXT];
 	uint32_t n;
-	int rc = 0;
+	int rc;
 
 	t.pod = ep ? objects_pod_at(w->objects.cluster, &t.ip) : w->to.pod;
-	t.name = t.pod ? arena_printf(ctx->arena, "%s/%s", t.pod->meta.namespace, t.pod->meta.name)
-		       : arena_strdup(ctx->arena, addr_str(&t.ip, text));
+	rc = name_target(ctx, w, &t);
+	if (rc)
+		return rc;
 	n = find_sources(w, v, ep, &t, sources, ctx->arena);
 	for (uint32_t i = 0; !rc && i < n; i++) {
 		rc = judge_target(ctx, w, &t, &sources[i]);

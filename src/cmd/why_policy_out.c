@@ -76,11 +76,12 @@ static json_t *target_json(const struct why *w, const struct why_target *t, stru
 	struct policy_said ingress = said_of(w, t, POLICY_INGRESS);
 	const char *pod = t->pod ? t->name : NULL;
 
-	return json_pack("{s:o, s:o, s:s?, s:o, s:s?, s:b, s:o, s:o}", "ip",
+	return json_pack("{s:o, s:o, s:s?, s:s?, s:o, s:s?, s:b, s:o, s:o}", "ip",
 			 out_address_json(&t->ip), "port", out_port_json(t->port), "pod", pod,
-			 "source", out_address_json(&t->arrives.src), "source_because",
-			 t->source_because, "allowed", t->allowed, "egress",
-			 policy_half_json(&egress, a), "ingress", policy_half_json(&ingress, a));
+			 "dns", t->dns ? t->name : NULL, "source",
+			 out_address_json(&t->arrives.src), "source_because", t->source_because,
+			 "allowed", t->allowed, "egress", policy_half_json(&egress, a), "ingress",
+			 policy_half_json(&ingress, a));
 }
 
 void why_policy_json(const struct why *w, const struct svc_verdict *v, const struct why_policy *p,
@@ -117,6 +118,22 @@ static bool is_alike(const struct why_target *a, const struct why_target *b)
 	       is_half_alike(&a->ingress, &b->ingress);
 }
 
+/* As whom policies take it. */
+static void print_dns(const struct policy_answerer *dns, struct arena *a)
+{
+	const struct meta *m = &dns->pods.v[0]->meta;
+	const struct label_selector its = { .matchLabels = dns->stand_in->meta.labels };
+
+	printf("  %-9s the node's own, ", "DNS");
+	if (dns->pods.v[0] == dns->stand_in)
+		printf("to policies a pod of %s with %s\n", m->namespace, selector_text(&its, a));
+	else if (dns->pods.n == 1)
+		printf("to policies %s/%s\n", m->namespace, m->name);
+	else
+		printf("to policies each of %u pods, as %s/%s\n", dns->pods.n, m->namespace,
+		       m->name);
+}
+
 static void print_target(const struct why *w, const struct why_target *t, uint32_t more,
 			 struct arena *a)
 {
@@ -126,13 +143,15 @@ static void print_target(const struct why *w, const struct why_target *t, uint32
 	char source[ADDR_TEXT];
 
 	printf("\n%-9s to ", t->allowed ? "ALLOWED" : "DENIED");
-	if (t->pod)
+	if (t->pod || t->dns)
 		printf("%s (%s)", t->name, address);
 	else
 		fputs(address, stdout);
 	if (more)
 		printf(" and %u more", more);
 	putchar('\n');
+	if (t->dns)
+		print_dns(t->dns, a);
 	if (t->source_because)
 		printf("  %-9s %s, not %s: %s\n", "arrives", addr_str(&t->arrives.src, source),
 		       w->from.text, t->source_because);

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_ctl_policy: policy-show, of one namespace or one policy where the request says `namespace` and
  * `name`. Tables: policy, a row for each direction in which a NetworkPolicy of the store isolates; pod, for
- * each of those a pod of this node; rule and denial, what was counted. Written in turns of the loop, each of which goes
+ * each of those a pod of this node, or its own DNS; rule and denial, what was counted. Written in turns of the loop, each of which goes
  * on behind the policy that the one before told last: what comes or goes meanwhile is told or not. */
 #include "core/ipam/ipam.h"
 #include "core/policy/match.h"
 #include "daemon/agent_ctl.h"
 #include "daemon/agent_ipam.h"
+#include "daemon/agent_policy.h"
 #include "daemon/agent_policy_count.h"
 #include "daemon/agent_store.h"
 #include "sys/clock.h"
@@ -69,8 +70,19 @@ static void put_policy(struct ctl_call *c, const char *ns, const char *name)
 
 /* ---- the store's policies, and whom they isolate here */
 
+static void show_pod(struct ctl_call *c, const struct network_policy *p, enum policy_type type,
+		     const char *name)
+{
+	start_row(c, "pod", type);
+	put_policy(c, p->meta.namespace, p->meta.name);
+	ctl_col(c, "pod", name);
+	ctl_send(c);
+}
+
 static void show_pods(struct ctl_call *c, const struct network_policy *p, enum policy_type type)
 {
+	const struct policy_index *x = agent_policy_index(c->owner);
+	const struct pod *dns = type == POLICY_INGRESS ? policy_index_isolated_dns(x, p) : NULL;
 	const struct ipam_attachment *const *v;
 	size_t n;
 
@@ -85,11 +97,10 @@ static void show_pods(struct ctl_call *c, const struct network_policy *p, enum p
 				  v[i]->pod_name);
 		if (!pod || !policy_isolates(p, type, pod->body))
 			continue;
-		start_row(c, "pod", type);
-		put_policy(c, p->meta.namespace, p->meta.name);
-		ctl_col(c, "pod", v[i]->pod_name);
-		ctl_send(c);
+		show_pod(c, p, type, v[i]->pod_name);
 	}
+	if (dns)
+		show_pod(c, p, type, dns->meta.name);
 }
 
 static void show_policy(struct ctl_call *c, const struct network_policy *p)

@@ -116,7 +116,7 @@ def test_json(why):
                  "excluded_because": "on another node", "hairpin": False}],
             "masquerade": False, "masquerade_because": "externalTrafficPolicy Local", "affinity": 10800},
         "allowed": True, "partly": False, "reason": "no policy isolates shop/db-0 for ingress", "by": [],
-        "policy": [{"ip": "10.244.1.7", "port": 5432, "pod": "shop/db-0", "source": "203.0.113.9", "source_because": None,
+        "policy": [{"ip": "10.244.1.7", "port": 5432, "pod": "shop/db-0", "dns": None, "source": "203.0.113.9", "source_because": None,
                     "allowed": True,
                     "egress": {"state": "exempt", "reason": "203.0.113.9 is no pod that a policy can select", "misses": []},
                     "ingress": {"state": "open", "reason": "no policy isolates shop/db-0 for ingress", "misses": []}}]}

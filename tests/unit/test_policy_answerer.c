@@ -237,23 +237,6 @@ static void explained(void **state)
 	close_world(&w);
 }
 
-static void what_is_for_it(void **state)
-{
-	const struct ipaddr it = ip("169.254.20.10"), other = ip("10.96.0.1");
-	struct policy_answerer none;
-	struct world w;
-
-	open_world(&w, "");
-	assert_true(policy_answerer_takes(&w.dns, &it, PROTO_UDP, 53));
-	assert_true(policy_answerer_takes(&w.dns, &it, PROTO_TCP, 53));
-	assert_false(policy_answerer_takes(&w.dns, &it, PROTO_SCTP, 53));
-	assert_false(policy_answerer_takes(&w.dns, &it, PROTO_UDP, 54));
-	assert_false(policy_answerer_takes(&w.dns, &other, PROTO_UDP, 53));
-	assert_int_equal(policy_answerer_find(w.cluster, "n2", NULL, 0, &w.a, &none, NULL), 0);
-	assert_false(policy_answerer_takes(&none, &it, PROTO_UDP, 53));
-	close_world(&w);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,7 +246,6 @@ int main(void)
 		cmocka_unit_test(ports),
 		cmocka_unit_test(isolated_itself),
 		cmocka_unit_test(explained),
-		cmocka_unit_test(what_is_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,6 +285,7 @@ static void test_dns(void **state)
 	expect_stand_in("kube-system", false);
 	expect_stand_in("shop", true);
 	expect_dns(true); /* by itself */
+	assert_string_equal(policy_index_isolated_dns(x, &p)->meta.name, "dns@n1");
 	assert_int_equal(policy_index_changed(x, NULL, &o, &e), 0);
 	expect_subject("", "", 1);
 	told(pod_with("10.0.0.1"));

@@ -14,7 +14,7 @@
  *
  * And the same with 6. A pod that no policy selects costs a first packet two look-ups that find
  * nothing in each chain. Traffic between a pod and its own node passes input and output, never
- * forward, and is allowed. Packets that conntrack does not track are judged each.
+ * forward, and is allowed, but for queries to its DNS (dns_frame.c). Packets that conntrack does not track are judged each.
  *
  * Why TCP must begin with a SYN: conntrack takes up a connection in its middle, and calls original
  * whichever way the next packet goes. Of a connection that was cut as a policy forbids it now, that may be

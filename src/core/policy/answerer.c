@@ -9,6 +9,7 @@
 #define DNS_NAMESPACE "kube-system"
 #define DNS_LABEL     "k8s-app"
 #define DNS_LABEL_IS  "kube-dns"
+#define DNS_PORT      53
 
 /* ---- the Service */
 
@@ -53,8 +54,8 @@ static struct container *stand_in_ports(struct arena *a)
 
 	if (!c || !v)
 		return NULL;
-	v[0] = (struct container_port){ "dns", POLICY_DNS_PORT, 0, PROTO_UDP, NULL };
-	v[1] = (struct container_port){ "dns-tcp", POLICY_DNS_PORT, 0, PROTO_TCP, NULL };
+	v[0] = (struct container_port){ "dns", DNS_PORT, 0, PROTO_UDP, NULL };
+	v[1] = (struct container_port){ "dns-tcp", DNS_PORT, 0, PROTO_TCP, NULL };
 	c->ports.v = v;
 	c->ports.n = 2;
 	return c;
@@ -120,27 +121,13 @@ static int find_pods(const struct cluster *c, struct policy_answerer *w, struct 
 int policy_answerer_find(const struct cluster *c, const char *node, const struct ipaddr *addrs,
 			 uint32_t n, struct arena *a, struct policy_answerer *out, struct err *e)
 {
-	struct policy_answerer w = { .node = arena_strdup(a, node),
-				     .service = find_service(c, addrs, n) };
+	struct policy_answerer w = { .service = find_service(c, addrs, n) };
 
-	w.addrs.v = arena_memdup(a, addrs, n * sizeof(*addrs));
-	w.addrs.n = n;
 	w.stand_in = policy_stand_in(node, w.service, a);
 	if (!w.stand_in || find_pods(c, &w, a) || a->failed)
 		return err_set(e, -ENOMEM, "no memory");
 	*out = w;
 	return 0;
-}
-
-bool policy_answerer_takes(const struct policy_answerer *w, const struct ipaddr *dst, uint8_t proto,
-			   uint16_t port)
-{
-	if (port != POLICY_DNS_PORT || (proto != PROTO_UDP && proto != PROTO_TCP))
-		return false;
-	for (uint32_t i = 0; i < w->addrs.n; i++)
-		if (addr_eq(&w->addrs.v[i], dst))
-			return true;
-	return false;
 }
 
 /* ---- runs: lists of the cluster are sorted by namespace and name */

@@ -9,29 +9,22 @@
  *   dns (UDP 53) and dns-tcp (TCP 53).
  *
  * A policy isolates it, a peer selects it, and a named port is one of its, where that holds for one of these.
- * For an ipBlock it has the address. Who is on the node, or on its network, may always ask. */
+ * For an ipBlock it has the address. Who is on the node, or on its network, may always ask. This is about port 53
+ * of UDP and TCP; all others of the addresses are the node's as any. */
 #pragma once
 #include "base/err.h"
 #include "core/policy/match.h"
 
-#define POLICY_DNS_PORT 53 /* of UDP and TCP; all other ports of the addresses are the node's */
-
 struct policy_answerer {
-	const char *node;
-	LIST(struct ipaddr) addrs;
-	const struct service *service; /* NULL: none has one of them */
+	const struct service *service; /* NULL: none has one of its addresses */
 	/* Named "dns@NODE", as no Pod can be, and on the node. */
 	const struct pod *stand_in;
 	struct policy_pods pods; /* as whom it counts: those selected, else the stand-in */
 };
 
-/* Of a node that answers on these addresses; of none, no packet is for it. In `a`, and points into the
- * cluster. 0 or -ENOMEM. */
+/* Of a node that answers on these addresses, port 53. In `a`, and points into the cluster. 0 or -ENOMEM. */
 int policy_answerer_find(const struct cluster *c, const char *node, const struct ipaddr *addrs,
 			 uint32_t n, struct arena *a, struct policy_answerer *out, struct err *e);
-/* Is this for it? */
-bool policy_answerer_takes(const struct policy_answerer *w, const struct ipaddr *dst, uint8_t proto,
-			   uint16_t port);
 
 /* ---- within this room */
 

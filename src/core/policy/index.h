@@ -41,6 +41,9 @@ int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *n
 
 /* The pod of this address that policies know; of several, who were told of last; of the node's DNS its stand-in. NULL: none. */
 const struct pod *policy_index_pod_at(const struct policy_index *x, const struct ipaddr *addr);
+/* The stand-in of the node's DNS, where the policy isolates it for ingress; NULL: it does not. */
+const struct pod *policy_index_isolated_dns(const struct policy_index *x,
+					    const struct network_policy *p);
 /* NULL: there is none. */
 const struct network_policy *policy_index_policy(const struct policy_index *x, const char *ns,
 						 const char *name);

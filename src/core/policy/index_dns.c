@@ -55,6 +55,12 @@ bool policy_dns_isolates(const struct policy_index *x, const struct network_poli
 	return false;
 }
 
+const struct pod *policy_index_isolated_dns(const struct policy_index *x,
+					    const struct network_policy *p)
+{
+	return x->dns.itself && policy_dns_isolates(x, p) ? x->dns.stand_in : NULL;
+}
+
 /* ---- the stand-in */
 
 static const struct service *first_service(const struct policy_dns *d)
