@@ -10,9 +10,10 @@ import time
 
 import pytest
 from agent_world import pools, world  # noqa: F401
+from dns_world import SHOP, Dns, namespace, pod, service, slice_of
 from harness import built, needs, wait_for
 from roles import fakes  # noqa: F401
-from test_dns import HAMMER, SHOP, Dns, namespace, pod, service, slice_of
+from test_dns import HAMMER
 from test_takeover import takeover  # noqa: F401
 
 pytestmark = needs("dig")
@@ -272,4 +273,4 @@ def test_the_role_is_small(dns):
     own = [m["Private_Dirty"] for m in (small, large)]
     print(f"role dns: {own[0]} kB of its own, {own[1]} kB with 1000 Services more; Pss {small['Pss']} and {large['Pss']} kB; "
           f"the agent {memory_kb(d.keeper.pid('agent'))['Pss']} kB")
-    assert own[1] < own[0] + 512 and own[1] < 16384
+    assert own[1] < own[0] + 512 and own[1] < 6144

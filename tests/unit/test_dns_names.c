@@ -94,7 +94,7 @@ static void tell(struct room *r, unsigned i)
 	struct service *s = o->body;
 
 	snprintf(r->name[i], sizeof(r->name[i]), "s%u", i);
-	snprintf(r->ip[i], sizeof(r->ip[i]), "10.%u.%u.%u", old ? 4 : 3, i / 250, i % 250);
+	snprintf(r->ip[i], sizeof(r->ip[i]), "10.%u.%u.%u", old ? 4u : 3u, i / 250, i % 250);
 	o->meta->namespace = "shop";
 	o->meta->name = r->name[i];
 	s->spec.clusterIP = r->ip[i];
