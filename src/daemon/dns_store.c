@@ -7,6 +7,7 @@
 #include "daemon/dns_names.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -146,4 +147,5 @@ void dns_store_end(struct dns *d)
 	s->ended = true;
 	if (!s->used)
 		store_free(s);
+	malloc_trim(0); /* the mirror was most of what there is */
 }

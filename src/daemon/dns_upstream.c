@@ -53,7 +53,7 @@ struct waiting {
 	struct dns_asker asker;
 	struct dns_query q;
 	bool alias;         /* it is its end that is sought */
-	uint32_t next_free; /* place + 1 */
+	uint32_t next_free; /* places beyond the next one, so that zero memory is a chain of all */
 };
 
 /* An answer by TCP that is sent once the forwarder was left: a client that is answered may ask on. */
@@ -73,7 +73,7 @@ struct dns_upstreams {
 	struct slot *slots; /* n × SLOTS */
 	struct stream *streams;
 	struct waiting *waiting; /* CLIENTS */
-	uint32_t free;
+	uint32_t free;           /* CLIENTS: none is */
 	ev_timer timer;
 	struct late *late, **late_end;
 	bool sending;
@@ -363,8 +363,8 @@ static void end_stream(uint32_t id, void *arg)
 
 static void release(struct dns_upstreams *u, uint32_t place)
 {
-	u->waiting[place].next_free = u->free;
-	u->free = place + 1;
+	u->waiting[place].next_free = u->free - (place + 1);
+	u->free = place;
 }
 
 /* What is at the end of an alias, behind it: the alias is looked up once more, as it is now. `answer` NULL: nobody is asked, so that the
@@ -466,13 +466,13 @@ size_t dns_upstreams_ask(struct dns_upstreams *u, const struct dns_query *q,
 		dns_name_copy(&what.name, target);
 		dns_name_lower(&what.name);
 	}
-	if (place) {
-		struct waiting *w = &u->waiting[--place];
+	if (place != CLIENTS) {
+		struct waiting *w = &u->waiting[place];
 
 		w->asker = *from;
 		w->q = *q;
 		w->alias = target->n > 0;
-		u->free = w->next_free;
+		u->free = place + 1 + w->next_free;
 		asked = dns_forward_ask(u->forward, now_ms(), &what, q->flags & DNS_RD, place,
 					&relay, &looped);
 		if (asked == DNS_ASKED) {
@@ -582,8 +582,6 @@ struct dns_upstreams *dns_upstreams_new(struct dns_worker *w, const struct dns_s
 	u->waiting = calloc(CLIENTS, sizeof(*u->waiting));
 	if (!u->waiting)
 		err_set(e, -ENOMEM, "no memory");
-	for (uint32_t i = CLIENTS; u->waiting && i > 0; i--)
-		release(u, i - 1);
 	if (u->waiting && !make_cache(u, e) && !make_forward(u, s, e)) {
 		settle(u);
 		return u;

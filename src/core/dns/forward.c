@@ -64,7 +64,7 @@ struct question *forward_begin(struct dns_forward *f, int64_t now, const struct 
 	if (kind == FOR_CLIENTS && f->counts.questions == f->conf.questions)
 		return NULL;
 	q = &f->questions[f->free_question];
-	f->free_question = q->hash_next;
+	f->free_question = FREE_NEXT(f->free_question, q->hash_next);
 	memset(q, 0, sizeof(*q));
 	q->q = *ask;
 	q->used = true;
@@ -88,9 +88,9 @@ static bool wait_for(struct dns_forward *f, struct question *q, uint64_t client)
 {
 	uint32_t i = f->free_waiter;
 
-	if (i == NONE)
+	if (i == f->conf.clients)
 		return false;
-	f->free_waiter = f->waiters[i].next;
+	f->free_waiter = FREE_NEXT(i, f->waiters[i].next);
 	f->waiters[i] = (struct waiter){ client, NONE };
 	if (q->first == NONE)
 		q->first = i;
@@ -109,7 +109,7 @@ void forward_answer_waiters(struct dns_forward *f, struct question *q,
 		uint32_t i = q->first;
 
 		q->first = w->next;
-		w->next = f->free_waiter;
+		w->next = FREE_LINK(i, f->free_waiter);
 		f->free_waiter = i;
 		f->counts.clients--;
 		f->io.end(w->client, answer, f->io.arg);
@@ -137,7 +137,7 @@ void forward_end(struct dns_forward *f, int64_t now, struct question *q,
 		forward_probe_ended(f, now, q->only, q->kind);
 	}
 	q->used = false;
-	q->hash_next = f->free_question;
+	q->hash_next = FREE_LINK(me, f->free_question);
 	f->free_question = me;
 }
 
@@ -194,7 +194,7 @@ static bool begin(struct dns_forward *f, int64_t now, const struct dns_question 
 {
 	struct question *q = NULL;
 
-	if (f->free_waiter != NONE)
+	if (f->free_waiter != f->conf.clients)
 		q = forward_begin(f, now, ask, FOR_CLIENTS, 0);
 	if (!q)
 		return false;

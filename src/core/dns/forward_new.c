@@ -25,16 +25,6 @@ static const char *fault(const struct dns_forward_conf *c)
 	return NULL;
 }
 
-static void chain_all(struct dns_forward *f)
-{
-	for (uint32_t i = 0; i < f->n_questions; i++)
-		f->questions[i].hash_next = i + 1 < f->n_questions ? i + 1 : NONE;
-	for (uint32_t i = 0; i < f->conf.clients; i++)
-		f->waiters[i].next = i + 1 < f->conf.clients ? i + 1 : NONE;
-	memset(f->by_question, 0xff, (f->mask + 1) * sizeof(*f->by_question));
-	memset(f->by_id, 0xff, (f->mask + 1) * sizeof(*f->by_id));
-}
-
 struct dns_forward *dns_forward_new(const struct dns_forward_conf *c,
 				    const struct dns_forward_io *io, struct dns_cache *cache,
 				    int64_t now_ms, struct err *e)
@@ -64,7 +54,8 @@ struct dns_forward *dns_forward_new(const struct dns_forward_conf *c,
 	f->mask--;
 	if (!f->questions || !f->waiters || !f->heap || !f->by_question || !f->by_id)
 		goto no_memory;
-	chain_all(f);
+	memset(f->by_question, 0xff, (f->mask + 1) * sizeof(*f->by_question));
+	memset(f->by_id, 0xff, (f->mask + 1) * sizeof(*f->by_id));
 	for (unsigned i = 0; i < 4; i++)
 		f->seed[i / 2] = f->seed[i / 2] << 32 | io->random(io->arg);
 	for (unsigned i = 0; i < c->upstreams; i++) {

@@ -2,11 +2,16 @@
 /* What forward*.c share: questions that are out, their tries, upstreams.
  *
  * Invariants: a question in use is in the heap, and in a hash chain if clients may join it. A try that is open is in the chain of its id.
- * A waiter in use hangs on one question. What is not in use is in a free chain. */
+ * A waiter in use hangs on one question. What is not in use is in a free chain, whose links are distances: 0 is the next place, so that zero memory
+ * is a chain, and places that were never needed are never touched. */
 #pragma once
 #include "core/dns/forward.h"
 
 #define NONE UINT32_MAX
+
+/* The place behind `at` in a free chain, and the link that leads to `to`. */
+#define FREE_NEXT(at, link) ((uint32_t)((at) + 1 + (link)))
+#define FREE_LINK(at, to)   ((uint32_t)((to) - ((at) + 1)))
 
 /* Queries of one question that may be open at the same time, and that are sent for it in all. */
 #define TRIES      4
