@@ -2,8 +2,11 @@
 """Policies about the cluster's DNS, which each node answers itself: judged by queries of pods with dig, by `why`, by the deny log
 and by the connection table."""
 import json
+import os
 import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,9 +26,9 @@ def thing(kind, name, ns=None, version="v1", labels=None, **rest):
             "metadata": {"name": name, **({"namespace": ns} if ns else {}), "labels": labels or {}}, **rest}
 
 
-def pod(ns, name, node, **labels):
-    return thing("Pod", name, ns, labels=labels, spec={"nodeName": node, "containers": [
-        {"name": "c", "ports": [{"name": "domain", "containerPort": 53, "protocol": "UDP"}]}]})
+def pod(ns, name, node, host=False, **labels):
+    return thing("Pod", name, ns, labels=labels, spec={"nodeName": node, "hostNetwork": host, "containers": [
+        {"name": "c", "ports": [] if host else [{"name": "domain", "containerPort": 53, "protocol": "UDP"}]}]})
 
 
 def policy(ns, name, **spec):
@@ -50,7 +53,7 @@ SERVICE = thing("Service", "kube-dns", "kube-system", spec={"clusterIP": "10.96.
     {"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53}]})
 # On the other node: the answerer counts as them wherever they run.
 PODS = (SERVICE, pod("kube-system", "core", "n2", tier="infra", **KUBE_DNS), pod("kube-system", "dns", "n2", **KUBE_DNS))
-BASE = (thing("Namespace", "shop"), thing("Namespace", "kube-system"), pod("shop", "web", "n1", app="web"),
+BASE = (thing("Namespace", "shop"), thing("Namespace", "kube-system"), pod("shop", "web", "n1", app="web"), pod("shop", "host", "n1", host=True),
         thing("Service", "late", "shop", spec={"clusterIP": ADDRESS, "ports": [{"port": 80}]}))
 
 
@@ -74,8 +77,8 @@ class World:
                 self.lab.store(verb, "--wait", "-f", self.write(some))
         self.have = want
 
-    def answered(self, server, proto):
-        out = self.lab.exec("shop/web", "dig", "+time=1", "+tries=1", "+short", f"+{'' if proto == TCP else 'no'}tcp",
+    def answered(self, server, proto, client="shop/web"):
+        out = self.lab.exec(client, "dig", "+time=1", "+tries=1", "+short", f"+{'' if proto == TCP else 'no'}tcp",
                             f"@{server}", NAME, check=False)
         assert out.stdout.strip() == ADDRESS if out.returncode == 0 else "no servers could be reached" in out.stdout, out.stdout
         return out.returncode == 0
@@ -172,17 +175,50 @@ def test_blocks(world):
     world.must_answer(BOTH, ["169.254.20.10", "fd00:10:96::a"])
 
 
+def test_pods_on_the_hosts_network_are_nobody(world):
+    world.to(allow(labelled(tier="infra")), SERVICE, pod("kube-system", "core", "n2", host=True, tier="infra", **KUBE_DNS))
+    world.must_answer(set())
+    world.to(allow(STANDARD), SERVICE, pod("kube-system", "core", "n2", host=True, tier="infra", **KUBE_DNS))
+    world.must_answer(BOTH)
+
+
 def test_the_node_may_always_ask(world):
-    world.to(CLOSED)
+    """And its pods that are on its network, whatever isolates them."""
+    world.to(CLOSED, DENY)
     world.must_answer(set())
     for server in SERVERS:
         out = world.lab.node("n1", "dig", "+time=2", "+tries=1", "+short", f"@{server}", NAME)
         assert out.stdout.strip() == ADDRESS
+        assert all(world.answered(server, p, "shop/host") for p in BOTH)
+        said = json.loads(world.lab.store("why", "n1", f"[{server}]:53" if ":" in server else f"{server}:53", "-o", "json").stdout)
+        assert said["policy"][0]["ingress"]["reason"] == "a node and its own pods may always reach each other"
+
+
+def log_of(world):
+    return open(f"/run/fairlead-lab/{world.lab.name}/nodes/n1/log/fairleadd.log").read()
+
+
+def agent_of(world):
+    return next(n["roles"].get("agent") for n in world.lab.status()["nodes"] if n["name"] == "n1")
+
+
+def test_an_agent_that_starts_anew(world):
+    """It finds its rules, and changes nothing; where they are gone, they come back."""
+    world.to(*PODS, allow(labelled(tier="infra"), ports=[UDP]), policy("kube-system", "closed", ingress=[{}]))
+    world.must_answer({UDP})
+    old, said = agent_of(world), log_of(world)
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: agent_of(world) not in (None, old), 10, "another agent")
+    world.to(*PODS, allow(labelled(tier="infra"), ports=[TCP]), policy("kube-system", "closed", ingress=[{}]))
+    world.must_answer({TCP})
+    assert "audit" not in log_of(world)[len(said):]
+    world.lab.node("n1", "nft", "flush", "ruleset")
+    wait_for(lambda: "policy-dns-egress" in world.lab.node("n1", "nft", "list", "table", "inet", "fairlead", check=False).stdout, 10)
+    world.must_answer({TCP})
 
 
 def entries(world):
-    pid = next(n["roles"]["agent"] for n in world.lab.status()["nodes"] if n["name"] == "n1")
-    return conntrack.table(type("Node", (), {"path": f"/proc/{pid}/ns/net"})())
+    return conntrack.table(SimpleNamespace(path=f"/proc/{agent_of(world)}/ns/net"))
 
 
 def test_no_connection(world):
@@ -203,8 +239,6 @@ def test_denied_queries_are_logged_and_counted(world):
     def count(direction):
         return sum(d["packets"] for d in show()["denials"] if d["direction"] == direction)
 
-    def lines():
-        return open(f"/run/fairlead-lab/{world.lab.name}/nodes/n1/log/fairleadd.log").read()
     for objects, way, by in (((DENY,), "egress", "shop/deny"), ((CLOSED,), "ingress", "kube-system/closed")):
         world.to(*objects)
         before = count(way)
@@ -212,7 +246,7 @@ def test_denied_queries_are_logged_and_counted(world):
             assert not world.answered(server, proto)
             where = re.escape(f"[{server}]:53" if ":" in server else f"{server}:53")
             line = rf"policy: {way} denied: {proto} shop/web \S+ > kube-system/dns@n1 {where}: default deny by {by}$"
-            wait_for(lambda line=line: re.search(line, lines(), re.M), 10, line)
+            wait_for(lambda line=line: re.search(line, log_of(world), re.M), 10, line)
         wait_for(lambda way=way, before=before: count(way) > before, 10, "it is counted")
     shown, = (p for p in show()["policies"] if p["name"] == "closed")
     assert shown["pods"] == ["kube-system/dns@n1", "kube-system/dns@n2"]
