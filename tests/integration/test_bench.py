@@ -15,6 +15,8 @@ SMALLEST = {
     "policy": (["--policies", "4,12", "--pods", 60, "--here", 20, "--namespaces", 4, "--changes", 4, "--rounds", 1, "--requests", 100],
                ["rooms.load.median", "rooms.change.p99", "agent.start", "agent.change.median", "memory.agent.12",
                 "ratio.udp.12", "ratio.connect.12"]),
+    "dns": (["--services", 50, "--endpoints", 100, "--rounds", 1, "--seconds", 0.2, "--changes", 2],
+            ["ratio.rate.knot", "ratio.cpu.unbound", "ratio.dnsperf.dnsmasq", "ratio.rate.echo", "fairlead.pss", "change.p99"]),
     "trace": (["--ways", "direct", "--rounds", 1, "--requests", 100, "--streams", 0],
               ["ratio.direct.tcp.traced", "ratio.direct.connect.lab", "ratio.direct.udp.sockets", "open"]),
     "services": (["--shared", "5x3", "--alone", "20x3", "--changes", 2, "--rounds", 1, "--requests", 100,
@@ -24,7 +26,7 @@ SMALLEST = {
 }
 
 
-@needs("iperf3", "iptables-restore", "/usr/lib/cni/bridge")
+@needs("iperf3", "iptables-restore", "/usr/lib/cni/bridge", "dnsperf", "knotd", "unbound", "dnsmasq")
 @pytest.mark.slow("each builds worlds of its own, for figures that nobody reads")
 @pytest.mark.parametrize("name", SMALLEST)
 def test_figures(name):
