@@ -7,7 +7,8 @@
  *   dns_feed.c  which table workers answer from
  *   dns_agent.c   the agent's table
  *   dns_store.c   an own mirror of the store → an own table (dns_names.h)
- *   dns_worker.c  a thread: its loop, and queries by UDP, many in one system call
+ *   dns_worker.c  a thread: its loop, and what the role's thread wants of it
+ *   dns_udp.c     queries by UDP, many in one system call
  *   dns_tcp.c     connections of clients
  *   dns_serve.c   one query → one answer: hosts, table, cache, or somebody else's
  *   dns_upstream.c sockets and timers around core/dns/forward.h
@@ -128,6 +129,11 @@ int dns_agent_open(struct dns *d, struct err *e);
 void dns_agent_close(struct dns *d);
 void dns_agent_join(struct dns *d, int fd);
 bool dns_agent_gives(const struct dns *d); /* the table is the agent's, who keeps it */
+
+/* ---- dns_udp.c */
+
+/* A socket of this address, before a worker has it. */
+void dns_udp_prepare(int fd, const struct ipaddr *addr);
 
 /* ---- dns_store.c */
 

@@ -14,8 +14,6 @@
 #define AGAIN_FIRST_S 0.05
 #define AGAIN_S       3.2
 #define SAID_S        1.
-#define QUEUE                                                                                      \
-	(4 << 20) /* octets that wait while the role starts anew, as far as the system allows */
 
 struct listen_want {
 	struct dns_listen *all;
@@ -64,7 +62,6 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 {
 	struct listen_want *w = arg;
 	struct dns_listen *l = w->all;
-	int queue = QUEUE;
 
 	(void)r;
 	w->asked = false;
@@ -79,7 +76,7 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 	w->there = fd >= 0;
 	if (fd >= 0) {
 		if (!w->tcp)
-			setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &queue, sizeof(queue));
+			dns_udp_prepare(fd, &w->addr);
 		dns_worker_add(l->dns, w->worker, fd, w->tcp);
 	}
 	settle(l);

@@ -153,7 +153,8 @@ int dns_names_settings(struct dns_settings *s, const struct config *c, struct er
 	if (!rc)
 		rc = add_zones(s, &c->dns.external_zones, true, e);
 	for (uint32_t i = 0; i < c->dns.listen.n && !rc; i++)
-		rc = dns_settings_local(s, &c->dns.listen.v[i].addr, e);
+		if (!addr_is_unspecified(&c->dns.listen.v[i].addr))
+			rc = dns_settings_local(s, &c->dns.listen.v[i].addr, e);
 	/* Who names no zone of addresses has all that are known answered, and asks others for the rest. */
 	s->reverse_others = !s->n_reverse;
 	if (!rc && !s->n_reverse) {

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A thread that answers. It has a loop and sockets of its own; queries by UDP are taken, and answers given, as many as there are up to
- * DNS_BATCH in one system call, from room that was made at the start: an answer out of the table or the cache allocates nothing.
- *
- * The role's thread says what it wants under a lock and wakes the loop. An answer that the kernel does not take at once is lost as one
- * on the way would be: who asked by UDP asks again, and a thread that waited would hold up all others. */
+/* A thread that answers: its loop and sockets, and what the role's thread wants of it, which it says under a lock and wakes the loop. */
 #include "daemon/dns_worker.h"
 
 #include "sys/clock.h"
@@ -15,71 +11,6 @@
 #include <unistd.h>
 
 #define FAILURES 10 /* that a thread logs in a second: a client makes as many as it likes */
-#define ROUNDS   8  /* batches of one socket in a turn: others have theirs, too */
-
-/* ---- UDP */
-
-static void prepare(struct dns_batch *b)
-{
-	for (unsigned i = 0; i < DNS_BATCH; i++) {
-		b->in_iov[i] = (struct iovec){ b->query[i], DNS_QUERY_MAX };
-		b->in[i].msg_hdr = (struct msghdr){ .msg_name = &b->from[i],
-						    .msg_namelen = sizeof(b->from[i]),
-						    .msg_iov = &b->in_iov[i],
-						    .msg_iovlen = 1 };
-	}
-}
-
-/* Those before one that is refused are sent; the refused one is left out. */
-static void send_all(int fd, struct mmsghdr *v, unsigned n)
-{
-	for (unsigned sent = 0; sent < n;) {
-		int got = sendmmsg(fd, v + sent, n - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0 && (errno == EAGAIN || errno == ENOBUFS))
-			return;
-		sent += got > 0 ? (unsigned)got : 1;
-	}
-}
-
-static int take(struct dns_socket *s)
-{
-	struct dns_worker *w = s->worker;
-	struct dns_batch *b = w->batch;
-	unsigned n = 0;
-	uint64_t now;
-	int got;
-
-	prepare(b);
-	got = recvmmsg(s->io.fd, b->in, DNS_BATCH, MSG_DONTWAIT, NULL);
-	now = clock_mono_ns() / 1000;
-	for (int i = 0; i < got; i++) {
-		struct msghdr *from = &b->in[i].msg_hdr;
-		struct dns_asker asker = { .fd = s->io.fd,
-					   .from_len = from->msg_namelen,
-					   .asked_us = now };
-		size_t len;
-
-		if (from->msg_flags & MSG_TRUNC)
-			continue; /* no query is that long */
-		memcpy(&asker.from, from->msg_name, from->msg_namelen);
-		len = dns_serve(w, b->query[i], b->in[i].msg_len, &asker, b->answer[n],
-				DNS_UDP_MAX);
-		if (!len)
-			continue;
-		b->out_iov[n] = (struct iovec){ b->answer[n], len };
-		b->out[n].msg_hdr = (struct msghdr){ .msg_name = from->msg_name,
-						     .msg_namelen = from->msg_namelen,
-						     .msg_iov = &b->out_iov[n],
-						     .msg_iovlen = 1 };
-		n++;
-	}
-	if (n)
-		send_all(s->io.fd, b->out, n);
-	return got;
-}
 
 static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
@@ -87,20 +18,10 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	if (s->tcp) {
+	if (s->tcp)
 		dns_tcp_accept(s);
-		return;
-	}
-	for (unsigned i = 0; i < ROUNDS && take(s) == DNS_BATCH; i++)
-		;
-}
-
-void dns_udp_send(const struct dns_asker *to, const uint8_t *p, size_t n)
-{
-	while (sendto(to->fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&to->from,
-		      to->from_len) < 0 &&
-	       errno == EINTR)
-		;
+	else
+		dns_udp_read(s);
 }
 
 /* ---- what the role's thread wants */

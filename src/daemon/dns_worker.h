@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to a worker's thread: dns_worker.c, dns_tcp.c, dns_serve.c, dns_upstream.c, and dns_ctl.c for jobs. What is not marked belongs to the thread alone. */
+/* Private to a worker's thread: dns_worker.c, dns_udp.c, dns_tcp.c, dns_serve.c, dns_upstream.c, and dns_ctl.c for jobs. What is not marked belongs to the thread alone. */
 #pragma once
 #include "core/dns/forward.h"
 #include "core/dns/table.h"
@@ -75,12 +75,19 @@ struct dns_job {
 	uint64_t us;
 };
 
+/* Control data that says which address a datagram came to. */
+struct dns_asked_addr {
+	_Alignas(struct cmsghdr) uint8_t v[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+};
+
 /* Who waits for an answer. */
 struct dns_asker {
 	struct dns_tcp *tcp; /* NULL: by UDP */
 	int fd;              /* of UDP: the socket it came to; -1: nobody waits */
 	struct sockaddr_storage from;
 	socklen_t from_len;
+	struct dns_asked_addr asked;
+	socklen_t asked_len; /* 0: the socket has the address */
 	struct dns_job *job; /* NULL: a client of the network */
 	uint64_t asked_us;   /* of the monotonic clock */
 };
@@ -97,6 +104,7 @@ struct dns_batch {
 	struct mmsghdr in[DNS_BATCH], out[DNS_BATCH];
 	struct iovec in_iov[DNS_BATCH], out_iov[DNS_BATCH];
 	struct sockaddr_storage from[DNS_BATCH];
+	struct dns_asked_addr asked[DNS_BATCH];
 	uint8_t query[DNS_BATCH][DNS_QUERY_MAX];
 	uint8_t answer[DNS_BATCH][DNS_UDP_MAX];
 };
@@ -143,6 +151,10 @@ struct dns_worker {
 /* By the role's thread: what the worker said when it was last asked, by which it is asked anew. */
 void dns_worker_count(struct dns_worker *w, struct dns_forward_counts *f,
 		      struct dns_cache_counts *c);
+
+/* ---- dns_udp.c */
+
+void dns_udp_read(struct dns_socket *s);
 /* An answer to who asked by UDP, later than in the turn of its query. */
 void dns_udp_send(const struct dns_asker *to, const uint8_t *p, size_t n);
 

@@ -130,6 +130,19 @@ def test_what_is_asked_in_vain(dns):
 
 # ---- settings
 
+def test_every_address(dns, others):
+    """A server of no address answers from that which was asked, also what it had to ask for; clients would take no other."""
+    ns, up = others
+    up("-p", "5300")
+    ns.batch("addr add 10.9.9.8/32 dev lo", "addr add 10.9.9.9/32 dev lo", "addr add fd09::8/128 dev lo", "addr add fd09::9/128 dev lo")
+    d = dns(*SHOP, ns=ns, dns_listen=["0.0.0.0", "::"], dns_upstream="127.0.0.2:5300", dns_cache="off")
+    for server, client in (("10.9.9.9", "10.9.9.8"), ("fd09::9", "fd09::8"), ("127.0.0.1", "10.9.9.8")):
+        for name, has in (("web.shop.svc.cluster.local", "10.96.0.1"), ("www.example.com", "192.0.2.1")):
+            for way in ("+notcp", "+tcp"):
+                assert d.answers(name, "A", way, "-b", client, server=server) == [has], (server, client)
+    assert "0.0.0.0" not in d.dig("ns.dns.cluster.local")[2]
+
+
 @pytest.mark.parametrize("pods", ["verified", "insecure", "disabled"])
 def test_names_of_pods(dns, pods):
     d = dns(*SHOP, dns_pods=pods, dns_ttl=7)
