@@ -104,7 +104,7 @@ static void use_table(struct dns_agent *a, const struct rec_dns_table *r, int fd
 	struct err e;
 
 	if (take_table(a, r, fd, &e)) {
-		log_error("agent: %s; names stay as they are", e.text);
+		log_warn("agent: %s; names stay as they are", e.text);
 		lose(a);
 		return;
 	}

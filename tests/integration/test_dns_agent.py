@@ -139,6 +139,17 @@ def test_agent_stays_away(dns, world):  # noqa: F811
     assert "rw-p 00000000 00:00 0" in d.maps("dns") and d.maps("dns").count("fairlead-dns (deleted)") == 1
 
 
+def test_other_zones(dns):
+    """After a reload with another zone neither side goes by the other's old configuration."""
+    d = dns(*SHOP)
+    before = d.keeper.pid("agent"), d.keeper.pid("dns")
+    d.keeper.conf.write_text(d.keeper.conf.read_text() + "cluster-domain example.test\n")
+    os.kill(d.keeper.program.pid, signal.SIGHUP)
+    wait_for(lambda: None not in (now := (d.keeper.pid("agent"), d.keeper.pid("dns"))) and not set(now) & set(before), 20)
+    wait_for(lambda: d.dig("web.shop.svc.example.test")[1] == "NOERROR" and d.status()["from"] == "agent", 10)
+    assert d.dig(WEB)[1] == "REFUSED"
+
+
 def test_dead_readers_hold_nothing(dns):
     """Processes that died within a query: their places are the next one's."""
     d = dns(*SHOP, dns_workers=64)
