@@ -253,8 +253,10 @@ static void change_service(struct random_cluster *r)
 		struct service *s = o->body;
 
 		labels(r, &s->spec.selector, &o->arena);
-		s->spec.clusterIPs.v = arena_array(&o->arena, 1, sizeof(*s->spec.clusterIPs.v));
-		s->spec.clusterIPs.v[s->spec.clusterIPs.n++] = PICK(r, ips);
+		s->spec.clusterIPs.n = 1 + random_upto(r, 2);
+		s->spec.clusterIPs.v = arena_array(&o->arena, 2, sizeof(*s->spec.clusterIPs.v));
+		for (uint32_t k = 0; k < s->spec.clusterIPs.n; k++)
+			s->spec.clusterIPs.v[k] = PICK(r, ips);
 	}
 	object_free(put(r, KIND_SERVICE, namespaces[i % NAMESPACES], name, o));
 }

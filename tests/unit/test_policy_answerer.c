@@ -138,11 +138,13 @@ static void which_service(void **state)
 {
 	struct world w;
 
-	open_world(&w, SERVICE("b", "z", "10.96.0.10", "{a: b}")
+	/* At the earlier address, then by namespace and name. */
+	open_world(&w, SERVICE("b", "z", "10.96.0.10", "{c: d}")
 			       SERVICE("a", "x", "10.96.0.11", "{a: b}")
-				       SERVICE("a", "y", "'fd00:96:0::a'", "{c: d}"));
-	assert_string_equal(w.dns.service->meta.name, "y");
-	assert_string_equal(w.dns.stand_in->meta.namespace, "a");
+				       SERVICE("a", "y", "'fd00:96:0::a'", "{a: b}")
+					       SERVICE("c", "y", "10.96.0.10", "{a: b}"));
+	assert_string_equal(w.dns.service->meta.name, "z");
+	assert_string_equal(w.dns.stand_in->meta.namespace, "b");
 	assert_string_equal(strmap_get(&w.dns.stand_in->meta.labels, "c"), "d");
 	assert_string_equal(w.dns.stand_in->meta.name, "dns@n1");
 	close_world(&w);

@@ -13,24 +13,25 @@
 
 /* ---- the Service */
 
-static bool is_among(const char *text, const struct ipaddr *addrs, uint32_t n)
+static uint32_t place_among(const char *text, const struct ipaddr *addrs, uint32_t n)
 {
 	struct ipaddr ip;
+	uint32_t i = 0;
 
 	if (!text || addr_parse_lax(text, &ip))
-		return false;
-	for (uint32_t i = 0; i < n; i++)
-		if (addr_eq(&addrs[i], &ip))
-			return true;
-	return false;
+		return n;
+	while (i < n && !addr_eq(&addrs[i], &ip))
+		i++;
+	return i;
 }
 
-bool policy_serves_dns(const struct service *s, const struct ipaddr *addrs, uint32_t n)
+uint32_t policy_dns_place(const struct service *s, const struct ipaddr *addrs, uint32_t n)
 {
+	uint32_t first = place_among(s->spec.clusterIP, addrs, n);
+
 	for (uint32_t i = 0; i < s->spec.clusterIPs.n; i++)
-		if (is_among(s->spec.clusterIPs.v[i], addrs, n))
-			return true;
-	return is_among(s->spec.clusterIP, addrs, n);
+		first = place_among(s->spec.clusterIPs.v[i], addrs, first);
+	return first;
 }
 
 static const struct service *find_service(const struct cluster *c, const struct ipaddr *addrs,
@@ -38,11 +39,17 @@ static const struct service *find_service(const struct cluster *c, const struct 
 {
 	size_t all;
 	const struct object *const *v = cluster_all(c, KIND_SERVICE, &all);
+	const struct service *first = NULL;
 
-	for (size_t i = 0; i < all && n; i++)
-		if (policy_serves_dns(v[i]->body, addrs, n))
-			return v[i]->body;
-	return NULL;
+	for (size_t i = 0; i < all && n; i++) {
+		uint32_t place = policy_dns_place(v[i]->body, addrs, n);
+
+		if (place < n) {
+			first = v[i]->body;
+			n = place;
+		}
+	}
+	return first;
 }
 
 /* ---- the stand-in */

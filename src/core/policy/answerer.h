@@ -2,8 +2,9 @@
 /* Who answers DNS on a node, to policies. The node itself does, on addresses of its lo, where no pod is; policies
  * of the cluster mean the pods that did so before. So on these addresses it counts
  *
- *   as each pod that the cluster's DNS Service selects, wherever they run: the first Service, by
- *   namespace and name, that has one of the addresses as cluster IP. Of pods that policies know (match.h);
+ *   as each pod that the cluster's DNS Service selects, wherever they run: the one with the first of the
+ *   addresses, as the node lists them, that is anybody's cluster IP; of several by namespace and name. So who
+ *   gets a second address of a cluster's DNS for a Service of his own does not become it. Of pods that policies know (match.h);
  *   as a stand-in where there are none: in the Service's namespace, with its selector as labels. Without such
  *   a Service, or where that has no selector: in kube-system, with k8s-app=kube-dns. It has the ports
  *   dns (UDP 53) and dns-tcp (TCP 53).
@@ -28,8 +29,8 @@ int policy_answerer_find(const struct cluster *c, const char *node, const struct
 
 /* ---- within this room */
 
-/* Has it one of the addresses as cluster IP? */
-bool policy_serves_dns(const struct service *s, const struct ipaddr *addrs, uint32_t n);
+/* The place of the first of these addresses that it has as cluster IP; `n`: it has none. */
+uint32_t policy_dns_place(const struct service *s, const struct ipaddr *addrs, uint32_t n);
 /* The stand-in by the Service, or NULL, copied into `a`. NULL: no memory. */
 struct pod *policy_stand_in(const char *node, const struct service *s, struct arena *a);
 /* Would a Service with this stand-in select the pod? */

@@ -63,15 +63,24 @@ const struct pod *policy_index_isolated_dns(const struct policy_index *x,
 
 /* ---- the stand-in */
 
+static bool is_before(const struct policy_dns_service *a, const struct policy_dns_service *b)
+{
+	int c = strcmp(a->by.ns, b->by.ns);
+
+	if (a->place != b->place)
+		return a->place < b->place;
+	return c ? c < 0 : strcmp(a->by.name, b->by.name) < 0;
+}
+
 static const struct service *first_service(const struct policy_dns *d)
 {
 	const struct policy_dns_service *first = NULL;
 
 	for (struct by_name *b = d->services; b; b = by_name_next(b)) {
-		int c = first ? strcmp(b->ns, first->by.ns) : -1;
+		const struct policy_dns_service *s = (const struct policy_dns_service *)b;
 
-		if (c < 0 || (!c && strcmp(b->name, first->by.name) < 0))
-			first = (const struct policy_dns_service *)b;
+		if (!first || is_before(s, first))
+			first = s;
 	}
 	return first ? first->service : NULL;
 }
@@ -179,13 +188,18 @@ static int choose(struct policy_index *x)
 int policy_dns_changed(struct policy_index *x, const struct meta *m, const struct service *now)
 {
 	struct policy_dns *d = &x->dns;
-	bool serves = now && policy_serves_dns(now, d->addrs, d->n_addrs);
-	struct policy_dns_service *s = (struct policy_dns_service *)by_name_get(
-		&d->services, m->namespace, m->name, serves ? sizeof(*s) : 0);
+	uint32_t place = now ? policy_dns_place(now, d->addrs, d->n_addrs) : d->n_addrs;
+	bool serves = place < d->n_addrs;
+	struct policy_dns_service *s;
 
+	if (!d->n_addrs)
+		return 0;
+	s = (struct policy_dns_service *)by_name_get(&d->services, m->namespace, m->name,
+						     serves ? sizeof(*s) : 0);
 	if (!s)
 		return serves ? -ENOMEM : 0;
 	s->service = now;
+	s->place = place;
 	if (!serves)
 		by_name_drop(&d->services, &s->by);
 	return choose(x);

@@ -100,6 +100,7 @@ struct policy_sel {
 struct policy_dns_service {
 	struct by_name by;
 	const struct service *service;
+	uint32_t place; /* policy_dns_place() */
 };
 
 struct policy_dns {
