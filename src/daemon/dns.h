@@ -4,7 +4,7 @@
  *
  *   dns.c         the role: start, end, settings
  *   dns_listen.c  sockets from the keeper
- *   dns_feed.c  which table workers answer from
+ *   dns_feed.c    which table workers answer from
  *   dns_agent.c   the agent's table
  *   dns_store.c   an own mirror of the store → an own table (dns_names.h)
  *   dns_worker.c  a thread: its loop, and what the role's thread wants of it
@@ -55,7 +55,7 @@ struct dns_feed {
 	bool known;        /* all names are there */
 	uint64_t since_ns; /* of the monotonic clock: workers were told to use it */
 	/* No worker reads it any more; by the role's thread. */
-	void (*unused)(struct dns_feed *s);
+	void (*unused)(struct dns_feed *f);
 	_Atomic unsigned users;
 	struct dns_feed *next; /* the one before */
 };
@@ -67,8 +67,8 @@ struct dns {
 	struct dns_agent *agent; /* NULL: the node has none */
 	struct dns_store *store; /* NULL: not needed */
 	struct dns_feed *feed; /* the current one, then those that are being left; NULL: none yet */
-	uint32_t reader;       /* by which its readers' places are known */
-	ev_async left;
+	uint32_t reader;       /* by which our places in a readers' area are known */
+	ev_async left;         /* the last worker left one */
 	struct dns_worker *workers;
 	unsigned n_workers;
 	bool listening, known; /* all sockets are there; the table is whole, or was waited for */
@@ -112,16 +112,16 @@ void dns_looped(struct dns *d, unsigned upstream, const struct dns_server *s);
 void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp);
 
 /* The table from now on, of which it has a reader's place. */
-void dns_worker_view(struct dns_worker *w, struct dns_feed *s, const struct dns_view *v);
+void dns_worker_view(struct dns_worker *w, struct dns_feed *f, const struct dns_view *v);
 
 /* ---- dns_feed.c */
 
 void dns_feed_open(struct dns *d);
 void dns_feed_close(struct dns *d); /* once no worker runs any more; all are unused then */
 /* Has all workers answer from it. It stays until `unused`; on failure all is as it was. */
-int dns_feed_use(struct dns *d, struct dns_feed *s, struct err *e);
+int dns_feed_use(struct dns *d, struct dns_feed *f, struct err *e);
 /* By any thread: one reader less. */
-void dns_feed_leave(struct dns *d, struct dns_feed *s);
+void dns_feed_leave(struct dns *d, struct dns_feed *f);
 
 /* ---- dns_agent.c */
 

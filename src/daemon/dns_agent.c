@@ -37,9 +37,9 @@ bool dns_agent_gives(const struct dns *d)
 
 /* ---- the table */
 
-static void on_unused(struct dns_feed *s)
+static void on_unused(struct dns_feed *f)
 {
-	struct agent_table *t = (struct agent_table *)s;
+	struct agent_table *t = (struct agent_table *)f;
 
 	shm_free(&t->region);
 	shm_free(&t->readers);

@@ -8,20 +8,20 @@
 #include <errno.h>
 
 /* A table that no worker is over at yet is left, too. */
-void dns_feed_leave(struct dns *d, struct dns_feed *s)
+void dns_feed_leave(struct dns *d, struct dns_feed *f)
 {
-	if (atomic_fetch_sub(&s->users, 1) == 1)
+	if (atomic_fetch_sub(&f->users, 1) == 1)
 		ev_async_send(d->role->loop, &d->left);
 }
 
-int dns_feed_use(struct dns *d, struct dns_feed *s, struct err *e)
+int dns_feed_use(struct dns *d, struct dns_feed *f, struct err *e)
 {
 	struct dns_view v[DNS_TABLE_READERS + 1] = { 0 };
 	unsigned n = 0;
 	int rc = 0;
 
 	while (n < d->n_workers && !rc) {
-		rc = dns_view_attach(&v[n], s->region, s->size, s->readers, e);
+		rc = dns_view_attach(&v[n], f->region, f->size, f->readers, e);
 		if (!rc)
 			rc = dns_view_claim(&v[n], d->reader, e);
 		n += !rc;
@@ -31,14 +31,14 @@ int dns_feed_use(struct dns *d, struct dns_feed *s, struct err *e)
 	if (rc)
 		return rc;
 	/* One more is ours, until the next. */
-	atomic_store(&s->users, d->n_workers + 1);
-	s->since_ns = clock_mono_ns();
-	s->next = d->feed;
-	d->feed = s;
+	atomic_store(&f->users, d->n_workers + 1);
+	f->since_ns = clock_mono_ns();
+	f->next = d->feed;
+	d->feed = f;
 	for (unsigned i = 0; i < n; i++)
-		dns_worker_view(&d->workers[i], s, &v[i]);
-	if (s->next)
-		dns_feed_leave(d, s->next);
+		dns_worker_view(&d->workers[i], f, &v[i]);
+	if (f->next)
+		dns_feed_leave(d, f->next);
 	return 0;
 }
 
@@ -48,14 +48,14 @@ static void sweep(struct dns *d, bool current)
 	struct dns_feed **at = &d->feed;
 
 	while (*at) {
-		struct dns_feed *s = *at;
+		struct dns_feed *f = *at;
 
-		if (!current && atomic_load(&s->users)) {
-			at = &s->next;
+		if (!current && atomic_load(&f->users)) {
+			at = &f->next;
 			continue;
 		}
-		*at = s->next;
-		s->unused(s);
+		*at = f->next;
+		f->unused(f);
 	}
 }
 

@@ -179,7 +179,7 @@ void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp)
 	ev_async_send(w->loop, &w->wake);
 }
 
-void dns_worker_view(struct dns_worker *w, struct dns_feed *s, const struct dns_view *v)
+void dns_worker_view(struct dns_worker *w, struct dns_feed *f, const struct dns_view *v)
 {
 	struct dns_feed *unseen;
 
@@ -187,7 +187,7 @@ void dns_worker_view(struct dns_worker *w, struct dns_feed *s, const struct dns_
 	unseen = w->feed_new;
 	if (unseen)
 		dns_view_release(&w->view_new);
-	w->feed_new = s;
+	w->feed_new = f;
 	w->view_new = *v;
 	pthread_mutex_unlock(&w->lock);
 	if (unseen)
