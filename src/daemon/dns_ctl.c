@@ -7,11 +7,10 @@
 #include "daemon/dns_worker.h"
 
 #include "base/buf.h"
-#include "core/dns/response.h"
+#include "core/dns/words.h"
 #include "sys/clock.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,74 +39,13 @@ static void job_free(struct dns_job *j)
 
 /* ---- an answer as rows */
 
-static void put_text(struct buf *b, const uint8_t *v, size_t n)
-{
-	for (size_t i = 0; i < n; i += v[i] + 1u) {
-		size_t len = v[i] < n - i ? v[i] : n - i - 1;
-
-		buf_puts(b, i ? " \"" : "\"");
-		for (size_t k = 1; k <= len; k++) {
-			uint8_t c = v[i + k];
-
-			buf_printf(b,
-				   c < ' ' || c > '~'      ? "\\%03u"
-				   : c == '"' || c == '\\' ? "\\%c"
-							   : "%c",
-				   c);
-		}
-		buf_puts(b, "\"");
-	}
-}
-
-static void put_name(struct buf *b, const struct dns_walk *w, size_t *at)
-{
-	char text[DNS_NAME_TEXT];
-	struct dns_name n;
-
-	if (!dns_name_read(w->p, w->n, at, &n))
-		buf_puts(b, dns_name_text(&n, text));
-}
-
-/* The usual form of the types that we give, RFC 3597's of others. */
-static void put_data(struct buf *b, const struct dns_walk *w, const struct dns_record *r)
-{
-	const struct dns_data_form *form = dns_data_form(r->type);
-	const uint8_t *v = w->p + r->data;
-	struct ipaddr a = { .family = r->type == DNS_A ? AF_INET : AF_INET6 };
-	char text[ADDR_TEXT];
-	size_t at = r->data;
-
-	if (r->type == DNS_A || r->type == DNS_AAAA) {
-		memcpy(a.b, v, r->len);
-		buf_puts(b, addr_str(&a, text));
-	} else if (r->type == DNS_TXT) {
-		put_text(b, v, r->len);
-	} else if (form) {
-		for (unsigned i = 0; i + 1 < form->before; i += 2)
-			buf_printf(b, "%u ", v[i] << 8 | v[i + 1]);
-		at += form->before;
-		for (unsigned i = 0; i < form->names; i++) {
-			buf_puts(b, i ? " " : "");
-			put_name(b, w, &at);
-		}
-		for (unsigned i = 0; r->type == DNS_SOA && i < 20; i += 4, at += 4)
-			buf_printf(b, " %u",
-				   (unsigned)w->p[at] << 24 | w->p[at + 1] << 16 |
-					   w->p[at + 2] << 8 | w->p[at + 3]);
-	} else {
-		buf_printf(b, "\\# %u ", r->len);
-		for (unsigned i = 0; i < r->len; i++)
-			buf_printf(b, "%02x", v[i]);
-	}
-}
-
 static void show_record(struct ctl_call *c, const struct dns_walk *w, const struct dns_record *r)
 {
 	static const char *const sections[] = { "answer", "authority", "additional" };
 	char name[DNS_NAME_TEXT], type[16];
 	struct buf data = { 0 };
 
-	put_data(&data, w, r);
+	dns_data_text(&data, w, r);
 	ctl_row(c, "record");
 	ctl_col(c, "section", sections[r->section]);
 	ctl_col(c, "name", dns_name_text(&r->owner, name));
@@ -187,17 +125,6 @@ static void on_closed(struct ctl_call *c)
 		j->call = NULL;
 }
 
-/* 0: none of that name. */
-static uint16_t type_of(const char *text)
-{
-	char name[16];
-
-	for (unsigned t = 1; text && t < 65536; t++)
-		if (!strcasecmp(dns_type_text((uint16_t)t, name), text))
-			return (uint16_t)t;
-	return text ? 0 : DNS_A;
-}
-
 static int query(struct ctl_call *c, struct err *e)
 {
 	const char *name = strmap_get(&c->req.args, "name"),
@@ -212,7 +139,7 @@ static int query(struct ctl_call *c, struct err *e)
 		return err_set(e, -EINVAL, "no name");
 	if (dns_name_parse(name, &q.name, e))
 		return e->code;
-	q.type = type_of(type);
+	q.type = type ? dns_type_parse(type) : DNS_A;
 	if (!q.type)
 		return err_set(e, -EINVAL, "\"%s\" is no type of records", type);
 	if (!d->known)

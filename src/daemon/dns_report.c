@@ -54,6 +54,7 @@ static void say(struct report *r, const struct series *s, uint64_t value)
 static void report_requests(struct report *r, const struct dns *d)
 {
 	static const char *const protos[] = { "udp", "tcp" }, *const families[] = { "1", "2" };
+	char type[16];
 
 	for (unsigned p = 0; p < DNS_PROTOS; p++)
 		for (unsigned f = 0; f < DNS_FAMILIES; f++)
@@ -66,7 +67,7 @@ static void report_requests(struct report *r, const struct dns *d)
 					    "and type.",
 					    { { "proto", protos[p] },
 					      { "family", families[f] },
-					      { "type", dns_type_counted(t) } });
+					      { "type", dns_type_counted(t, type) } });
 			}
 }
 

@@ -2,30 +2,25 @@
 /* One query → one answer, by whoever knows first: the hosts file, the cluster's table, the cache or an upstream. */
 #include "core/dns/answer.h"
 #include "core/dns/reverse.h"
+#include "core/dns/words.h"
 #include "daemon/dns_worker.h"
 #include "sys/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define HOSTS_TTL 3600 /* as CoreDNS' hosts plugin */
 
 /* ---- words */
 
-static const struct {
-	uint16_t type;
-	const char *name;
-} types[DNS_TYPES_COUNTED] = {
-	{ DNS_A, "A" },     { DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" },     { DNS_PTR, "PTR" },
-	{ DNS_SOA, "SOA" }, { DNS_NS, "NS" },     { DNS_CNAME, "CNAME" }, { DNS_TXT, "TXT" },
-	{ DNS_MX, "MX" },   { DNS_ANY, "ANY" },   { 0, "other" },
+static const uint16_t types[DNS_TYPES_COUNTED - 1] = {
+	DNS_A, DNS_AAAA, DNS_SRV, DNS_PTR, DNS_SOA, DNS_NS, DNS_CNAME, DNS_TXT, DNS_MX, DNS_ANY
 };
 
 static unsigned type_index(uint16_t type)
 {
 	unsigned i = 0;
 
-	while (i < DNS_TYPES_COUNTED - 1 && types[i].type != type)
+	while (i < DNS_TYPES_COUNTED - 1 && types[i] != type)
 		i++;
 	return i;
 }
@@ -37,42 +32,11 @@ const char *dns_source_text(enum dns_source s)
 	return text[s];
 }
 
-const char *dns_rcode_text(unsigned rcode, char buf[16])
-{
-	static const char *const text[] = { "NOERROR",  "FORMERR", "SERVFAIL",
-					    "NXDOMAIN", "NOTIMP",  "REFUSED" };
-
-	snprintf(buf, 16, "RCODE%u", rcode);
-	return rcode < DNS_RCODES ? text[rcode] : buf;
-}
-
-/* RFC 3597 5 for what has no name here. */
-const char *dns_type_text(uint16_t type, char buf[16])
-{
-	static const struct {
-		uint16_t type;
-		const char *name;
-	} more[] = { { DNS_HINFO, "HINFO" },
-		     { DNS_DNAME, "DNAME" },
-		     { DNS_OPT, "OPT" },
-		     { DNS_AXFR, "AXFR" },
-		     { DNS_IXFR, "IXFR" } };
-	unsigned i = type_index(type);
-
-	if (types[i].type)
-		return types[i].name;
-	for (i = 0; i < sizeof(more) / sizeof(*more); i++)
-		if (more[i].type == type)
-			return more[i].name;
-	snprintf(buf, 16, "TYPE%u", type);
-	return buf;
-}
-
 /* ---- counting and logging */
 
-const char *dns_type_counted(unsigned i)
+const char *dns_type_counted(unsigned i, char buf[16])
 {
-	return types[i].name;
+	return i < DNS_TYPES_COUNTED - 1 ? dns_type_text(types[i], buf) : "other";
 }
 
 static bool is_six(const struct dns_asker *a)

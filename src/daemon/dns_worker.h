@@ -169,9 +169,7 @@ void dns_tcp_close(struct dns_worker *w);
 
 /* ---- dns_serve.c */
 
-const char *dns_type_counted(unsigned i);
-const char *dns_type_text(uint16_t type, char buf[16]);
-const char *dns_rcode_text(unsigned rcode, char buf[16]);
+const char *dns_type_counted(unsigned i, char buf[16]);
 const char *dns_source_text(enum dns_source s);
 /* The octets of the answer in `out`, of `cap` at most; 0: none, or it follows by dns_udp_send() or dns_tcp_send(). */
 size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const struct dns_asker *from,
