@@ -776,6 +776,60 @@ static void denied_at_destination(void **state)
 	close_world(&w);
 }
 
+#define DNS_STATE                                                                                  \
+	"{apiVersion: fairlead.io/v1, kind: NodeState, metadata: {name: n1}, status: {uplink: "    \
+	"eth0, subnets: [192.0.2.1/24], dnsAddresses: [10.96.0.100, 'fd00:96::100']}}\n---\n"
+#define TO_DNS                                                                                     \
+	"> n1/shop/a send 10.244.1.5:40000 > 10.96.0.100:53\n"                                     \
+	"> n1/shop/a leave-pod dev eth0\n"                                                         \
+	"> n1 enter-node dev fla | Pod shop/a\n"
+#define FROM_DNS                                                                                   \
+	"> n1 deliver 10.244.1.5:40000 > 10.96.0.100:53 | Node n1\n"                               \
+	"< n1 answer 10.96.0.100:53 > 10.244.1.5:40000 | Node n1\n"                                \
+	"< n1 route | Route 10.244.1.5/32 | Pod shop/a\n"                                          \
+	"< n1/shop/a enter-pod dev eth0\n"                                                         \
+	"< n1/shop/a deliver 10.96.0.100:53 > 10.244.1.5:40000 | Pod shop/a\n"                     \
+	"= answered"
+#define LOCK                                                                                       \
+	"{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {namespace: "           \
+	"kube-system, name: lock}, spec: {podSelector: {matchLabels: {k8s-app: kube-dns}}, "       \
+	"ingress: [{from: [{namespaceSelector: {}, podSelector: {matchLabels: {app: "              \
+	"a}}}]}]}}\n---\n"
+#define ASKS(peer)                                                                                 \
+	POLICY("asks", "podSelector: {}, policyTypes: [Egress], egress: [{to: "                    \
+		       "[{namespaceSelector: {}, podSelector: {matchLabels: {" peer "}}}]}]")
+
+/* The node answers itself; policies mean the pods that did so before. */
+static void dns_of_node(void **state)
+{
+	expect_one(DNS_STATE, "a", NULL, "10.96.0.100", 53, TO_DNS FROM_DNS);
+	expect_one(DNS_STATE LOCK ASKS("k8s-app: kube-dns"), "a", NULL, "10.96.0.100", 53,
+		   TO_DNS "> n1 policy-egress | NetworkPolicy shop/asks egress[0].to[0]\n"
+			  "> n1 policy-ingress | NetworkPolicy kube-system/lock "
+			  "ingress[0].from[0]\n" FROM_DNS);
+	expect_one(DNS_STATE ASKS("app: b"), "a", NULL, "10.96.0.100", 53,
+		   TO_DNS "> n1 drop | NetworkPolicy shop/asks default deny by shop/asks\n"
+			  "= dropped");
+	expect_one(DNS_STATE LOCK, "a2", NULL, "fd00:96::100", 53,
+		   "> n1/shop/a2 send [fd00:244:1::6]:40000 > [fd00:96::100]:53\n"
+		   "> n1/shop/a2 leave-pod\n"
+		   "> n1 enter-node | Pod shop/a2\n"
+		   "> n1 drop | NetworkPolicy kube-system/lock default deny by kube-system/lock\n"
+		   "= dropped");
+	/* Another port of the address is nobody's DNS. */
+	expect_one(DNS_STATE ASKS("app: b"), "a", NULL, "10.96.0.100", 54,
+		   "> n1/shop/a send 10.244.1.5:40000 > 10.96.0.100:54\n"
+		   "> n1/shop/a leave-pod dev eth0\n"
+		   "> n1 enter-node dev fla | Pod shop/a\n"
+		   "> n1 deliver 10.244.1.5:40000 > 10.96.0.100:54 | Node n1\n"
+		   "< n1 answer 10.96.0.100:54 > 10.244.1.5:40000 | Node n1\n"
+		   "< n1 route | Route 10.244.1.5/32 | Pod shop/a\n"
+		   "< n1/shop/a enter-pod dev eth0\n"
+		   "< n1/shop/a deliver 10.96.0.100:54 > 10.244.1.5:40000 | Pod shop/a\n"
+		   "= answered");
+	(void)state;
+}
+
 /* ---- predicted and observed */
 
 struct looked {
@@ -870,6 +924,7 @@ int main(void)
 		cmocka_unit_test(nobody),
 		cmocka_unit_test(denied_at_source),
 		cmocka_unit_test(denied_at_destination),
+		cmocka_unit_test(dns_of_node),
 		cmocka_unit_test(difference),
 	};
 

@@ -4,6 +4,7 @@
  * their comment (docs/abi.md), or follow from a Service; everybody else's rule is told as it is. */
 #include "core/policy/judge.h"
 #include "core/trace/join_state.h"
+#include "core/trace/words.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -117,9 +118,7 @@ static void dropping_rule(struct walk *w, const struct sight *s)
 	}
 	if (is_ours(s->o) && parse_policy(s->o->comment, w->a, &by)) {
 		end_here(w, step, s, by,
-			 egress ? "the pod that sends is isolated for egress, and no rule allows it"
-				: "the pod that receives is isolated for ingress, and no rule "
-				  "allows it");
+			 story_denied_why(egress, w->hook && !strcmp(w->hook, "input")));
 		return;
 	}
 	if (!is_ours(s->o) || !refused_by_service(w, s, step))

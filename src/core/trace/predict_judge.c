@@ -5,6 +5,7 @@
 #include "core/trace/predict_state.h"
 
 #include "core/policy/judge.h"
+#include "core/service/service.h"
 #include "core/trace/words.h"
 
 #include <errno.h>
@@ -91,7 +92,8 @@ static struct story_by policy_by(const struct policy_half *h, enum policy_type t
 }
 
 /* False: it ends here. */
-static bool judge(struct predictor *p, struct path *w, const char *node, enum policy_type type)
+static bool judge(struct predictor *p, struct path *w, const char *node, enum policy_type type,
+		  const struct policy_answerer *answerer)
 {
 	const bool out = type == POLICY_EGRESS;
 	const struct policy_flow flow = { .src = w->head.src,
@@ -99,7 +101,8 @@ static bool judge(struct predictor *p, struct path *w, const char *node, enum po
 					  .proto = story_protocol(w->head.proto),
 					  .dport = w->head.dport,
 					  .from = predict_pod(p, &w->head.src),
-					  .to = predict_pod(p, &w->head.dst) };
+					  .to = predict_pod(p, &w->head.dst),
+					  .answerer = answerer };
 	struct policy_half half;
 	struct story_by by;
 	struct story_hop *h;
@@ -110,10 +113,7 @@ static bool judge(struct predictor *p, struct path *w, const char *node, enum po
 		return true;
 	by = policy_by(&half, type, p->a);
 	if (half.state == POLICY_DENIED) {
-		predict_end(p, w, STORY_DROP, node, by,
-			    out ? "the pod that sends is isolated for egress, and no rule allows it"
-				: "the pod that receives is isolated for ingress, and no rule "
-				  "allows it");
+		predict_end(p, w, STORY_DROP, node, by, story_denied_why(out, answerer));
 		return false;
 	}
 	h = path_hop(w, out ? STORY_POLICY_EGRESS : STORY_POLICY_INGRESS, node, p->a);
@@ -135,9 +135,25 @@ bool predict_passes(struct predictor *p, struct path *w, const struct place *at,
 {
 	const struct pod *from = predict_pod(p, &w->head.src);
 
-	if (from && lives_at(p, from, at->name) && !judge(p, w, at->name, POLICY_EGRESS))
+	if (from && lives_at(p, from, at->name) && !judge(p, w, at->name, POLICY_EGRESS, NULL))
 		return false;
-	return way->kind != WAY_POD || judge(p, w, at->name, POLICY_INGRESS);
+	return way->kind != WAY_POD || judge(p, w, at->name, POLICY_INGRESS, NULL);
+}
+
+bool predict_passes_dns(struct predictor *p, struct path *w, const struct place *at)
+{
+	const struct svc_node *n = &at->plans.node;
+	const struct pod *from = predict_pod(p, &w->head.src);
+	struct policy_answerer answerer;
+
+	if (!svc_is_dns(n, &w->head.dst, story_protocol(w->head.proto), w->head.dport))
+		return true;
+	if (predict_fail(p, policy_answerer_find(p->view->cluster, at->name, n->dns.v, n->dns.n,
+						 p->a, &answerer, p->e)))
+		return false;
+	if (from && lives_at(p, from, at->name) && !judge(p, w, at->name, POLICY_EGRESS, &answerer))
+		return false;
+	return judge(p, w, at->name, POLICY_INGRESS, &answerer);
 }
 
 /* ---- the source */

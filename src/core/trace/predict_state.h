@@ -87,6 +87,8 @@ const struct pod *predict_pod(const struct predictor *p, const struct ipaddr *ip
 /* False: it was denied, and ended. */
 bool predict_passes(struct predictor *p, struct path *w, const struct place *at,
 		    const struct way *way);
+/* The same of what comes to the node itself: policies judge who asks its DNS. */
+bool predict_passes_dns(struct predictor *p, struct path *w, const struct place *at);
 /* `choice`: of a Service that sent it where it goes now, or NULL. */
 void predict_masquerade(struct predictor *p, struct path *w, const struct place *at,
 			const struct way *way, const struct story_choice *choice);

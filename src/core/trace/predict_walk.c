@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The walk. On a node the steps come in the kernel's order: Services (dstnat), route, policies of both
  * ends (forward), source (postrouting), device. A node's own packets and those to itself are never
- * forwarded, so that no policy judges them; an answer is judged and translated by nobody, as it
+ * forwarded, so that no policy judges them, but for queries to the node's DNS (input); an answer is judged and translated by nobody, as it
  * belongs to a connection that is known. */
 #include "core/trace/predict_state.h"
 
@@ -227,6 +227,8 @@ static void forward(struct predictor *p, struct path *w, const struct place *at,
 	}
 	if (w->direction == STORY_REQUEST) {
 		if (!from_self && way.kind != WAY_HERE && !predict_passes(p, w, at, &way))
+			return;
+		if (way.kind == WAY_HERE && !predict_passes_dns(p, w, at))
 			return;
 		if (way.kind != WAY_HERE)
 			predict_masquerade(p, w, at, &way, choice);

@@ -45,6 +45,15 @@ const char *story_place_text(const struct story_hop *h, struct arena *a)
 	return h->netns ? arena_printf(a, "pod %s on %s", h->netns, h->node) : h->node;
 }
 
+const char *story_denied_why(bool egress, bool dns)
+{
+	if (egress)
+		return "the pod that sends is isolated for egress, and no rule allows it";
+	return dns ? "the node's DNS counts as the pods of the cluster's DNS Service, which are "
+		     "isolated for ingress, and no rule allows it"
+		   : "the pod that receives is isolated for ingress, and no rule allows it";
+}
+
 /* ---- the line */
 
 /* "route 10.244.3.0/26 via 192.0.2.3 dev eth0": a route's rule says the rest of it. */

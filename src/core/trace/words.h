@@ -20,5 +20,7 @@ const struct story_hop *story_narrowest(const struct story *s);
 #define STORY_OWN_DEVICE "the device that it would leave by"
 /* "1500 bytes, and eth0 takes 1450 at most"; 0 and NULL: not known. */
 const char *story_too_big(uint32_t length, uint32_t mtu, const char *device, struct arena *a);
+/* Why default deny drops it; `dns`: at the node's own DNS. */
+const char *story_denied_why(bool egress, bool dns);
 /* "n1", "pod shop/web on n1", "outside" */
 const char *story_place_text(const struct story_hop *h, struct arena *a);
