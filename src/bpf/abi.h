@@ -17,9 +17,9 @@
 
 /* Also what tells who may share: whose is the same. */
 struct trace_config {
-	__u64 build;      /* of the programs */
-	__u64 value;      /* UDP, ICMP: the eight bytes as they stand in memory */
-	__u32 number;     /* TCP, SCTP */
+	__u64 build;  /* of the programs */
+	__u64 value;  /* UDP, ICMP: the eight bytes as they stand in memory */
+	__u32 number; /* TCP, SCTP; UDP: where the value is, from the header on, beyond 8; or 0 */
 	__u16 vxlan_port; /* as on the wire */
 	__u8 proto;
 	__u8 consume_has_place; /* the running kernel's tracepoint says it */

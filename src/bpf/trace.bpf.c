@@ -181,6 +181,19 @@ static __always_inline const __u8 *next_layer(const struct layer *l)
 	return is_icmp_error(l) ? l->l4 + 8 : 0;
 }
 
+/* In a DNS query with one question, which most packets are not: only of those more is read, and not beyond its end, where an earlier
+ * packet's bytes may lie. */
+static __always_inline int bears_cookie(const struct layer *l)
+{
+	__u32 length = (__u32)l->data[4] << 8 | l->data[5];
+	__u64 value;
+
+	return length >= config.number + sizeof(value) && l->data[10] == 1 && !l->data[11] &&
+	       be32(l->data + 12) == 0x00010000 &&
+	       !bpf_probe_read_kernel(&value, sizeof(value), l->l4 + config.number) &&
+	       value == config.value;
+}
+
 static __always_inline int bears_signature(const struct layer *l)
 {
 	__u32 number = config.number;
@@ -194,6 +207,10 @@ static __always_inline int bears_signature(const struct layer *l)
 	case SCTP: /* the tag of a packet, or the one that INIT asks for */
 		return be32(l->data + 4) == number ||
 		       (l->data[12] == 1 && be32(l->data + 16) == number);
+	case UDP:
+		if (config.number)
+			return bears_cookie(l);
+		return word(l->data + 8) == config.value;
 	default:
 		return word(l->data + 8) == config.value;
 	}

@@ -50,20 +50,34 @@ static json_t *by_json(const struct story_by *by)
 			 "ns", by->ns, "name", by->name, "rule", by->rule);
 }
 
+static json_t *dns_json(const struct story_dns *d)
+{
+	json_t *records;
+
+	if (!d)
+		return json_null();
+	records = json_array();
+	for (uint32_t i = 0; i < d->records.n; i++)
+		json_array_append_new(records, json_string(d->records.v[i]));
+	return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:s?, s:b, s:o}", "name", d->name, "type",
+			 d->type, "rcode", d->rcode, "from", d->from, "upstream", d->upstream,
+			 "zone", d->zone, "truncated", d->truncated, "records", records);
+}
+
 static json_t *hop_json(const struct story_hop *h)
 {
 	json_t *where = json_pack("{s:s?, s:s?, s:s?}", "node", h->node, "pod", h->netns, "device",
 				  h->device);
 
 	return json_pack(
-		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:b, s:s, s:s?, s:s?}",
+		"{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:s?, s:o, s:o, s:o, s:b, s:s, s:s?, s:s?}",
 		"direction", name_of(&story_direction_names, h->direction), "step",
 		name_of(&story_step_names, h->step), "where", where, "before",
 		head_json(&h->before), "after", head_json(&h->after), "by", by_json(&h->by),
 		"behind", by_json(&h->behind), "why", h->why, "since_ns",
 		h->since < 0 ? json_null() : json_integer(h->since), "mtu",
-		h->mtu ? json_integer(h->mtu) : json_null(), "sure", !h->likely, "text", h->text,
-		"explain", h->explain, "show", h->show);
+		h->mtu ? json_integer(h->mtu) : json_null(), "dns", dns_json(h->dns), "sure",
+		!h->likely, "text", h->text, "explain", h->explain, "show", h->show);
 }
 
 /* Who may be how long at most, and where that is so. */

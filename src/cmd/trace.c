@@ -17,6 +17,8 @@ static const struct opt trace_table[] = {
 	OPT(struct trace_opts, size, 0, "size", OPT_INT, .arg = "BYTES", .min = 36,
 	    .max = TRACE_SIZE_MAX,
 	    .doc = "Length of the probe from its IP header on; it may not be split (udp, icmp)"),
+	OPT(struct trace_opts, query, 0, "query", OPT_STR, .arg = "NAME[/TYPE]",
+	    .doc = "The probe is a DNS query (default type A); without TO it asks whom FROM asks"),
 	OPT(struct trace_opts, timeout, 0, "timeout", OPT_INT, .arg = "SECONDS", .min = 1,
 	    .max = 60, .doc = "How long the probe waits for an answer (default 3)"),
 	OPT(struct trace_opts, keep, 0, "keep", OPT_FLAG,
@@ -85,6 +87,22 @@ static int exit_of(const struct story *s, const struct story_comparison *c)
 	return c || s->verdict == STORY_ANSWERED || s->verdict == STORY_DELIVERED ? CMD_OK : CMD_NO;
 }
 
+static int check_usage(struct cmd_ctx *ctx, const struct trace_opts *o, int argc)
+{
+	bool asks = o->query != NULL;
+
+	if (o->files.n && argc)
+		return cmd_usage(ctx, "takes no operands with -f");
+	if (o->files.n && (o->size || asks))
+		return cmd_usage(ctx, "--size and --query are of a probe, and -f sends none");
+	if (!o->files.n && argc != 2 && (!asks || argc != 1))
+		return cmd_usage(ctx, asks ? "takes FROM, and TO[:PORT] where another is asked"
+					   : "takes FROM and TO[:PORT]");
+	if (asks && o->size)
+		return cmd_usage(ctx, "--size: a query is as long as its name");
+	return CMD_OK;
+}
+
 static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 {
 	const struct trace_opts *o = opts;
@@ -95,12 +113,11 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 	struct story s;
 	int rc;
 
-	if (argc != (o->files.n ? 0 : 2))
-		return cmd_usage(ctx, o->files.n ? "takes no operands with -f"
-						 : "takes FROM and TO[:PORT]");
-	if (o->files.n && o->size)
-		return cmd_usage(ctx, "--size is of a probe, and -f sends none");
-	rc = o->files.n ? read_files(ctx, o, &t) : trace_ask(ctx, o, argv[0], argv[1], &t);
+	rc = check_usage(ctx, o, argc);
+	if (rc)
+		return rc;
+	rc = o->files.n ? read_files(ctx, o, &t)
+			: trace_ask(ctx, o, argv[0], argc > 1 ? argv[1] : NULL, &t);
 	if (!rc && story_join(&t.view, t.trace, ctx->arena, &s, &e))
 		rc = cmd_fail(&e);
 	if (!rc && o->diff && story_compare(&t.view, t.trace, &s, ctx->arena, &c, &e))
@@ -115,7 +132,7 @@ static int run(struct cmd_ctx *ctx, const void *opts, int argc, char **argv)
 
 const struct cmd cmd_trace = {
 	.name = "trace",
-	.args = "FROM TO[:PORT]",
+	.args = "FROM [TO[:PORT]]",
 	.summary = "The life of one packet: a real probe, followed there and back",
 	.help = "Sends one real probe from FROM (NS/POD, a node, or `outside` of a lab) to TO (the "
 		"same, "
@@ -129,6 +146,9 @@ const struct cmd cmd_trace = {
 		"mistake. "
 		"Only the probe is followed: it bears a mark\nthat survives translation and "
 		"tunnels.\n\n"
+		"With --query the probe is a DNS query: its life, what was answered, and from "
+		"where the "
+		"server\nhas it. Without TO it asks whom a pod's resolv.conf names.\n\n"
 		"answered    an answer came back        refused  somebody said no (RST, ICMP)\n"
 		"delivered   it came; nobody answers    dropped  somebody let it end without a "
 		"word\n"
@@ -146,7 +166,8 @@ const struct cmd cmd_trace = {
 		"  fairlead trace shop/web-0 shop/db:5432\n"
 		"  fairlead trace shop/web-0 shop/db:5432 --explain\n"
 		"  fairlead trace outside n1:30080 -o json\n"
-		"  fairlead trace n1 shop/db-0 --proto icmp",
+		"  fairlead trace n1 shop/db-0 --proto icmp\n"
+		"  fairlead trace shop/web-0 --query db.shop.svc.cluster.local/AAAA",
 	.opts = trace_table,
 	.opts_size = sizeof(struct trace_opts),
 	.run = run,

@@ -13,6 +13,7 @@ struct trace_opts {
 	uint8_t format, explain, keep, diff;
 	int64_t timeout;          /* of the probe, seconds; 0: TRACE_SECONDS */
 	int64_t size;             /* of the probe, bytes; 0: as short as can be */
+	const char *query;        /* NAME[/TYPE]: the probe is this DNS query; NULL: it is none */
 	LIST(const char *) files; /* a PacketTrace that was kept, instead of asking */
 };
 
@@ -23,7 +24,7 @@ struct trace_asked {
 	struct object *answer;            /* what `trace` is part of, where it was asked for */
 };
 
-/* FROM: NS/POD, a node, or "outside" of a lab; TO: as of `why`, with its port. Asks, waits, and takes the
+/* FROM: NS/POD, a node, or "outside" of a lab; TO: as of `why`, with its port; of a query it may be NULL: whom FROM asks. Asks, waits, and takes the
  * question out of the store again (but for --keep). 0, or the exit code, having said why.
  * trace_forget() after either. */
 int trace_ask(struct cmd_ctx *ctx, const struct trace_opts *o, const char *from, const char *to,

@@ -13,6 +13,7 @@
 #include "cmd/interrupt.h"
 #include "cmd/out.h"
 #include "cmd/outside.h"
+#include "core/dns/traced.h"
 #include "core/nft/trace.h"
 #include "sys/clock.h"
 
@@ -44,8 +45,10 @@ struct asking {
 
 static int resolve(struct asking *q, const char *from, const char *to)
 {
-	const struct why_opts asked = { .proto = q->o->proto };
-	int rc = outside_name(q->ctx, &from, &to, &q->outside);
+	const struct why_opts asked = { .proto = q->o->proto || !q->o->query ? q->o->proto
+									     : TRACE_UDP,
+					.dns = q->o->query != NULL };
+	int rc = to ? outside_name(q->ctx, &from, &to, &q->outside) : CMD_OK;
 
 	if (rc)
 		return rc;
@@ -170,11 +173,33 @@ static int check_size(const struct asking *q)
 	return CMD_OK;
 }
 
+/* NAME or NAME/TYPE: no name of the DNS that is in use has a slash. */
+static int put_query(struct asking *q)
+{
+	struct packet_trace *t = &q->question;
+	const char *text = q->o->query, *slash = text ? strrchr(text, '/') : NULL;
+	struct dns_query checked;
+	struct err e;
+
+	if (!text)
+		return CMD_OK;
+	t->spec.query.type = slash ? slash + 1 : "A";
+	t->spec.query.name =
+		slash ? arena_strndup(q->ctx->arena, text, (size_t)(slash - text)) : text;
+	if (t->spec.protocol != TRACE_UDP && t->spec.protocol != TRACE_TCP)
+		return cmd_error(CMD_USAGE, "--query is sent by UDP (the default) or TCP");
+	return t->spec.query.name && !dns_traced_question(t, &checked, &e)
+		       ? CMD_OK
+		       : cmd_error(CMD_USAGE, "--query: %s",
+				   t->spec.query.name ? e.text : "no memory");
+}
+
 static int make_question(struct asking *q)
 {
 	struct packet_trace *t = &q->question;
 	const struct why *w = &q->why;
 	uint64_t random[2];
+	int rc;
 
 	random_bytes(random, sizeof(random));
 	t->meta.name = arena_printf(q->ctx->arena, "trace-%016" PRIx64, random[0]);
@@ -200,7 +225,8 @@ static int make_question(struct asking *q)
 				      NFT_TRACE_SEQS); /* its low half is not zero */
 	t->spec.timeoutSeconds = q->o->timeout ? q->o->timeout : TRACE_SECONDS;
 	t->spec.expires = (int64_t)time(NULL) + t->spec.timeoutSeconds + 30;
-	return choose_nodes(q);
+	rc = put_query(q);
+	return rc ? rc : choose_nodes(q);
 }
 
 /* ---- the answer */
@@ -329,7 +355,7 @@ int trace_ask(struct cmd_ctx *ctx, const struct trace_opts *o, const char *from,
 
 	out->objects = q.why.objects;
 	if (!rc)
-		rc = check_destination(&q, to);
+		rc = check_destination(&q, q.why.to.text);
 	if (!rc)
 		rc = check_size(&q);
 	if (!rc)

@@ -4,6 +4,7 @@
 #include "cmd/trace.h"
 
 #include "cmd/interrupt.h"
+#include "core/dns/traced.h"
 #include "sys/netns.h"
 #include "sys/trace_probe.h"
 
@@ -16,7 +17,8 @@
 #define LOOK_MS 100 /* whether somebody pressed Ctrl-C */
 
 static int put_result(struct store *s, const struct packet_trace *question,
-		      const struct trace_probe_result *r, struct err *e)
+		      const struct trace_probe_result *r, struct trace_response *answer,
+		      struct err *e)
 {
 	const struct kind *k = kind_by_id(KIND_PACKETTRACE);
 	const struct store_key key = { k, NULL, question->meta.name };
@@ -32,6 +34,7 @@ static int put_result(struct store *s, const struct packet_trace *question,
 			return rc;
 		t = o->body;
 		trace_probe_note(r, t);
+		t->status.probe.answer = answer;
 		rev = o->rev;
 		rc = store_put(s, STORE_OP_STATUS, k, t, &rev, e);
 		object_free(o);
@@ -41,10 +44,20 @@ static int put_result(struct store *s, const struct packet_trace *question,
 
 static int probe(const struct packet_trace *t, int netns, struct store *s, struct err *e)
 {
-	const struct trace_probe_ask ask = trace_probe_asked(t, netns);
+	struct trace_probe_ask ask = trace_probe_asked(t, netns);
+	struct trace_response answer, *got = NULL;
+	uint8_t query[DNS_UDP_MIN];
+	const uint8_t *message;
 	struct trace_probe *p;
-	int rc = trace_probe_send(&ask, &p, e);
+	struct arena a;
+	size_t n;
+	int rc = t->spec.query.name ? dns_traced_write(t, query, e) : 0;
 
+	if (rc < 0)
+		return rc;
+	ask.query = query;
+	ask.n_query = (uint16_t)rc;
+	rc = trace_probe_send(&ask, &p, e);
 	if (rc)
 		return rc;
 	while (!trace_probe_ended(p) && !cmd_interrupted()) {
@@ -55,7 +68,12 @@ static int probe(const struct packet_trace *t, int netns, struct store *s, struc
 		poll(&fd, 1, ms < LOOK_MS ? ms : LOOK_MS);
 		trace_probe_step(p);
 	}
-	rc = put_result(s, t, trace_probe_result(p), e);
+	arena_init(&a, 0);
+	message = trace_probe_message(p, &n);
+	if (message && !dns_traced_read(message, n, &a, &answer))
+		got = &answer;
+	rc = put_result(s, t, trace_probe_result(p), got, e);
+	arena_fini(&a);
 	trace_probe_close(p);
 	return rc;
 }

@@ -18,6 +18,7 @@ struct why_opts {
 	const char *node;
 	uint8_t proto; /* enum trace_protocol; none: TCP */
 	uint8_t masquerade_all, localhost_node_ports, format, hops;
+	bool dns; /* a server of names is asked: at port 53 where none is given */
 };
 
 /* One side of the question. */
@@ -44,7 +45,7 @@ struct why {
 	size_t n_plans;
 };
 
-/* Reads objects and names; on failure reports and returns the exit code. why_forget() after
+/* `to` NULL, with o->dns: the server that FROM's resolv.conf names. Reads objects and names; on failure reports and returns the exit code. why_forget() after
  * either. */
 int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, const char *to,
 	    struct why *w);

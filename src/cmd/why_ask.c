@@ -2,6 +2,7 @@
 /* Who asks whom, and what the node that judges knows: from manifests, or from the store. */
 #include "cmd/why.h"
 
+#include "core/dns/resolv.h"
 #include "core/service/hostport.h"
 #include "lab/world.h"
 
@@ -183,6 +184,35 @@ static struct ipaddr first_address(const struct why_end *end)
 		if (end->ips[i].family == AF_INET)
 			return end->ips[i];
 	return end->n ? end->ips[0] : (struct ipaddr){ .family = 0 };
+}
+
+/* What kubelets write into resolv.conf is no object. Number 10 of the Services' range is the usual address, which role dns takes
+ * on each node; without it a Service of the usual name has one. */
+static int take_nameserver(struct why *w)
+{
+	const struct cluster *c = w->objects.cluster;
+	const struct object *o = cluster_get(c, KIND_NODESTATE, NULL, w->from.node);
+	const struct node_state *s = o ? o->body : NULL;
+
+	w->to.text = "the DNS server";
+	for (int others = 0; s && others < 2; others++)
+		for (uint32_t i = 0; i < s->status.dnsAddresses.n && w->to.n < OBJECT_IPS; i++) {
+			const struct ipaddr *ip = &s->status.dnsAddresses.v[i];
+			bool is_service = false;
+
+			for (uint32_t k = 0; k < s->status.serviceCIDRs.n; k++)
+				is_service |= prefix_has(&s->status.serviceCIDRs.v[k], ip);
+			if (is_service != others)
+				w->to.ips[w->to.n++] = *ip;
+		}
+	o = w->to.n ? NULL : cluster_get(c, KIND_SERVICE, "kube-system", "kube-dns");
+	if (o)
+		take_service(&w->to, o->body);
+	return w->to.n ? CMD_OK
+		       : cmd_error(CMD_USAGE,
+				   "who is asked? Node %s has no role dns, and there is no Service "
+				   "kube-system/kube-dns: give TO",
+				   w->from.node ? w->from.node : "-");
 }
 
 /* Of one family, IPv4 where both sides have it; a pod without an address has any. */
@@ -414,7 +444,7 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 	*w = (struct why){ .from = { .text = from } };
 	w->proto = o->proto ? o->proto : TRACE_TCP;
 	w->flow.proto = w->proto == TRACE_ICMP ? PROTO_NONE : w->proto;
-	if (world_split(to, &w->to.text, &w->to.port, ctx->arena, &e))
+	if (to && world_split(to, &w->to.text, &w->to.port, ctx->arena, &e))
 		return cmd_usage(ctx, "%s", e.text);
 	if (w->to.port && w->proto == TRACE_ICMP)
 		return cmd_usage(ctx, "%s: ICMP has no ports", to);
@@ -424,7 +454,9 @@ int why_ask(struct cmd_ctx *ctx, const struct why_opts *o, const char *from, con
 	if (!rc && w->from.service)
 		rc = cmd_usage(ctx, "%s: a Service sends nothing", from);
 	if (!rc)
-		rc = resolve(ctx, w->objects.cluster, &w->from, &w->to);
+		rc = to ? resolve(ctx, w->objects.cluster, &w->from, &w->to) : take_nameserver(w);
+	if (o->dns && !w->to.port)
+		w->to.port = DNS_PORT;
 	if (!rc)
 		rc = set_node(ctx, o, w);
 	if (rc)

@@ -2,7 +2,7 @@
 /* agent_dns: see agent_dns.h, dns_names.h for how it is filled, core/dns/table.h for what a reader may do.
  *
  *   told     A role that joins is given the table once that is complete, the next process of it the same one at once. What changes
- *            it sees there; nothing more is said on the stream.
+ *            it sees there; on the stream it is told of queries that are followed, and says what it made of them.
  *   trust    The role is no more than any user. It cannot write to the table, and in the area where it says that it reads it can at worst keep
  *            memory from being used again, until that is overdue.
  *   room     The table's memory has an end, as a reader that touches all of it has pages made for it. Where it is reached everything is
@@ -11,6 +11,7 @@
 #include "daemon/agent_dns.h"
 #include "core/dns/settings.h"
 #include "core/dns/table.h"
+#include "daemon/agent_trace.h"
 #include "daemon/dns_names.h"
 #include "daemon/stream.h"
 #include "sys/shm.h"
@@ -22,6 +23,7 @@
 #define SIZE      (128UL << 20) /* some 40 000 Services with ten endpoints each */
 #define SIZE_MOST (8UL << 30)
 #define ROUND_S   15. /* of dns_table_overdue() */
+#define MADE_MAX  (64UL << 10)
 
 struct shared {
 	struct shm region, readers;
@@ -152,14 +154,33 @@ static void leave(struct agent_dns *d)
 	d->stream = NULL;
 }
 
-/* The role has nothing to say. */
+/* All that the role has to say is of queries that are followed. */
 static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
 {
-	(void)s;
-	(void)type;
-	(void)body;
+	struct agent_dns *d = stream_arg(s);
+	struct rec_dns_made r = { 0 };
+	struct arena ar;
+	struct err e;
+
 	if (fd >= 0)
 		close(fd);
+	if (type != REC_DNS_MADE)
+		return;
+	arena_init(&ar, MADE_MAX);
+	if (record_decode(body, record_schema(type), &r, &ar, &e))
+		log_warn("dns: %s", e.text);
+	else
+		agent_trace_dns(d->agent, &r);
+	arena_fini(&ar);
+}
+
+void agent_dns_follow(struct agent *a, const struct rec_dns_follow *r)
+{
+	struct err e;
+
+	if (a->dns && a->dns->stream &&
+	    stream_send(a->dns->stream, REC_DNS_FOLLOW, NULL, r, -1, &e))
+		log_warn("dns: %s", e.text);
 }
 
 static void on_closed(struct stream *s, const struct err *e)

@@ -14,4 +14,7 @@ void agent_dns_join(struct agent *a, int fd); /* takes the descriptor */
 void agent_dns_changed(struct agent *a, const struct object *old, const struct object *now);
 void agent_dns_synced(struct agent *a);
 
+/* Has the role say what it makes of a query: agent_trace_dns(). Nothing where there is no role, or it is away. */
+void agent_dns_follow(struct agent *a, const struct rec_dns_follow *r);
+
 void agent_dns_fill(const struct agent *a, struct report *m);

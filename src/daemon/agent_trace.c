@@ -307,6 +307,7 @@ static void begin(struct agent_trace *s, const struct object *o)
 	}
 	if (j->sender)
 		trace_job_timer(j, &j->patience, ANSWERS_S);
+	trace_dns_follow(j, t);
 	arm(j, t);
 }
 
@@ -325,6 +326,14 @@ void agent_trace_changed(struct agent *a, const struct object *old, const struct
 		consider(j, now->body);
 	else if (now)
 		begin(s, now);
+}
+
+void agent_trace_dns(struct agent *a, const struct rec_dns_made *r)
+{
+	struct trace_job *j = r->trace ? find_job(a->trace, r->trace) : NULL;
+
+	if (j)
+		trace_dns_take(j, r);
 }
 
 struct agent_trace_stats agent_trace_stats(const struct agent *a)

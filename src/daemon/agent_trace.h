@@ -18,6 +18,9 @@ void agent_trace_close(struct agent *a);
 /* A change of the store, of any kind. */
 void agent_trace_changed(struct agent *a, const struct object *old, const struct object *now);
 
+/* What role dns made of a trace's query. */
+void agent_trace_dns(struct agent *a, const struct rec_dns_made *r);
+
 struct agent_trace_stats {
 	uint64_t done, failed, refused; /* traces */
 	uint64_t observations, lost;

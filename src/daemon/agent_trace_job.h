@@ -27,6 +27,9 @@ struct trace_job {
 	bool sender, sent, answered; /* answered: `result` holds */
 	struct trace_probe *probe;
 	struct trace_probe_result result;
+	struct trace_response *answer; /* to its DNS query; NULL: none */
+	struct trace_dns dns;          /* what role dns here made of that; `from` NULL: nothing */
+	unsigned n_dns;                /* times that it said so */
 
 	bool due, writing, gone; /* gone: the object was deleted while a write is under way */
 	ev_io events, probe_io;
@@ -55,6 +58,10 @@ void trace_send_failed(struct trace_job *j, const struct err *e);
 /* The packet that the probe's socket gave to the network is a fact, too: before all others. */
 void trace_send_note(struct trace_job *j, const struct packet_trace *t);
 void trace_send_stop(struct trace_job *j);
+
+/* agent_trace_dns.c */
+void trace_dns_follow(struct trace_job *j, const struct packet_trace *t);
+void trace_dns_take(struct trace_job *j, const struct rec_dns_made *r);
 
 /* agent_trace_write.c */
 void trace_write_init(struct trace_job *j);

@@ -2,6 +2,7 @@
 /* agent_trace_look: see agent_trace_look.h. While the thread runs, all of the look is the thread's but for
  * whom to call; between, the loop's. A look that is closed while the thread runs goes when it comes back; one
  * whose collector is still open then, in another thread. */
+#include "core/dns/traced.h"
 #include "daemon/agent_trace_job.h"
 #include "sys/tracer.h"
 
@@ -163,7 +164,7 @@ int trace_look_open(struct agent *a, const struct packet_trace *t, trace_look_fn
 		.spaces = l->spaces,
 		.n_spaces = l->facts.n_spaces,
 		.signature = { trace_ip_proto(t->spec.protocol, t->spec.destination.address.family),
-			       (uint64_t)t->spec.signature },
+			       (uint64_t)t->spec.signature, dns_traced_place(t) },
 	};
 	if (rc) {
 		destroy(l);

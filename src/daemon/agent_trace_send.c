@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* agent_trace_send: the probe (sys/trace_probe.h) of a trace that this node is the sender of, on the loop. */
+#include "core/dns/traced.h"
 #include "daemon/agent_trace_job.h"
 #include "sys/clock.h"
 
@@ -10,7 +11,13 @@
 
 static void ended(struct trace_job *j)
 {
+	size_t n;
+	const uint8_t *message = trace_probe_message(j->probe, &n);
+
 	j->result = *trace_probe_result(j->probe);
+	j->answer = message ? arena_alloc(&j->arena, sizeof(*j->answer)) : NULL;
+	if (j->answer && dns_traced_read(message, n, &j->arena, j->answer))
+		j->answer = NULL;
 	j->answered = true;
 	trace_send_stop(j);
 	trace_write_soon(j);
@@ -64,15 +71,20 @@ void trace_send_failed(struct trace_job *j, const struct err *e)
 void trace_send_now(struct trace_job *j)
 {
 	const struct packet_trace *t = trace_job_body(j);
+	uint8_t query[DNS_UDP_MIN];
 	struct trace_probe_ask ask;
 	struct err e;
-	int rc;
+	int rc, n = 0;
 
 	if (!t || j->sent)
 		return;
 	j->sent = true;
 	ask = trace_probe_asked(t, trace_look_source(j->agent, t, &e));
-	rc = ask.netns < 0 ? ask.netns : trace_probe_send(&ask, &j->probe, &e);
+	if (t->spec.query.name)
+		n = dns_traced_write(t, query, &e);
+	ask.query = query;
+	ask.n_query = (uint16_t)(n > 0 ? n : 0);
+	rc = ask.netns < 0 ? ask.netns : n < 0 ? n : trace_probe_send(&ask, &j->probe, &e);
 	if (ask.netns >= 0)
 		close(ask.netns);
 	if (rc)

@@ -26,6 +26,24 @@ void trace_write_soon(struct trace_job *j)
 	write_after(j, 0.);
 }
 
+/* What this node's role dns said is in the place of what it said before. False: no memory. */
+static bool put_dns(struct trace_job *j, const struct packet_trace *seen, struct packet_trace *t,
+		    struct arena *ar)
+{
+	struct trace_dns *v = arena_array(ar, seen->status.dns.n + 1u, sizeof(*v));
+	uint32_t n = 0;
+
+	if (!v)
+		return false;
+	for (uint32_t i = 0; i < seen->status.dns.n; i++)
+		if (strcmp(seen->status.dns.v[i].node, j->mine.name) != 0)
+			v[n++] = seen->status.dns.v[i];
+	v[n++] = j->dns;
+	t->status.dns.v = v;
+	t->status.dns.n = n;
+	return true;
+}
+
 /* `seen` with what this node has to say; pointers lead into both. NULL: no memory. */
 static const struct packet_trace *body_of(struct trace_job *j, const struct packet_trace *seen,
 					  struct arena *ar)
@@ -44,6 +62,10 @@ static const struct packet_trace *body_of(struct trace_job *j, const struct pack
 	t->status.nodes.n = n;
 	if (j->answered)
 		trace_probe_note(&j->result, t);
+	if (j->answered)
+		t->status.probe.answer = j->answer;
+	if (j->dns.from && !put_dns(j, seen, t, ar))
+		return NULL;
 	return t;
 }
 

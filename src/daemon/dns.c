@@ -110,6 +110,7 @@ static int start(struct role *r, struct err *e)
 	ev_timer_init(&d->patience, on_patience, KNOWN_S, 0.);
 	d->patience.data = d;
 	ev_timer_start(r->loop, &d->patience);
+	dns_trace_open(d);
 	dns_feed_open(d);
 	rc = dns_names_settings(&d->settings, &r->cfg, e);
 	if (!rc)
@@ -143,6 +144,7 @@ static void stop(struct role *r)
 	dns_agent_close(d);
 	dns_store_end(d);
 	dns_feed_close(d);
+	dns_trace_close(d);
 }
 
 int main(int argc, char **argv)

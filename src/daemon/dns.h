@@ -15,6 +15,7 @@
  *   dns_files.c   resolv.conf and hosts, read again when they change
  *   dns_report.c  metrics by CoreDNS' names, and the log of queries
  *   dns_ctl.c     dns.sock: what `fairlead dns` asks
+ *   dns_trace.c   what was made of a query that `fairlead trace` follows
  *
  * Workers share nothing but the table, which they read without a lock: each has its sockets, cache, upstreams and counters. What the
  * role's thread wants of a worker goes through dns_worker_…() below; the counters of a worker are read by it as they stand. */
@@ -38,6 +39,7 @@ struct dns_job;
 struct dns_listen;
 struct dns_store;
 struct dns_worker;
+struct traced;
 
 /* Whom to ask. */
 struct dns_servers {
@@ -82,6 +84,10 @@ struct dns {
 	pthread_mutex_t lock;
 	struct dns_job *done;
 	ev_async wake;
+	/* Queries that are followed, changed under the lock by the role's thread alone; how many. */
+	struct traced *traces;
+	atomic_uint n_traces;
+	ev_async traced_wake;
 };
 
 /* All sockets of the configuration are there: workers begin to read once the table is known, too. */
@@ -129,6 +135,7 @@ int dns_agent_open(struct dns *d, struct err *e);
 void dns_agent_close(struct dns *d);
 void dns_agent_join(struct dns *d, int fd);
 bool dns_agent_gives(const struct dns *d); /* the table is the agent's, who keeps it */
+void dns_agent_tell(struct dns *d, const struct rec_dns_made *r); /* while there is one */
 
 /* ---- dns_udp.c */
 
@@ -151,6 +158,13 @@ void dns_report(struct report *r, void *arg);
 extern const struct ctl_verb dns_verbs[];
 void dns_jobs_wake(struct ev_loop *loop, ev_async *a, int events);
 void dns_jobs_drop(struct dns *d); /* once no worker runs any more */
+
+/* ---- dns_trace.c */
+
+void dns_trace_open(struct dns *d);
+void dns_trace_close(struct dns *d); /* once no worker runs any more */
+/* The agent follows this query. */
+void dns_trace_follow(struct dns *d, const struct rec_dns_follow *r);
 
 /* ---- dns_files.c */
 

@@ -130,12 +130,37 @@ static void use_readers(struct dns_agent *a, const struct rec_dns_table *r, int 
 
 /* ---- the stream */
 
+static void follow(struct dns_agent *a, struct wire *body)
+{
+	struct rec_dns_follow r = { 0 };
+	struct err e;
+
+	if (record_decode(body, record_schema(REC_DNS_FOLLOW), &r, &a->arena, &e))
+		log_warn("agent: %s", e.text);
+	else
+		dns_trace_follow(a->dns, &r);
+	arena_reset(&a->arena);
+}
+
+void dns_agent_tell(struct dns *d, const struct rec_dns_made *r)
+{
+	struct err e;
+
+	if (d->agent && d->agent->stream &&
+	    stream_send(d->agent->stream, REC_DNS_MADE, NULL, r, -1, &e))
+		log_warn("agent: %s", e.text);
+}
+
 static void on_frame(struct stream *s, unsigned type, struct wire *body, int fd)
 {
 	struct dns_agent *a = stream_arg(s);
 	struct rec_dns_table r = { 0 };
 	struct err e;
 
+	if (type == REC_DNS_FOLLOW && fd < 0) {
+		follow(a, body);
+		return;
+	}
 	if ((type != REC_DNS_READERS && type != REC_DNS_TABLE) || fd < 0) {
 		if (fd >= 0)
 			close(fd);

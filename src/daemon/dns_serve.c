@@ -83,6 +83,8 @@ void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const s
 		to->job->us = us;
 		return;
 	}
+	if (dns_traces(w))
+		dns_trace_met(w, q, to, source, answer);
 	dns_count(&w->counts.responses[source][rcode < DNS_RCODES ? rcode : DNS_RCODES], 1);
 	dns_count_time(&w->counts.took, us);
 	if (!is_logged(w, rcode))
@@ -216,6 +218,8 @@ size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const str
 	len = rc ? refuse(&q, out, cap, rc) : find(w, &q, from, out, cap, &source);
 	if (len)
 		dns_serve_answered(w, &q, from, source, out, len);
+	else if (dns_traces(w) && !from->job)
+		dns_trace_met(w, &q, from, source, NULL);
 	return len;
 }
 

@@ -77,6 +77,8 @@ struct dns_upstreams {
 	ev_timer timer;
 	struct late *late, **late_end;
 	bool sending;
+	const struct dns_server
+		*answered; /* whose answer the forwarder was given; NULL: nobody's */
 };
 
 static int64_t now_ms(void)
@@ -119,6 +121,7 @@ static void send_late(struct dns_upstreams *u)
 
 static void settle(struct dns_upstreams *u)
 {
+	u->answered = NULL;
 	send_late(u);
 	arm(u);
 }
@@ -193,6 +196,7 @@ static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
 			dns_forward_unreachable(u->forward, now_ms(), s->upstream, s->number);
 		if (n < 0)
 			break;
+		u->answered = NULL;
 		if ((size_t)n <= sizeof(room))
 			dns_forward_udp(u->forward, now_ms(), s->upstream, s->number, room,
 					(size_t)n);
@@ -425,6 +429,8 @@ static void on_end(uint64_t client, const struct dns_relay *answer, void *arg)
 	struct dns_asker asker = w->asker;
 	size_t n;
 
+	asker.waited = true;
+	asker.by = u->answered;
 	release(u, (uint32_t)client);
 	if (!asker.tcp && !asker.job && asker.fd < 0)
 		return; /* its connection ended */
@@ -498,10 +504,10 @@ size_t dns_upstreams_ask(struct dns_upstreams *u, const struct dns_query *q,
 
 static void on_answered(unsigned upstream, unsigned rcode, unsigned ms, void *arg)
 {
-	const struct dns_upstreams *u = arg;
+	struct dns_upstreams *u = arg;
 
-	(void)upstream;
 	(void)rcode;
+	u->answered = &u->server[upstream];
 	dns_count_time(&u->worker->counts.upstream, (uint64_t)ms * 1000);
 }
 

@@ -90,6 +90,9 @@ struct dns_asker {
 	socklen_t asked_len; /* 0: the socket has the address */
 	struct dns_job *job; /* NULL: a client of the network */
 	uint64_t asked_us;   /* of the monotonic clock */
+	/* When it is answered: upstreams were waited for; the one whose answer it is, NULL: none's. */
+	bool waited;
+	const struct dns_server *by;
 };
 
 struct dns_socket {
@@ -187,6 +190,17 @@ void dns_serve_forget(struct dns_worker *w, const struct dns_tcp *c);
 
 /* By a worker: there is its answer, n = 0: none. */
 void dns_job_done(struct dns_worker *w, struct dns_job *j, const uint8_t *answer, size_t n);
+
+/* ---- dns_trace.c */
+
+/* While queries are followed: this one is answered; or waits for an upstream (`answer` NULL). */
+void dns_trace_met(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *to,
+		   enum dns_source source, const uint8_t *answer);
+
+static inline bool dns_traces(const struct dns_worker *w)
+{
+	return atomic_load_explicit(&w->dns->n_traces, memory_order_relaxed) > 0;
+}
 
 /* ---- dns_upstream.c */
 

@@ -44,6 +44,15 @@ static const struct field destination_fields[] = {
 static const SCHEMA(destination_schema, "PacketTraceDestination", trace_destination,
 		    destination_fields);
 
+typedef TYPE_OF(struct packet_trace, spec.query) trace_query;
+static const struct field query_fields[] = {
+	FIELD(trace_query, name, 1, F_STR, .flags = FF_REQUIRED,
+	      .doc = "The name in full (search lists are the client's), of 168 octets at most."),
+	FIELD(trace_query, type, 2, F_STR, .flags = FF_REQUIRED,
+	      .doc = "Type of the records: `A`, `AAAA`, `SRV`, `PTR`, `TYPE65` and others."),
+};
+static const SCHEMA(query_schema, "PacketTraceQuery", trace_query, query_fields);
+
 typedef TYPE_OF(struct packet_trace, spec) trace_spec;
 static const struct field spec_fields[] = {
 	FIELD(trace_spec, source, 1, F_OBJ, .flags = FF_REQUIRED, .sub = &source_schema,
@@ -68,6 +77,9 @@ static const struct field spec_fields[] = {
 	      .absent = "as short as can be, and it may be split on the way",
 	      .doc = "Bytes of the probe, from its IP header on; it may not be split (IPv4: DF). "
 		     "Of UDP and ICMP."),
+	FIELD(trace_spec, query, 10, F_OBJ, .sub = &query_schema, .absent = "it carries no query",
+	      .doc = "The probe is this DNS query, over UDP or TCP. Over UDP the signature is its "
+		     "client cookie (RFC 7873); its id are the signature's high 16 bits."),
 	FIELD(trace_spec, expires, 8, F_TIME, .flags = FF_REQUIRED,
 	      .doc = "Nobody looks after this time, and a minute later the controller deletes the "
 		     "object."),
@@ -191,6 +203,31 @@ static const SCHEMA(observation_schema, "PacketObservation", struct trace_observ
 
 /* ---- status */
 
+static const struct field answer_fields[] = {
+	FIELD(struct trace_response, rcode, 1, F_STR,
+	      .doc = "The response code: `NOERROR`, `NXDOMAIN` and others."),
+	FIELD(struct trace_response, truncated, 2, F_BOOL,
+	      .doc = "There is more, to be asked for by TCP."),
+	FIELD(struct trace_response, records, 3, F_STR, .flags = FF_LIST,
+	      .doc = "The answer section: `NAME TTL TYPE DATA`."),
+};
+static const SCHEMA(answer_schema, "PacketTraceAnswer", struct trace_response, answer_fields);
+
+static const struct field dns_fields[] = {
+	FIELD(struct trace_dns, node, 1, F_STR, .flags = FF_REQUIRED, .doc = "Name of the Node."),
+	FIELD(struct trace_dns, from, 2, F_STR,
+	      .doc = "Who had the answer: `hosts`, `cluster`, `cache`, `upstream`, `nobody`."),
+	FIELD(struct trace_dns, upstream, 3, F_STR, .absent = "none answered",
+	      .doc = "Address and port of the upstream that answered."),
+	FIELD(struct trace_dns, zone, 4, F_STR,
+	      .doc = "Of the cluster's zones the one that the name is in, else the cluster's "
+		     "domain."),
+	FIELD(struct trace_dns, rcode, 5, F_STR, .absent = "an upstream is waited for",
+	      .doc = "Code of the answer."),
+	FIELD(struct trace_dns, microseconds, 6, F_I64, .doc = "From the query to its answer."),
+};
+static const SCHEMA(dns_schema, "PacketTraceDNS", struct trace_dns, dns_fields);
+
 typedef TYPE_OF(struct packet_trace, status.probe) trace_probe;
 static const struct field probe_fields[] = {
 	FIELD(trace_probe, result, 1, F_ENUM, .names = &trace_result_names, .flags = FF_COLUMN,
@@ -206,6 +243,8 @@ static const struct field probe_fields[] = {
 	FIELD(trace_probe, sentAt, 7, F_I64, .doc = "When, in ns since 1970."),
 	FIELD(trace_probe, mtu, 8, F_I64, .absent = "nobody said",
 	      .doc = "It was too big: how long it may be, as who says so says."),
+	FIELD(trace_probe, answer, 9, F_PTR, .sub = &answer_schema, .absent = "none came",
+	      .doc = "Of a DNS query: what came back."),
 };
 static const SCHEMA(probe_schema, "PacketTraceProbe", trace_probe, probe_fields);
 
@@ -230,6 +269,8 @@ static const struct field status_fields[] = {
 	      .doc = "What became of the probe."),
 	FIELD(trace_status, nodes, 2, F_OBJ, .flags = FF_LIST, .sub = &looker_schema,
 	      .doc = "What each node saw."),
+	FIELD(trace_status, dns, 3, F_OBJ, .flags = FF_LIST, .sub = &dns_schema,
+	      .doc = "What role dns of a node made of the query."),
 };
 static const SCHEMA(status_schema, "PacketTraceStatus", trace_status, status_fields);
 

@@ -157,6 +157,26 @@ static const struct field dns_table_fields[] = {
 static const SCHEMA(dns_readers_schema, "DNSReaders", struct rec_dns_table, dns_table_fields);
 static const SCHEMA(dns_table_schema, "DNSTable", struct rec_dns_table, dns_table_fields);
 
+static const struct field dns_follow_fields[] = {
+	FIELD(struct rec_dns_follow, trace, 1, F_STR),
+	FIELD(struct rec_dns_follow, id, 2, F_I64),
+	FIELD(struct rec_dns_follow, type, 3, F_I64),
+	FIELD(struct rec_dns_follow, question, 4, F_STR),
+	FIELD(struct rec_dns_follow, sender, 5, F_ADDR),
+	FIELD(struct rec_dns_follow, seconds, 6, F_I64),
+};
+static const SCHEMA(dns_follow_schema, "DNSFollow", struct rec_dns_follow, dns_follow_fields);
+
+static const struct field dns_made_fields[] = {
+	FIELD(struct rec_dns_made, trace, 1, F_STR),
+	FIELD(struct rec_dns_made, from, 2, F_STR),
+	FIELD(struct rec_dns_made, upstream, 3, F_STR),
+	FIELD(struct rec_dns_made, zone, 4, F_STR),
+	FIELD(struct rec_dns_made, rcode, 5, F_STR),
+	FIELD(struct rec_dns_made, microseconds, 6, F_I64),
+};
+static const SCHEMA(dns_made_schema, "DNSMade", struct rec_dns_made, dns_made_fields);
+
 static const struct field takeover_fields[] = {
 	FIELD(struct rec_takeover, version, 1, F_STR),
 	FIELD(struct rec_takeover, pid, 2, F_I64),
@@ -198,6 +218,8 @@ const struct schema *record_schema(unsigned type)
 		[REC_ORIGINS] = &origins_schema,
 		[REC_DNS_READERS] = &dns_readers_schema,
 		[REC_DNS_TABLE] = &dns_table_schema,
+		[REC_DNS_FOLLOW] = &dns_follow_schema,
+		[REC_DNS_MADE] = &dns_made_schema,
 	};
 
 	return type < REC_TYPE_COUNT ? schemas[type] : NULL;

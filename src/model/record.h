@@ -66,6 +66,9 @@ enum record_type {
 	/* agent → dns: the table of names, each record with a descriptor of memory (sys/shm.h) */
 	REC_DNS_READERS, /* struct rec_dns_table: the area of its readers, first */
 	REC_DNS_TABLE,   /* struct rec_dns_table: the table, complete: use this from now on */
+	REC_DNS_FOLLOW,  /* struct rec_dns_follow: say what is made of this query */
+	/* dns → agent */
+	REC_DNS_MADE, /* struct rec_dns_made: of that query, until there is an answer perhaps twice */
 	REC_TYPE_COUNT
 };
 
@@ -205,6 +208,21 @@ struct rec_origins {
 struct rec_dns_table {
 	int64_t size;     /* octets of the memory */
 	int64_t settings; /* dns_settings_sum() of what it was filled by */
+};
+
+/* A query that a trace follows (model/trace.h). */
+struct rec_dns_follow {
+	const char *trace; /* name of the PacketTrace */
+	int64_t id, type;
+	const char *question;
+	struct ipaddr sender; /* family 0, or unspecified: any */
+	int64_t seconds;      /* then it is forgotten */
+};
+
+struct rec_dns_made {
+	const char *trace;
+	const char *from, *upstream, *zone, *rcode; /* as in struct trace_dns */
+	int64_t microseconds;
 };
 
 struct rec_takeover {

@@ -8,7 +8,9 @@
  *   TCP           the initial sequence number is the signature's low 32 bits
  *   UDP           the payload begins with the signature's 8 bytes, most significant first
  *   ICMP, ICMPv6  so does what stands behind identifier and sequence number of the echo
- *   SCTP          the initiate tag of INIT is the low 32 bits, which are not zero */
+ *   SCTP          the initiate tag of INIT is the low 32 bits, which are not zero
+ * A DNS query's datagram begins with what a server reads: there the 8 bytes are the cookie of a client (RFC 7873 4),
+ * which stands where the question's name says (core/dns/traced.h); its id are the signature's high 16 bits. */
 #pragma once
 #include "model/cluster.h"
 
@@ -117,6 +119,23 @@ struct trace_node {
 	LIST(struct trace_observation) observations;
 };
 
+/* Of a DNS query, as who asked got it. */
+struct trace_response {
+	const char *rcode; /* "NOERROR", "NXDOMAIN" … */
+	bool truncated;
+	LIST(const char *) records; /* of the answer section: "NAME TTL TYPE DATA" */
+};
+
+/* What role dns of a node says of the query: it is this very one, known by its id, question and sender. */
+struct trace_dns {
+	const char *node;
+	const char *from;     /* "hosts", "cluster", "cache", "upstream"; "nobody" */
+	const char *upstream; /* from it: address and port of who answered; NULL: nobody has yet */
+	const char *zone;  /* of the cluster's the one with the name; else the cluster's domain */
+	const char *rcode; /* NULL: there was no answer yet */
+	int64_t microseconds; /* until it */
+};
+
 struct packet_trace {
 	struct meta meta;
 	struct {
@@ -129,6 +148,9 @@ struct packet_trace {
 			struct ipaddr address;
 			int64_t port; /* 0 for ICMP */
 		} destination;
+		struct {
+			const char *name, *type; /* NULL, NULL: the probe is no DNS query */
+		} query;
 		uint8_t protocol;         /* enum trace_protocol */
 		LIST(const char *) nodes; /* who looks */
 		const char *sender;       /* of them; absent: who asks sends the probe */
@@ -147,8 +169,10 @@ struct packet_trace {
 			int64_t localPort;
 			int64_t sentAt; /* ns of CLOCK_REALTIME */
 			int64_t mtu;    /* too big: what would have passed; 0: nobody said */
+			struct trace_response *answer; /* NULL: none, or it was no DNS query */
 		} probe;
 		LIST(struct trace_node) nodes;
+		LIST(struct trace_dns) dns;
 	} status;
 };
 

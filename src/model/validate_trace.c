@@ -36,6 +36,17 @@ static int check_size(const struct packet_trace *t, struct err *e)
 	return 0;
 }
 
+static int check_query(const struct packet_trace *t, struct err *e)
+{
+	if (!t->spec.query.name)
+		return 0;
+	if (t->spec.protocol != TRACE_UDP && t->spec.protocol != TRACE_TCP)
+		return err_set(e, -EINVAL, "spec.query: DNS is asked by UDP and TCP");
+	if (t->spec.size)
+		return err_set(e, -EINVAL, "spec.size: a query is as long as its name");
+	return 0;
+}
+
 static int check_nodes(const struct packet_trace *t, struct err *e)
 {
 	const char *sender = t->spec.sender;
@@ -74,5 +85,7 @@ int validate_packet_trace(const struct packet_trace *t, struct err *e)
 	if (!(uint32_t)t->spec.signature)
 		return err_set(e, -EINVAL, "spec.signature: its low 32 bits must not be zero");
 	rc = check_size(t, e);
+	if (!rc)
+		rc = check_query(t, e);
 	return rc ? rc : check_nodes(t, e);
 }

@@ -191,6 +191,12 @@ int trace_probe_send(const struct trace_probe_ask *ask, struct trace_probe **out
 		return err_set(e, -ENOMEM, "probe: no memory");
 	p->ask = *ask;
 	p->fd = -1;
+	if (ask->n_query > TRACE_QUERY_MAX) {
+		trace_probe_close(p);
+		return err_set(e, -EMSGSIZE, "probe: a query of %u octets", ask->n_query);
+	}
+	if (ask->n_query)
+		memcpy(p->query, ask->query, ask->n_query);
 	rc = netns_do(ask->netns, open_socket, p, e);
 	if (rc) {
 		trace_probe_close(p);
@@ -218,6 +224,8 @@ static void on_datagram(struct trace_probe *p, const uint8_t *v, size_t n)
 {
 	switch (trace_probe_answer(p, v, n)) {
 	case TRACE_ANSWER_GIVEN:
+		if (p->ask.n_query)
+			memcpy(p->answer, v, p->n_answer = n);
 		trace_probe_end(p, TRACE_CONNECTED);
 		break;
 	case TRACE_ANSWER_ABORT:
@@ -230,7 +238,7 @@ static void on_datagram(struct trace_probe *p, const uint8_t *v, size_t n)
 
 static void receive(struct trace_probe *p)
 {
-	uint8_t packet[2048]; /* the rest does not matter */
+	uint8_t packet[4096]; /* the rest does not matter */
 
 	while (!p->r.result) {
 		ssize_t n = recv(p->fd, packet, sizeof(packet), 0);
@@ -253,6 +261,47 @@ static void shut(struct trace_probe *p)
 	p->closing = false;
 }
 
+static void connected(struct trace_probe *p)
+{
+	trace_probe_end(p, TRACE_CONNECTED);
+	shutdown(p->fd, SHUT_WR);
+	p->asking = false;
+	p->closing = true;
+	p->deadline = clock_mono_ns() + FIN_WAIT_NS;
+}
+
+/* What is so short a new connection takes whole. */
+static void ask(struct trace_probe *p)
+{
+	uint8_t frame[TRACE_FRAME + TRACE_QUERY_MAX];
+	uint16_t n = p->ask.n_query;
+
+	frame[0] = (uint8_t)(n >> 8);
+	frame[1] = (uint8_t)n;
+	memcpy(frame + TRACE_FRAME, p->query, n);
+	p->asking = send(p->fd, frame, TRACE_FRAME + n, MSG_NOSIGNAL) == TRACE_FRAME + n;
+	if (!p->asking)
+		connected(p);
+}
+
+static bool is_whole(const struct trace_probe *p)
+{
+	return p->n_answer >= TRACE_FRAME &&
+	       p->n_answer - TRACE_FRAME >= (size_t)(p->answer[0] << 8 | p->answer[1]);
+}
+
+static void hear(struct trace_probe *p)
+{
+	ssize_t n = recv(p->fd, p->answer + p->n_answer, sizeof(p->answer) - p->n_answer, 0);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		p->n_answer += (size_t)n;
+	if (n <= 0 || is_whole(p))
+		connected(p);
+}
+
 static void handshake(struct trace_probe *p)
 {
 	int err = 0;
@@ -263,10 +312,10 @@ static void handshake(struct trace_probe *p)
 		on_error(p, err);
 		return;
 	}
-	trace_probe_end(p, TRACE_CONNECTED);
-	shutdown(p->fd, SHUT_WR);
-	p->closing = true;
-	p->deadline = clock_mono_ns() + FIN_WAIT_NS;
+	if (p->ask.n_query)
+		ask(p);
+	else
+		connected(p);
 }
 
 static void drain(struct trace_probe *p)
@@ -290,6 +339,8 @@ void trace_probe_step(struct trace_probe *p)
 	if (poll(&ready, 1, 0) > 0) {
 		if (p->closing)
 			drain(p);
+		else if (p->asking)
+			hear(p);
 		else if (p->ask.protocol == TRACE_TCP)
 			handshake(p);
 		else
@@ -299,6 +350,8 @@ void trace_probe_step(struct trace_probe *p)
 		return;
 	if (p->closing)
 		shut(p);
+	else if (p->asking)
+		connected(p);
 	else
 		trace_probe_end(p, TRACE_TIMEOUT);
 }
@@ -315,7 +368,7 @@ int trace_probe_fd(const struct trace_probe *p)
 
 short trace_probe_events(const struct trace_probe *p)
 {
-	return p->ask.protocol == TRACE_TCP && !p->closing ? POLLOUT : POLLIN;
+	return p->ask.protocol == TRACE_TCP && !p->closing && !p->asking ? POLLOUT : POLLIN;
 }
 
 int trace_probe_wait_ms(const struct trace_probe *p)
@@ -328,6 +381,16 @@ int trace_probe_wait_ms(const struct trace_probe *p)
 const struct trace_probe_result *trace_probe_result(const struct trace_probe *p)
 {
 	return &p->r;
+}
+
+const uint8_t *trace_probe_message(const struct trace_probe *p, size_t *n)
+{
+	size_t skip = p->ask.protocol == TRACE_TCP ? TRACE_FRAME : 0;
+
+	if (p->n_answer < skip || !trace_probe_is_response(p, p->answer + skip, p->n_answer - skip))
+		return NULL;
+	*n = p->n_answer - skip;
+	return p->answer + skip;
 }
 
 void trace_probe_close(struct trace_probe *p)

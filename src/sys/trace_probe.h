@@ -9,6 +9,10 @@
  *   SCTP  one INIT with the signature's low half as initiate tag, over a raw socket, as kernels without
  *         SCTP can. An INIT ACK is an answer, and is not acknowledged. CAP_NET_RAW.
  *
+ * With a query it asks a DNS server: over UDP the query, which bears the signature itself (core/dns/traced.h), is the datagram, and
+ * what comes back with its id is an answer; over TCP it is sent once there is a connection, which is what `result` tells of, and
+ * waited for until the deadline.
+ *
  * With a size, UDP and ICMP are as long as it says and may not be split, and what the kernel learned before
  * of the path's MTU does not matter (IP_PMTUDISC_PROBE): only the device's.
  *
@@ -21,6 +25,8 @@
 
 struct trace_probe;
 
+#define TRACE_QUERY_MAX 512
+
 struct trace_probe_ask {
 	int netns;            /* needed until trace_probe_send() returns */
 	struct ipaddr source; /* an address there */
@@ -30,6 +36,8 @@ struct trace_probe_ask {
 	uint64_t signature;
 	uint16_t size; /* of the whole packet, trace_size_min() at least; 0: as short as can be */
 	int timeout_ms;
+	const uint8_t *query; /* UDP, TCP; needed until trace_probe_send() returns; NULL: none */
+	uint16_t n_query;     /* TRACE_QUERY_MAX at most */
 };
 
 struct trace_probe_result {
@@ -58,5 +66,7 @@ void trace_probe_step(struct trace_probe *p);
 /* There is a result, and the connection, if one was made, is closed. */
 bool trace_probe_ended(const struct trace_probe *p);
 const struct trace_probe_result *trace_probe_result(const struct trace_probe *p);
+/* The answer to its query, until the probe is closed; NULL: there is none. */
+const uint8_t *trace_probe_message(const struct trace_probe *p, size_t *n);
 /* Into the status; texts stay the result's. */
 void trace_probe_note(const struct trace_probe_result *r, struct packet_trace *t);

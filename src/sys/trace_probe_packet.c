@@ -62,6 +62,10 @@ size_t trace_probe_build(const struct trace_probe *p, uint8_t out[TRACE_SIZE_MAX
 	size_t n = NONCE;
 
 	memset(out, 0, TRACE_SIZE_MAX);
+	if (p->ask.n_query) {
+		memcpy(out, p->query, p->ask.n_query);
+		return p->ask.n_query;
+	}
 	if (p->ask.protocol == TRACE_UDP)
 		put_nonce(p, out);
 	else if (p->ask.protocol == TRACE_ICMP)
@@ -69,6 +73,11 @@ size_t trace_probe_build(const struct trace_probe *p, uint8_t out[TRACE_SIZE_MAX
 	else
 		n = sctp_build(&init, out);
 	return n + padding(p);
+}
+
+bool trace_probe_is_response(const struct trace_probe *p, const uint8_t *v, size_t n)
+{
+	return n > 2 && !memcmp(v, p->query, 2) && v[2] & 0x80;
 }
 
 static bool is_echo_reply(const struct trace_probe *p, const uint8_t *v, size_t n)
@@ -106,6 +115,8 @@ enum trace_answer trace_probe_answer(const struct trace_probe *p, const uint8_t 
 		return TRACE_ANSWER_NONE;
 	if (p->ask.protocol == TRACE_SCTP)
 		return sctp_answer(p, v + skip, n - skip);
+	if (p->ask.n_query)
+		return trace_probe_is_response(p, v, n) ? TRACE_ANSWER_GIVEN : TRACE_ANSWER_NONE;
 	return p->ask.protocol == TRACE_UDP || is_echo_reply(p, v + skip, n - skip)
 		       ? TRACE_ANSWER_GIVEN
 		       : TRACE_ANSWER_NONE;

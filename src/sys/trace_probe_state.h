@@ -7,12 +7,19 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#define TRACE_FRAME 2 /* the length before each message (RFC 1035 4.2.2) */
+
 struct trace_probe {
 	struct trace_probe_ask ask;
 	struct trace_probe_result r;
 	int fd;
-	bool closing;               /* TCP: it was connected, and the peer's FIN is waited for */
+	bool closing; /* TCP: it was connected, and the peer's FIN is waited for */
+	bool asking;  /* TCP: it was connected, and the answer to the query is waited for */
 	uint64_t started, deadline; /* ns, monotonic */
+	uint8_t query[TRACE_QUERY_MAX];
+	/* To the query, over TCP behind its length. */
+	uint8_t answer[TRACE_FRAME + UINT16_MAX];
+	size_t n_answer; /* octets there */
 };
 
 static inline bool trace_probe_is_v6(const struct trace_probe *p)
@@ -27,6 +34,9 @@ uint16_t trace_probe_peer(const void *sockaddr, struct ipaddr *a);
 
 /* trace_probe_packet.c: of UDP, ICMP and SCTP. How long it is. */
 size_t trace_probe_build(const struct trace_probe *p, uint8_t out[TRACE_SIZE_MAX]);
+
+/* Is it a response with the query's id? */
+bool trace_probe_is_response(const struct trace_probe *p, const uint8_t *v, size_t n);
 
 enum trace_answer { TRACE_ANSWER_NONE, TRACE_ANSWER_GIVEN, TRACE_ANSWER_ABORT };
 /* Does a packet that came answer it? `v`: as the socket gives it. */

@@ -99,7 +99,7 @@ static int configure(struct bpf_eye *b, const struct tracer_opts *o, uint32_t *i
 		inums[i] = (uint32_t)id;
 	}
 	c->proto = o->signature.proto;
-	c->number = (uint32_t)o->signature.value;
+	c->number = c->proto == IPPROTO_UDP ? o->signature.at : (uint32_t)o->signature.value;
 	for (int i = 0; i < 8; i++)
 		((uint8_t *)&c->value)[i] = (uint8_t)(o->signature.value >> (7 - i) * 8);
 	c->vxlan_port = htons(b->vxlan_port);

@@ -104,6 +104,7 @@ static void take_near(struct filter *f, unsigned at, uint32_t from, uint32_t n)
 static void take_signature(struct filter *f, unsigned l4)
 {
 	uint32_t low = (uint32_t)f->s->value;
+	unsigned at = l4 + (f->s->at ? f->s->at : 8u);
 	uint16_t other;
 
 	switch (f->s->proto) {
@@ -118,8 +119,8 @@ static void take_signature(struct filter *f, unsigned l4)
 		else_here(f, other);
 		break;
 	default:
-		other = if_is(f, BPF_W, l4 + 8, 0, (uint32_t)(f->s->value >> 32));
-		take_near(f, l4 + 12, low, 1);
+		other = if_is(f, BPF_W, at, 0, (uint32_t)(f->s->value >> 32));
+		take_near(f, at + 4, low, 1);
 		else_here(f, other);
 	}
 }

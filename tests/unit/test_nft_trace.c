@@ -255,14 +255,15 @@ static void test_table(void **state)
 	arena_fini(&a);
 }
 
-/* One file for all protocols; TCP's numbers begin anew within the first one's range, the third one's are a block. */
+/* One file for all protocols; TCP's numbers begin anew within the first one's range, the third one's are a block; UDP's
+ * last one is the cookie of a DNS query. */
 static void test_signature_table(void **state)
 {
 	static const struct nft_trace_signature v[] = {
 		{ IPPROTO_TCP, 0xfffffff0 },          { IPPROTO_TCP, 0x01020304 },
 		{ IPPROTO_TCP, 0x01020340 },          { IPPROTO_UDP, 0x0102030405060708 },
 		{ IPPROTO_ICMP, 0x0102030405060708 }, { IPPROTO_ICMPV6, 0x0102030405060708 },
-		{ IPPROTO_SCTP, 0x01020304 },
+		{ IPPROTO_SCTP, 0x01020304 },         { IPPROTO_UDP, 0x0102030405060708, .at = 67 },
 	};
 	struct buf text = { 0 };
 	struct err e = { 0 };

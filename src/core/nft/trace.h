@@ -78,12 +78,13 @@ struct nft_chain *nft_trace_base(struct nft_table *t, const char *name);
 /* What one traced flow bears, so that it is known on any node, through translation and tunnels. TCP: the
  * client's first sequence number; packets count whose sequence or acknowledgement lies less than
  * NFT_TRACE_SEQS behind it, which costs others least where it is a multiple of that. UDP, and echo of ICMP
- * and ICMPv6: the first eight bytes of data. SCTP: the client's tag. Also errors of ICMP that quote such
+ * and ICMPv6: eight bytes of data, the first ones if no place is said. SCTP: the client's tag. Also errors of ICMP that quote such
  * a packet. */
 #define NFT_TRACE_SEQS 64
 struct nft_trace_signature {
 	uint8_t proto;  /* IPPROTO_TCP, UDP, SCTP, ICMP, ICMPV6 */
 	uint64_t value; /* most significant byte first on the wire; TCP, SCTP: its low 32 bits */
+	uint8_t at; /* of UDP: bytes from its header on to them, 200 at most; 0: where data begins */
 };
 
 /* A table as above for the packets that bear it, and for answers over UDP that do not. It has no chains that only

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* nft_trace: the rules that find packets by what they bear; see trace.h. They read at places counted from
  * the transport header, which is where its protocol's RFC has them: TCP's numbers at 4 and 8, data of UDP
- * and of an echo at 8, SCTP's tag at 4 and, in INIT, at 16; what an ICMP error quotes at 8, an IP header
+ * (unless the signature is further within it) and of an echo at 8, SCTP's tag at 4 and, in INIT, at 16; what an ICMP error quotes at 8, an IP header
  * without options first, as nobody sends others.
  *
  * Answers over UDP need not bear the data of the question. So who sees a question go on (input,
@@ -20,6 +20,11 @@ struct place {
 static struct nft_sel transport(unsigned at, unsigned len)
 {
 	return NFT_RAW(NFT_PAYLOAD_TRANSPORT_HEADER, (uint16_t)at, (uint16_t)len);
+}
+
+static uint16_t place_of_value(const struct nft_trace_signature *s)
+{
+	return s->at ? s->at : 8;
 }
 
 static struct nft_val be_val(uint64_t value, uint8_t len)
@@ -115,7 +120,7 @@ static void by_signature(struct nft_chain *c, const struct nft_trace_signature *
 		by_init_tag(c, s, l4);
 		break;
 	default:
-		by_value(c, s, l4, (struct place){ 8, 8 });
+		by_value(c, s, l4, (struct place){ place_of_value(s), 8 });
 	}
 }
 
@@ -141,7 +146,7 @@ static void learn(struct nft_chain *c, const struct nft_trace_signature *s, bool
 {
 	struct nft_rule *r = nft_rule_add(c, NULL);
 
-	nft_match(r, transport(8, 8), NFC_EQ, be_val(s->value, 8));
+	nft_match(r, transport(place_of_value(s), 8), NFC_EQ, be_val(s->value, 8));
 	nft_dynset(r, NFT_DYNSET_OP_ADD, v6 ? answer6 : answer4, v6 ? SEEN6 : SEEN4, 0);
 }
 

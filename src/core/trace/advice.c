@@ -2,6 +2,7 @@
 /* Known mistakes: how each looks from where a story ended, and what to do about it. One row, one
  * mistake; what no row knows gets no advice. */
 #include "core/trace/decide.h"
+#include "core/trace/dns.h"
 
 #include "core/policy/match.h"
 #include "core/service/service.h"
@@ -268,10 +269,58 @@ static const char *lost(const struct story *s, const struct story_hop *h, struct
 	return NULL;
 }
 
+/* ---- DNS */
+
+static const struct story_hop *find_dns(const struct story *s)
+{
+	for (uint32_t i = 0; i < s->hops.n; i++)
+		if (s->hops.v[i].dns)
+			return &s->hops.v[i];
+	return NULL;
+}
+
+static bool answers_at(const struct story_view *view, const char *node, const struct ipaddr *ip)
+{
+	const struct object *o = cluster_get(view->cluster, KIND_NODESTATE, NULL, node);
+	const struct node_state *s = o ? o->body : NULL;
+
+	for (uint32_t i = 0; s && i < s->status.dnsAddresses.n; i++)
+		if (addr_eq(&s->status.dnsAddresses.v[i], ip))
+			return true;
+	return false;
+}
+
+/* It came to a node whose role dns has not taken it. */
+static bool is_waiting(const struct story_view *view, const struct story_hop *h)
+{
+	if (h->dns->rcode || h->dns->from || !h->node || h->netns)
+		return false;
+	return answers_at(view, h->node,
+			  h->direction == STORY_REPLY ? &h->after.src : &h->after.dst);
+}
+
+/* NULL: how it ended says more than that it is a query. */
+static const char *dns(const struct story_view *view, const struct story *s, struct arena *a)
+{
+	const struct story_hop *h = find_dns(s);
+
+	if (!h)
+		return NULL;
+	if (is_waiting(view, h))
+		return "it waits in the socket of role dns, which does not take it: is the role "
+		       "up, and does it know the cluster (fairlead dns status)?";
+	if (h->by.kind == STORY_BY_SERVICE && contains(h->why, "no endpoint"))
+		return no_endpoint(view, h, a);
+	return story_dns_advice(view, h, a);
+}
+
 const char *story_advice(const struct story_view *view, const struct story *s, struct arena *a)
 {
 	const struct story_hop *h = ended_at(s);
+	const char *of_query = dns(view, s, a);
 
+	if (of_query)
+		return of_query;
 	if (!h || s->verdict == STORY_ANSWERED || s->verdict == STORY_DELIVERED)
 		return NULL;
 	if (s->verdict == STORY_LOST)

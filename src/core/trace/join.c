@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The join from end to end. The probe's own result outweighs what kernels showed: a connection that was
  * made was answered, whatever was not seen of it. */
+#include "core/trace/dns.h"
 #include "core/trace/join_state.h"
 #include "core/trace/words.h"
 
@@ -208,6 +209,43 @@ static void nothing_came(struct walk *w, struct story_hop *last)
 		last->why = arena_printf(w->a, "nothing of it came to node %s, which looks", next);
 }
 
+/* Role dns says that it has the query: then it came, whatever was seen of that. */
+static void taken_unseen(struct walk *w)
+{
+	const struct trace_dns *said = w->trace->status.dns.v;
+	const struct story_hop *last = last_hop(w->story);
+	const struct trace_observation o = { .in = NULL };
+	const struct sight s = { .o = &o };
+	struct story_hop *h;
+
+	if (!w->trace->status.dns.n || !last || last->direction != STORY_REQUEST ||
+	    last->step >= STORY_DELIVER)
+		return;
+	h = own_hop(w, STORY_DELIVER, &(struct leg){ said->node, STORY_REQUEST, NULL, 0 }, &s);
+	if (!h)
+		return;
+	h->since = -1;
+	h->by = (struct story_by){ STORY_BY_NODE, NULL, said->node, NULL };
+}
+
+/* At who answers, else at who has it, else where it was seen last. */
+static void tell_query(struct walk *w)
+{
+	struct story_hop *at;
+
+	taken_unseen(w);
+	at = last_hop(w->story);
+	for (uint32_t i = 0; i < w->story->hops.n; i++) {
+		struct story_hop *h = &w->story->hops.v[i];
+
+		if (h->step == STORY_ANSWER ||
+		    (h->step == STORY_DELIVER && h->direction == STORY_REQUEST))
+			at = h;
+	}
+	if (at)
+		story_dns_tell(w->view, w->trace, at, w->a);
+}
+
 static void conclude(struct walk *w)
 {
 	struct story *s = w->story;
@@ -226,8 +264,14 @@ static void conclude(struct walk *w)
 	}
 	if (end)
 		join_whether_told(w, end);
+	if (w->trace->spec.query.name && !end)
+		tell_query(w);
 	last = last_hop(s);
-	if (result == TRACE_CONNECTED)
+	/* A connection is no answer to a query. */
+	if (result == TRACE_CONNECTED && w->trace->spec.query.name &&
+	    !w->trace->status.probe.answer)
+		s->verdict = STORY_DELIVERED;
+	else if (result == TRACE_CONNECTED)
 		s->verdict = STORY_ANSWERED;
 	else if (end && end->step == STORY_DROP)
 		s->verdict = STORY_DROPPED;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* A story's verdict in one sentence: what became of the packet, at whom, by whom and why. What is predicted
  * will be, what was observed is. */
+#include "core/trace/dns.h"
 #include "core/trace/words.h"
 
 #include "base/text.h"
@@ -42,6 +43,37 @@ static const char *done_text(const struct story *s, const char *verb, struct are
 		service && service->by.kind ? text_or_dash(story_by_text(&service->by, a)) : "");
 }
 
+/* Of a DNS query what it was answered says more than at whom. */
+static const char *answered_text(const struct story *s, struct arena *a)
+{
+	const struct story_hop *h = find_hop(s, STORY_REPLY, STORY_ANSWER);
+	const char *by, *from;
+
+	if (!h || !h->dns || !h->dns->rcode)
+		return done_text(s, "answered by", a);
+	by = story_dns_object_text(h, a);
+	from = by ? NULL : story_dns_from_text(h->dns, a);
+	return arena_printf(a, "answered by %s: %s%s%s%s%s",
+			    text_or_dash(story_dns_server_text(h, a)),
+			    text_or_dash(story_dns_answer_text(h->dns, a)),
+			    by     ? ", by "
+			    : from ? ", "
+				   : "",
+			    by     ? by
+			    : from ? from
+				   : "",
+			    h->why ? ": " : "", h->why ? h->why : "");
+}
+
+static const char *delivered_text(const struct story *s, struct arena *a)
+{
+	const struct story_hop *h = find_hop(s, STORY_REQUEST, STORY_DELIVER);
+	const char *text = done_text(s, "delivered to", a);
+	const char *from = h && h->dns ? story_dns_from_text(h->dns, a) : NULL;
+
+	return from ? arena_printf(a, "%s: %s", text_or_dash(text), from) : text;
+}
+
 static const char *ended_text(const struct story *s, const char *verb, struct arena *a)
 {
 	const struct story_hop *end = ending(s);
@@ -74,9 +106,9 @@ const char *story_sentence(const struct story *s, struct arena *a)
 		return "nothing was seen of the probe";
 	switch (s->verdict) {
 	case STORY_DELIVERED:
-		return done_text(s, "delivered to", a);
+		return delivered_text(s, a);
 	case STORY_ANSWERED:
-		return done_text(s, "answered by", a);
+		return answered_text(s, a);
 	case STORY_REFUSED:
 		return ended_text(s, "refused", a);
 	case STORY_DROPPED:

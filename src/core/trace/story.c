@@ -25,9 +25,9 @@ static_assert(sizeof(verdicts) / sizeof(*verdicts) == STORY_LOST + 1, "a name ea
 static const char *const kinds[] = { NULL,       "Pod",           "Node",     "Service",
 				     "HostPort", "NetworkPolicy", "IPPool",   "IPBlock",
 				     "Route",    "Neighbour",     "nftables", "Kernel",
-				     "Address" };
+				     "Address",  "Namespace" };
 const struct names story_by_names = NAMES(kinds);
-static_assert(sizeof(kinds) / sizeof(*kinds) == STORY_BY_ADDRESS + 1, "a name each");
+static_assert(sizeof(kinds) / sizeof(*kinds) == STORY_BY_NAMESPACE + 1, "a name each");
 
 static const char *const encaps[] = { NULL, "vxlan", "ipip" };
 const struct names story_encap_names = NAMES(encaps);

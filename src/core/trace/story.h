@@ -64,9 +64,10 @@ enum story_by_kind {
 	STORY_BY_IPBLOCK,
 	STORY_BY_ROUTE,     /* name: the prefix; rule: "via 192.0.2.1 dev eth0", "blackhole" */
 	STORY_BY_NEIGHBOUR, /* name: the address */
-	STORY_BY_NFT,    /* another one's table. ns: "inet filter"; name: chain; rule: its text */
-	STORY_BY_KERNEL, /* name: the drop's reason as the kernel calls it; rule: the place */
-	STORY_BY_ADDRESS /* name: that of who says so, which is nobody's of the cluster */
+	STORY_BY_NFT,     /* another one's table. ns: "inet filter"; name: chain; rule: its text */
+	STORY_BY_KERNEL,  /* name: the drop's reason as the kernel calls it; rule: the place */
+	STORY_BY_ADDRESS, /* name: that of who says so, which is nobody's of the cluster */
+	STORY_BY_NAMESPACE
 };
 extern const struct names story_by_names;
 
@@ -93,6 +94,16 @@ struct story_head {
 	uint8_t ttl;
 };
 
+/* A DNS query, at who answers it, or should. */
+struct story_dns {
+	const char *name, *type; /* as asked */
+	const char *rcode;       /* NULL: there was no answer */
+	/* As in struct trace_dns; NULL: no role dns says. */
+	const char *from, *upstream, *zone;
+	LIST(const char *) records; /* "NAME TTL TYPE DATA" */
+	bool truncated;
+};
+
 struct story_hop {
 	uint8_t direction;  /* enum story_direction */
 	uint8_t step;       /* enum story_step */
@@ -108,6 +119,7 @@ struct story_hop {
 	int64_t since; /* ns since the hop before; below 0: not known (another node's clock) */
 	uint32_t
 		mtu; /* of a route, and of the pod's device that it leaves by: how long it may be; 0: not known */
+	const struct story_dns *dns; /* NULL: it is not about a DNS query */
 	bool likely; /* predicted, and may come otherwise (an endpoint among several) */
 	/* By words.h: */
 	const char *text;    /* one line */

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "core/route/plan.h"
+#include "core/trace/dns.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -147,13 +148,34 @@ static const char *deliver_text(const struct story_hop *h, struct arena *a)
 {
 	const struct story_head *head = &h->after;
 
+	if (h->dns && !h->dns->rcode && h->dns->from)
+		return arena_printf(a, "%s has it (%s)", text_or_dash(story_dns_server_text(h, a)),
+				    text_or_dash(story_dns_from_text(h->dns, a)));
 	return arena_printf(a, "%s has it, from %s",
 			    text_or_dash(h->by.kind ? by_words(h, a) : story_place_text(h, a)),
 			    text_or_dash(story_end_text(&head->src, head->sport, a)));
 }
 
+static const char *dns_text(const struct story_hop *h, struct arena *a)
+{
+	const char *from = story_dns_from_text(h->dns, a), *by = story_dns_object_text(h, a);
+
+	if (!h->dns->rcode)
+		return with_why(arena_printf(a, "%s takes the connection, and does not answer",
+					     text_or_dash(story_dns_server_text(h, a))),
+				h, a);
+
+	return with_why(
+		arena_printf(a, "%s answers %s%s%s%s%s", text_or_dash(story_dns_server_text(h, a)),
+			     text_or_dash(story_dns_answer_text(h->dns, a)), from ? ": " : "",
+			     from ? from : "", by ? ", by " : "", by ? by : ""),
+		h, a);
+}
+
 static const char *answer_text(const struct story_hop *h, struct arena *a)
 {
+	if (h->dns)
+		return dns_text(h, a);
 	return arena_printf(a, "%s answers %s", h->by.kind ? by_words(h, a) : "somebody",
 			    text_or_dash(story_head_text(&h->after, a)));
 }
