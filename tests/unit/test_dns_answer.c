@@ -407,7 +407,11 @@ static void zonal(void **state)
 		    SLICE("db-1", "db", "IPv4", HTTP,
 			  "{addresses: [10.0.0.1], zone: East}, {addresses: [10.0.0.2], zone: "
 			  "a.b}, {addresses: "
-			  "[10.0.0.3]}"));
+			  "[10.0.0.3]}") SVC("twin", NONE)
+			    SLICE("twin-1", "twin", "IPv4", HTTP,
+				  "{addresses: [10.0.0.4], hostname: h, zone: East}, "
+				  "{addresses: [10.0.0.5], hostname: h, zone: west}, "
+				  "{addresses: [10.0.0.6], hostname: h, zone: east}"));
 	A("east.pin._zone.db" D, "NOERROR 10.0.0.1");
 	A("a.b.pin._zone.db" D, "NOERROR 10.0.0.2");
 	A("a.pin._zone.db" D, NODATA);
@@ -417,6 +421,9 @@ static void zonal(void **state)
 	A("east.prefer._zone.db" D, "NOERROR 10.0.0.1");
 	AAAA("east.pin._zone.db" D, NODATA);
 	SRV("east.pin._zone.db" D, "NOERROR 0 100 8080 10-0-0-1.db" D ", +10.0.0.1");
+	SRV("west.pin._zone.twin" D, "NOERROR 0 100 8080 h.twin" D ", +10.0.0.5");
+	SRV("east.pin._zone.twin" D, "NOERROR 0 50 8080 h.twin" D ", +10.0.0.4, +10.0.0.6");
+	SRV("twin" D, "NOERROR 0 33 8080 h.twin" D ", +10.0.0.4, +10.0.0.5, +10.0.0.6");
 	A("east.other._zone.db" D, NXDOMAIN);
 	A("pin._zone.db" D, NODATA);
 	A("_zone.db" D, NODATA);

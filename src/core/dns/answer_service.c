@@ -180,6 +180,7 @@ static bool endpoint_name(const struct dns_ep *ep, bool v6, const struct dns_nam
 static void put_srvs(const struct look *l, const struct dns_svc *s, const uint8_t *service,
 		     const struct pick *k)
 {
+	uint8_t again = k->zone ? DNS_AGAIN_IN_ZONE : DNS_AGAIN;
 	struct dns_name tail, target;
 	unsigned records = 0;
 
@@ -198,7 +199,7 @@ static void put_srvs(const struct look *l, const struct dns_svc *s, const uint8_
 			const struct dns_ep *ep = eps(s, v6);
 
 			for (uint32_t i = 0; i < s->n_eps[v6]; i++, ep = ep_next(ep, v6)) {
-				if (!picked(s, ep, v6, k) || (!pass && ep->again) ||
+				if (!picked(s, ep, v6, k) || (!pass && ep->again & again) ||
 				    !endpoint_name(ep, v6, &tail, &target))
 					continue;
 				if (pass && l->o->additional_full)

@@ -47,8 +47,11 @@ struct dns_port {
 	/* the name */
 };
 
+/* Another endpoint has the same host and ports, and is the one that SRV records are of: among all, among those of the zone. */
+enum dns_again { DNS_AGAIN = 1, DNS_AGAIN_IN_ZONE = 2 };
+
 struct dns_ep {
-	uint8_t again; /* its host and ports were an earlier endpoint's */
+	uint8_t again; /* enum dns_again */
 	uint8_t zone;  /* 0: none */
 	uint8_t set[2];
 	uint8_t n_host; /* 0: named by its address */

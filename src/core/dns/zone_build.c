@@ -19,7 +19,7 @@ struct ep {
 	struct ipaddr ip;
 	const char *host, *zone; /* host NULL: none */
 	uint16_t set;
-	bool again;
+	uint8_t again;
 };
 
 struct build {
@@ -167,7 +167,12 @@ static int by_address(const void *x, const void *y)
 	return r ? r : a->set - b->set;
 }
 
-/* Of endpoints with one host and one set the first by address comes first. */
+static bool is_again(const struct ep *a, const struct ep *b)
+{
+	return !text_cmp(a->host, b->host) && a->set == b->set;
+}
+
+/* Those with one host and one set together, of these each zone's. */
 static int by_host(const void *x, const void *y)
 {
 	const struct ep *a = *(const struct ep *const *)x, *b = *(const struct ep *const *)y;
@@ -175,6 +180,8 @@ static int by_host(const void *x, const void *y)
 
 	if (!r)
 		r = a->set - b->set;
+	if (!r)
+		r = text_cmp(a->zone, b->zone);
 	return r ? r : (a > b) - (a < b);
 }
 
@@ -199,8 +206,10 @@ static int sort_endpoints(struct build *b, struct err *e)
 			hosts[n++] = &b->eps[i];
 	qsort(hosts, n, sizeof(struct ep *), by_host);
 	for (size_t i = 1; i < n; i++)
-		hosts[i]->again = !text_cmp(hosts[i]->host, hosts[i - 1]->host) &&
-				  hosts[i]->set == hosts[i - 1]->set;
+		if (is_again(hosts[i], hosts[i - 1]))
+			hosts[i]->again = DNS_AGAIN | (text_cmp(hosts[i]->zone, hosts[i - 1]->zone)
+							       ? 0
+							       : DNS_AGAIN_IN_ZONE);
 	free(hosts);
 	return 0;
 }
