@@ -429,6 +429,9 @@ static void zonal(void **state)
 	A("_zone.db" D, NODATA);
 	A("east.pin._zone.web" D, NXDOMAIN);
 	A("east.pin._zone.nosuch" D, NXDOMAIN);
+	add(SVC("none", NONE));
+	A("_zone.none" D, NXDOMAIN);
+	A("east.pin._zone.none" D, NXDOMAIN);
 	w.settings.zonal = false;
 	A("east.pin._zone.db" D, NXDOMAIN);
 }

@@ -279,7 +279,7 @@ static int look_zonal(const struct look *l, const struct dns_svc *s, const uint8
 	struct pick k = { 0 };
 	bool prefer;
 
-	if (!l->s->zonal || s->kind != DNS_SVC_HEADLESS || !look_is(l->label[below - 1], "_zone"))
+	if (!l->s->zonal || s->kind != DNS_SVC_HEADLESS || !any_picked(s, &k))
 		return DNS_NXDOMAIN;
 	if (below == 1)
 		return NODATA;
