@@ -98,6 +98,8 @@ class World:
             said = self.why(*w)
             assert said["allowed"] == (w in want), (w, said["reason"])
             assert said["policy"][0]["dns"] == "kube-system/dns@n1"
+            end = [h for h in said["hops"] if h["direction"] == "request"][-1]
+            assert end["step"] == ("deliver" if w in want else "drop") and end["where"]["node"] == "n1"
 
 
 @pytest.fixture(scope="module", params=["routed", "bridge"])
