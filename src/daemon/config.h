@@ -38,6 +38,8 @@ struct config_names {
 	uint32_t n;
 };
 
+#define CONFIG_DNS_WORKERS 32 /* threads, so that their sockets are within what the keeper holds */
+
 enum config_dns_pods {
 	CONFIG_DNS_VERIFIED, /* a-b-c-d.NS.pod exists where a pod has the address */
 	CONFIG_DNS_INSECURE, /* wherever it is an address */

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TTL_MAX     3600
-#define CACHE_MAX   4096 /* MiB */
-#define WORKERS_MAX 64
+#define TTL_MAX   3600
+#define CACHE_MAX 4096 /* MiB */
 
 static const char *const pods_names[] = { [CONFIG_DNS_VERIFIED] = "verified",
 					  [CONFIG_DNS_INSECURE] = "insecure",
@@ -222,7 +221,7 @@ int config_dns_cache(struct config *c, const char *text, struct err *e)
 
 int config_dns_workers(struct config *c, const char *text, struct err *e)
 {
-	return set_number(&c->dns.workers, text, WORKERS_MAX, "number of threads", e);
+	return set_number(&c->dns.workers, text, CONFIG_DNS_WORKERS, "number of threads", e);
 }
 
 int config_dns_pods(struct config *c, const char *text, struct err *e)

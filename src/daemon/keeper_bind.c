@@ -5,12 +5,16 @@
  * directory need root, and because a socket that the keeper holds outlives the role: whoever
  * connects while it restarts waits in the queue instead of being refused. A role gives up
  * what it needs no longer, and after a start what an earlier process of it had (role_unbind()). */
+#include "core/dns/settings.h"
 #include "daemon/keeper.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Role dns has a socket for each address, worker and protocol, and while all its addresses change twice as many. */
+_Static_assert(2 * DNS_LOCAL * CONFIG_DNS_WORKERS * 2 <= KEEPER_SOCKS, "sockets of role dns");
 
 /* What a role may ask for at all; the configuration's list narrows `inet` further. A role that
  * was taken over by somebody gets no more than it had. */

@@ -375,8 +375,8 @@ static void test_dns(void **state)
 	expect_error("dns-ttl 3601\n",
 		     "conf:1: dns-ttl: \"3601\" is no number of seconds (1-3600)");
 	expect_error("dns-cache 0\n", "conf:1: dns-cache: \"0\" is no number of MiB (1-4096)");
-	expect_error("dns-workers 65\n",
-		     "conf:1: dns-workers: \"65\" is no number of threads (1-64)");
+	expect_error("dns-workers 33\n",
+		     "conf:1: dns-workers: \"33\" is no number of threads (1-32)");
 	expect_error("dns-pods maybe\n",
 		     "conf:1: dns-pods: \"maybe\" is none of verified, insecure, disabled");
 	expect_error("dns-log on\n", "conf:1: dns-log: \"on\" is none of errors, off, all");
