@@ -11,7 +11,8 @@
  *   dns_udp.c     queries by UDP, many in one system call
  *   dns_tcp.c     connections of clients
  *   dns_serve.c   one query → one answer: hosts, table, cache, or somebody else's
- *   dns_upstream.c sockets and timers around core/dns/forward.h
+ *   dns_upstream.c sockets and timers around core/dns/forward.h, and who waits
+ *   dns_stream.c  questions to upstreams by TCP
  *   dns_files.c   resolv.conf and hosts, read again when they change
  *   dns_report.c  metrics by CoreDNS' names, and the log of queries
  *   dns_ctl.c     dns.sock: what `fairlead dns` asks

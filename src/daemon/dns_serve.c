@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* One query → one answer, by whoever knows first: the hosts file, the cluster's table, the cache or an upstream. */
 #include "core/dns/answer.h"
+#include "core/dns/response.h"
 #include "core/dns/reverse.h"
 #include "core/dns/words.h"
 #include "daemon/dns_worker.h"
@@ -137,8 +138,8 @@ static size_t refuse(const struct dns_query *q, uint8_t *out, size_t cap, int rc
 	return dns_out_end(&o, rcode);
 }
 
-int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *out, size_t cap,
-		      struct dns_out *o, struct dns_name *target)
+static int ask_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *out, size_t cap,
+		       struct dns_out *o, struct dns_name *target)
 {
 	int rcode;
 
@@ -167,8 +168,42 @@ static size_t from_cluster(struct dns_worker *w, const struct dns_query *q, uint
 			   size_t cap, struct dns_name *target)
 {
 	struct dns_out o;
-	int rcode = dns_serve_cluster(w, q, out, cap, &o, target);
+	int rcode = ask_cluster(w, q, out, cap, &o, target);
 	return rcode < 0 ? 0 : dns_out_end(&o, rcode);
+}
+
+size_t dns_serve_behind(struct dns_worker *w, const struct dns_query *q,
+			const struct dns_relay *answer, uint8_t *out, size_t cap)
+{
+	static _Thread_local uint8_t room[DNS_TCP_MAX];
+	struct dns_query end = *q;
+	struct dns_response r;
+	struct dns_record rec;
+	struct dns_walk walk;
+	struct dns_out o;
+	int rcode;
+
+	rcode = ask_cluster(w, q, out, cap, &o, &end.name);
+	if (rcode < 0 || !end.name.n || !answer)
+		return dns_out_end(&o, rcode < 0 ? DNS_SERVFAIL : rcode);
+	dns_name_copy(&end.lower, &end.name);
+	dns_name_lower(&end.lower);
+	end.question_len = (uint16_t)(end.name.n + 4);
+	if (dns_response_read(room, dns_relay_write(answer, &end, room, sizeof(room)), &r))
+		return dns_out_end(&o, DNS_SERVFAIL);
+	walk = dns_walk_begin(&r);
+	while (dns_walk_next(&walk, &rec) && rec.section == DNS_ANSWER) {
+		struct dns_name target;
+		size_t at = rec.data;
+
+		if (rec.type == DNS_A)
+			dns_out_a(&o, DNS_ANSWER, &rec.owner, rec.ttl, room + rec.data);
+		else if (rec.type == DNS_AAAA)
+			dns_out_aaaa(&o, DNS_ANSWER, &rec.owner, rec.ttl, room + rec.data);
+		else if (rec.type == DNS_CNAME && !dns_name_read(room, walk.n, &at, &target))
+			dns_out_cname(&o, DNS_ANSWER, &rec.owner, rec.ttl, &target);
+	}
+	return dns_out_end(&o, r.rcode);
 }
 
 /* Only addresses are sought at the end of an alias: of all else the alias itself is the answer. */

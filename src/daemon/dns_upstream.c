@@ -8,18 +8,13 @@
  *
  * Who waits is kept in a list of places, whose number is the forwarder's `client`. Without a server there is a forwarder, too, which
  * refuses. */
-#include "base/buf.h"
 #include "core/dns/forward.h"
-#include "core/dns/response.h"
 #include "daemon/dns_worker.h"
 #include "sys/clock.h"
 
 #include <errno.h>
-#include <net/if.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define SLOTS     64
@@ -38,15 +33,6 @@ struct slot {
 	uint32_t uses;
 	int64_t used_ms;
 	ev_io io; /* fd -1: not open */
-};
-
-struct stream {
-	struct dns_upstreams *all;
-	struct stream *next, **prev;
-	uint32_t id;
-	ev_io io;
-	struct buf in, out;
-	size_t sent;
 };
 
 struct waiting {
@@ -71,7 +57,7 @@ struct dns_upstreams {
 	struct dns_server server[DNS_UPSTREAMS_MAX];
 	unsigned n;
 	struct slot *slots; /* n × SLOTS */
-	struct stream *streams;
+	struct dns_streams streams;
 	struct waiting *waiting; /* CLIENTS */
 	uint32_t free;           /* CLIENTS: none is */
 	ev_timer timer;
@@ -136,47 +122,6 @@ static void on_time(struct ev_loop *loop, ev_timer *t, int events)
 	settle(u);
 }
 
-/* ---- sockets */
-
-/* rtnetlink would be the other way to ask; one number needs no more than this. */
-static uint32_t scope_of(int fd, const char *name)
-{
-	struct ifreq r = { 0 };
-	char *end;
-	unsigned long n = strtoul(name, &end, 10);
-
-	if (*name && !*end)
-		return (uint32_t)n;
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
-	return ioctl(fd, SIOCGIFINDEX, &r) < 0 ? 0 : (uint32_t)r.ifr_ifindex;
-}
-
-static int open_socket(const struct dns_server *s, int type)
-{
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(s->port) };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(s->port) };
-	bool is_six = s->addr.family == AF_INET6;
-	int fd = socket(s->addr.family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	if (is_six) {
-		memcpy(&six.sin6_addr, s->addr.b, 16);
-		six.sin6_scope_id = s->scope[0] ? scope_of(fd, s->scope) : 0;
-	} else {
-		memcpy(&four.sin_addr, s->addr.b, 4);
-	}
-	if (connect(fd, is_six ? (void *)&six : (void *)&four,
-		    is_six ? sizeof(six) : sizeof(four)) < 0 &&
-	    errno != EINPROGRESS) {
-		int rc = -errno;
-
-		close(fd);
-		return rc;
-	}
-	return fd;
-}
-
 /* ---- UDP */
 
 static void on_datagram(struct ev_loop *loop, ev_io *io, int events)
@@ -223,7 +168,7 @@ static void send_udp(unsigned upstream, unsigned slot, const uint8_t *v, size_t 
 	if (s->uses >= USES && now - s->used_ms > QUIET_MS)
 		close_slot(s);
 	if (s->io.fd < 0) {
-		int fd = open_socket(&u->server[upstream], SOCK_DGRAM);
+		int fd = dns_upstream_socket(&u->server[upstream], SOCK_DGRAM);
 
 		if (fd < 0)
 			return; /* its time runs out, and the next is asked */
@@ -239,128 +184,29 @@ static void send_udp(unsigned upstream, unsigned slot, const uint8_t *v, size_t 
 
 /* ---- TCP */
 
-static void close_stream(struct stream *s)
+static void on_stream(uint32_t id, const uint8_t *v, size_t n, void *arg)
 {
-	ev_io_stop(s->all->worker->loop, &s->io);
-	close(s->io.fd);
-	buf_fini(&s->in);
-	buf_fini(&s->out);
-	*s->prev = s->next;
-	if (s->next)
-		s->next->prev = s->prev;
-	free(s);
-}
+	struct dns_upstreams *u = arg;
 
-static struct stream *stream_of(struct dns_upstreams *u, uint32_t id)
-{
-	struct stream *s = u->streams;
-
-	while (s && s->id != id)
-		s = s->next;
-	return s;
-}
-
-static void lose_stream(struct stream *s)
-{
-	struct dns_upstreams *u = s->all;
-	uint32_t id = s->id;
-
-	close_stream(s);
+	if (v)
+		dns_forward_tcp(u->forward, now_ms(), id, v, n);
+	/* Was it not what was asked for, nothing else comes. */
 	dns_forward_tcp_failed(u->forward, now_ms(), id);
-}
-
-static bool write_stream(struct stream *s)
-{
-	while (s->sent < s->out.n) {
-		ssize_t n = send(s->io.fd, s->out.v + s->sent, s->out.n - s->sent, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN;
-		s->sent += (size_t)n;
-	}
-	ev_io_stop(s->all->worker->loop, &s->io);
-	ev_io_set(&s->io, s->io.fd, EV_READ);
-	ev_io_start(s->all->worker->loop, &s->io);
-	return true;
-}
-
-/* The length of the message that is there, and its own two octets; 0: not yet; negative: none will come. */
-static int read_stream(struct stream *s)
-{
-	char room[8192];
-	ssize_t n = recv(s->io.fd, room, sizeof(room), 0);
-
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (n == 0)
-		return -ECONNRESET;
-	buf_put(&s->in, room, (size_t)n);
-	if (s->in.failed)
-		return -ENOMEM;
-	return dns_frame_next((const uint8_t *)s->in.v, s->in.n);
-}
-
-static void on_stream(struct ev_loop *loop, ev_io *io, int events)
-{
-	struct stream *s = io->data;
-	struct dns_upstreams *u = s->all;
-	int got = 0;
-
-	(void)loop;
-	if (events & EV_WRITE && !write_stream(s)) {
-		lose_stream(s);
-	} else if (events & EV_READ && (got = read_stream(s)) < 0) {
-		lose_stream(s);
-	} else if (got) {
-		struct buf in = s->in;
-		uint32_t id = s->id;
-
-		s->in = (struct buf){ 0 };
-		close_stream(s);
-		dns_forward_tcp(u->forward, now_ms(), id, (const uint8_t *)in.v + DNS_FRAME,
-				(size_t)got - DNS_FRAME);
-		buf_fini(&in);
-		/* Was it not what was asked for, nothing else comes. */
-		dns_forward_tcp_failed(u->forward, now_ms(), id);
-	}
 	settle(u);
 }
 
 static void send_tcp(unsigned upstream, uint32_t id, const uint8_t *v, size_t n, void *arg)
 {
 	struct dns_upstreams *u = arg;
-	int fd = open_socket(&u->server[upstream], SOCK_STREAM);
-	struct stream *s = fd < 0 ? NULL : calloc(1, sizeof(*s));
-	uint8_t length[DNS_FRAME];
 
-	if (!s) { /* its time runs out */
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	s->all = u;
-	s->id = id;
-	s->next = u->streams;
-	s->prev = &u->streams;
-	if (s->next)
-		s->next->prev = &s->next;
-	u->streams = s;
-	dns_frame_put(length, n);
-	buf_put(&s->out, length, DNS_FRAME);
-	buf_put(&s->out, v, n);
-	ev_io_init(&s->io, on_stream, fd, EV_READ | EV_WRITE);
-	s->io.data = s;
-	ev_io_start(u->worker->loop, &s->io);
+	dns_stream_send(&u->streams, &u->server[upstream], id, v, n);
 }
 
 static void end_stream(uint32_t id, void *arg)
 {
-	struct stream *s = stream_of(arg, id);
+	struct dns_upstreams *u = arg;
 
-	if (s)
-		close_stream(s);
+	dns_stream_end(&u->streams, id);
 }
 
 /* ---- who waits */
@@ -369,42 +215,6 @@ static void release(struct dns_upstreams *u, uint32_t place)
 {
 	u->waiting[place].next_free = u->free - (place + 1);
 	u->free = place;
-}
-
-/* What is at the end of an alias, behind it: the alias is looked up once more, as it is now. `answer` NULL: nobody is asked, so that the
- * alias is all. */
-static size_t write_behind(struct dns_upstreams *u, const struct dns_query *q,
-			   const struct dns_relay *answer, uint8_t *out, size_t cap)
-{
-	static _Thread_local uint8_t room[DNS_TCP_MAX];
-	struct dns_query end = *q;
-	struct dns_response r;
-	struct dns_record rec;
-	struct dns_walk walk;
-	struct dns_out o;
-	int rcode;
-
-	rcode = dns_serve_cluster(u->worker, q, out, cap, &o, &end.name);
-	if (rcode < 0 || !end.name.n || !answer)
-		return dns_out_end(&o, rcode < 0 ? DNS_SERVFAIL : rcode);
-	dns_name_copy(&end.lower, &end.name);
-	dns_name_lower(&end.lower);
-	end.question_len = (uint16_t)(end.name.n + 4);
-	if (dns_response_read(room, dns_relay_write(answer, &end, room, sizeof(room)), &r))
-		return dns_out_end(&o, DNS_SERVFAIL);
-	walk = dns_walk_begin(&r);
-	while (dns_walk_next(&walk, &rec) && rec.section == DNS_ANSWER) {
-		struct dns_name target;
-		size_t at = rec.data;
-
-		if (rec.type == DNS_A)
-			dns_out_a(&o, DNS_ANSWER, &rec.owner, rec.ttl, room + rec.data);
-		else if (rec.type == DNS_AAAA)
-			dns_out_aaaa(&o, DNS_ANSWER, &rec.owner, rec.ttl, room + rec.data);
-		else if (rec.type == DNS_CNAME && !dns_name_read(room, walk.n, &at, &target))
-			dns_out_cname(&o, DNS_ANSWER, &rec.owner, rec.ttl, &target);
-	}
-	return dns_out_end(&o, r.rcode);
 }
 
 static void add_late(struct dns_upstreams *u, struct dns_tcp *to, const uint8_t *v, size_t n)
@@ -435,7 +245,7 @@ static void on_end(uint64_t client, const struct dns_relay *answer, void *arg)
 	if (!asker.tcp && !asker.job && asker.fd < 0)
 		return; /* its connection ended */
 	n = dns_query_limit(&w->q, asker.fd < 0, DNS_UDP_MAX);
-	n = w->alias ? write_behind(u, &w->q, answer, room, n)
+	n = w->alias ? dns_serve_behind(u->worker, &w->q, answer, room, n)
 		     : dns_relay_write(answer, &w->q, room, n);
 	dns_serve_answered(u->worker, &w->q, &asker, DNS_FROM_UPSTREAM, room, n);
 	if (asker.job)
@@ -490,12 +300,12 @@ size_t dns_upstreams_ask(struct dns_upstreams *u, const struct dns_query *q,
 		arm(u); /* what is known may be asked for anew */
 	}
 	if (asked == DNS_KNOWN)
-		return target->n ? write_behind(u, q, &relay, out, cap)
+		return target->n ? dns_serve_behind(u->worker, q, &relay, out, cap)
 				 : dns_relay_write(&relay, q, out, cap);
 	if (asked == DNS_LOOP)
 		dns_looped(u->worker->dns, looped, &u->server[looped]);
 	else if (asked == DNS_DENIED && target->n)
-		return write_behind(u, q, NULL, out, cap);
+		return dns_serve_behind(u->worker, q, NULL, out, cap);
 	dns_out_begin(&refusal, out, cap, q, DNS_RA);
 	return dns_out_end(&refusal, asked == DNS_BUSY ? DNS_SERVFAIL : DNS_REFUSED);
 }
@@ -583,6 +393,7 @@ struct dns_upstreams *dns_upstreams_new(struct dns_worker *w, const struct dns_s
 	}
 	u->worker = w;
 	u->late_end = &u->late;
+	u->streams = (struct dns_streams){ .loop = w->loop, .got = on_stream, .arg = u };
 	ev_timer_init(&u->timer, on_time, 0., 0.);
 	u->timer.data = u;
 	u->waiting = calloc(CLIENTS, sizeof(*u->waiting));
@@ -604,8 +415,7 @@ void dns_upstreams_free(struct dns_upstreams *u)
 		dns_forward_free(u->forward);
 	send_late(u);
 	ev_timer_stop(u->worker->loop, &u->timer);
-	while (u->streams)
-		close_stream(u->streams);
+	dns_streams_close(&u->streams);
 	for (unsigned i = 0; u->slots && i < u->n * SLOTS; i++)
 		close_slot(&u->slots[i]);
 	dns_cache_free(u->cache);

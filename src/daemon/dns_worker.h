@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Private to a worker's thread: dns_worker.c, dns_udp.c, dns_tcp.c, dns_serve.c, dns_upstream.c, and dns_ctl.c for jobs. What is not marked belongs to the thread alone. */
+/* Private to a worker's thread: dns_worker.c, dns_udp.c, dns_tcp.c, dns_serve.c, dns_stream.c, dns_upstream.c, and dns_ctl.c for jobs. What is not marked belongs to the thread alone. */
 #pragma once
 #include "core/dns/forward.h"
 #include "core/dns/table.h"
@@ -180,9 +180,10 @@ size_t dns_serve(struct dns_worker *w, const uint8_t *query, size_t n, const str
 /* Counts and logs an answer that was given. */
 void dns_serve_answered(struct dns_worker *w, const struct dns_query *q, const struct dns_asker *to,
 			enum dns_source source, const uint8_t *answer, size_t n);
-/* What the cluster's table has, begun into `out`; as core/dns/answer.h. */
-int dns_serve_cluster(struct dns_worker *w, const struct dns_query *q, uint8_t *out, size_t cap,
-		      struct dns_out *o, struct dns_name *target);
+/* What is at the end of an alias of the cluster's, behind it: the alias is looked up once more, as it is now. `answer` NULL: nobody is
+ * asked, so that the alias is all. */
+size_t dns_serve_behind(struct dns_worker *w, const struct dns_query *q,
+			const struct dns_relay *answer, uint8_t *out, size_t cap);
 /* A connection ends: who waits for an answer by it waits no more. */
 void dns_serve_forget(struct dns_worker *w, const struct dns_tcp *c);
 
@@ -201,6 +202,27 @@ static inline bool dns_traces(const struct dns_worker *w)
 {
 	return atomic_load_explicit(&w->dns->n_traces, memory_order_relaxed) > 0;
 }
+
+/* ---- dns_stream.c */
+
+struct dns_stream;
+
+struct dns_streams {
+	struct ev_loop *loop;
+	struct dns_stream *first;
+	/* The message that came back, NULL: none will; the connection is closed already. */
+	void (*got)(uint32_t id, const uint8_t *v, size_t n, void *arg);
+	void *arg;
+};
+
+/* A socket that is, or by TCP will be, connected: its descriptor or -errno. */
+int dns_upstream_socket(const struct dns_server *s, int type);
+/* `id` is the owner's, none of one that is open. What cannot be sent is as what has no answer. */
+void dns_stream_send(struct dns_streams *all, const struct dns_server *to, uint32_t id,
+		     const uint8_t *v, size_t n);
+/* Without a word. */
+void dns_stream_end(struct dns_streams *all, uint32_t id);
+void dns_streams_close(struct dns_streams *all);
 
 /* ---- dns_upstream.c */
 
