@@ -176,6 +176,9 @@ static void test_types(void **state)
 		assert_int_equal(dns_type_parse(dns_type_text((uint16_t)t, buf)), t);
 	assert_int_equal(dns_type_parse("srv"), DNS_SRV);
 	assert_int_equal(dns_type_parse("type65"), 65);
+	assert_int_equal(dns_type_parse("HTTPS"), 65);
+	assert_int_equal(dns_type_parse("caa"), 257);
+	assert_string_equal(dns_type_text(999, buf), "TYPE999");
 	assert_int_equal(dns_type_parse("TYPE1x"), 0);
 	assert_int_equal(dns_type_parse("TYPE-1"), 0);
 	assert_int_equal(dns_type_parse(""), 0);

@@ -12,6 +12,7 @@
 
 #define TYPE "TYPE" /* RFC 3597 5: and a number */
 
+/* What we know, and of IANA's list those that people ask for. */
 static const struct {
 	uint16_t type;
 	const char *name;
@@ -19,7 +20,11 @@ static const struct {
 	{ DNS_A, "A" },     { DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" },     { DNS_PTR, "PTR" },
 	{ DNS_SOA, "SOA" }, { DNS_NS, "NS" },     { DNS_CNAME, "CNAME" }, { DNS_TXT, "TXT" },
 	{ DNS_MX, "MX" },   { DNS_ANY, "ANY" },   { DNS_HINFO, "HINFO" }, { DNS_DNAME, "DNAME" },
-	{ DNS_OPT, "OPT" }, { DNS_AXFR, "AXFR" }, { DNS_IXFR, "IXFR" },
+	{ DNS_OPT, "OPT" }, { DNS_AXFR, "AXFR" }, { DNS_IXFR, "IXFR" },   { 29, "LOC" },
+	{ 35, "NAPTR" },    { 43, "DS" },         { 44, "SSHFP" },        { 46, "RRSIG" },
+	{ 47, "NSEC" },     { 48, "DNSKEY" },     { 50, "NSEC3" },        { 51, "NSEC3PARAM" },
+	{ 52, "TLSA" },     { 64, "SVCB" },       { 65, "HTTPS" },        { 256, "URI" },
+	{ 257, "CAA" },
 };
 #define TYPES (sizeof(types) / sizeof(*types))
 

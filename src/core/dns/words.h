@@ -4,7 +4,7 @@
 #include "base/buf.h"
 #include "core/dns/response.h"
 
-/* "A"; "TYPE65" of what has no name here (RFC 3597 5). Returns `buf`, or a constant. */
+/* "A"; "TYPE999" of what has no name here (RFC 3597 5). Returns `buf`, or a constant. */
 const char *dns_type_text(uint16_t type, char buf[16]);
 /* In any letters; 0: there is none of that name. */
 uint16_t dns_type_parse(const char *text);
