@@ -54,8 +54,16 @@ def test_demo_shows_services(told):
 
 
 @needs("arping", "ping", "unshare")
+def test_demo_shows_names(told):
+    text = part(told, "Part 3, by name").partition("Part 4")[0]
+    assert "→ the pod asks 10.96.0.10" in text and "→ api is api.shop.svc.cluster.local, at the Service's cluster IP" in text
+    assert re.search(r"the DNS of Node n\d answers NOERROR, api\.shop\.svc\.cluster\.local\. 5 A \S+: from the cluster's names, by Service shop/api", text)
+
+
+@needs("arping", "ping", "unshare")
 def test_demo_shows_policies(told):
     text = part(told, "Part 4: network policies")
+    assert "Nor may anybody ask for names any more." in text and re.search(r"names again: db-0\.db\.", text)
     assert re.search(r"→ allowed by shop/db ingress\[0\]\.from\[0\]$", text, re.M)
     assert re.search(r"→ why: default deny by shop/deny-all, shop/web$", text, re.M)
     assert re.search(r"→ and shop/db ingress\S+ does not match: ", text)
