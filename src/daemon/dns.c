@@ -25,6 +25,9 @@ static void serve(struct dns *d)
 
 	if (!d->listening || !d->known)
 		return;
+	/* Not sooner: whether an upstream leads back to us is asked once, and comes to our sockets. */
+	if (!d->files && dns_files_open(d, &e))
+		log_error("%s", e.text);
 	dns_workers_serve(d);
 	if (!d->ctl.owner && ctl_server_open(&d->ctl, d->role, "dns.sock", dns_verbs, d, &e))
 		log_error("%s", e.text);
@@ -118,8 +121,6 @@ static int start(struct role *r, struct err *e)
 	if (!rc)
 		rc = config_has_role(&r->cfg, "agent") ? dns_agent_open(d, e)
 						       : dns_store_begin(d, e);
-	if (!rc)
-		rc = dns_files_open(d, e);
 	if (!rc)
 		rc = dns_listen_open(d, e);
 	if (!rc)
