@@ -261,45 +261,13 @@ static void shut(struct trace_probe *p)
 	p->closing = false;
 }
 
-static void connected(struct trace_probe *p)
+void trace_probe_connected(struct trace_probe *p)
 {
 	trace_probe_end(p, TRACE_CONNECTED);
 	shutdown(p->fd, SHUT_WR);
 	p->asking = false;
 	p->closing = true;
 	p->deadline = clock_mono_ns() + FIN_WAIT_NS;
-}
-
-/* What is so short a new connection takes whole. */
-static void ask(struct trace_probe *p)
-{
-	uint8_t frame[TRACE_FRAME + TRACE_QUERY_MAX];
-	uint16_t n = p->ask.n_query;
-
-	frame[0] = (uint8_t)(n >> 8);
-	frame[1] = (uint8_t)n;
-	memcpy(frame + TRACE_FRAME, p->query, n);
-	p->asking = send(p->fd, frame, TRACE_FRAME + n, MSG_NOSIGNAL) == TRACE_FRAME + n;
-	if (!p->asking)
-		connected(p);
-}
-
-static bool is_whole(const struct trace_probe *p)
-{
-	return p->n_answer >= TRACE_FRAME &&
-	       p->n_answer - TRACE_FRAME >= (size_t)(p->answer[0] << 8 | p->answer[1]);
-}
-
-static void hear(struct trace_probe *p)
-{
-	ssize_t n = recv(p->fd, p->answer + p->n_answer, sizeof(p->answer) - p->n_answer, 0);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0)
-		p->n_answer += (size_t)n;
-	if (n <= 0 || is_whole(p))
-		connected(p);
 }
 
 static void handshake(struct trace_probe *p)
@@ -313,9 +281,9 @@ static void handshake(struct trace_probe *p)
 		return;
 	}
 	if (p->ask.n_query)
-		ask(p);
+		trace_probe_query(p);
 	else
-		connected(p);
+		trace_probe_connected(p);
 }
 
 static void drain(struct trace_probe *p)
@@ -340,7 +308,7 @@ void trace_probe_step(struct trace_probe *p)
 		if (p->closing)
 			drain(p);
 		else if (p->asking)
-			hear(p);
+			trace_probe_hear(p);
 		else if (p->ask.protocol == TRACE_TCP)
 			handshake(p);
 		else
@@ -351,7 +319,7 @@ void trace_probe_step(struct trace_probe *p)
 	if (p->closing)
 		shut(p);
 	else if (p->asking)
-		connected(p);
+		trace_probe_connected(p);
 	else
 		trace_probe_end(p, TRACE_TIMEOUT);
 }
@@ -381,16 +349,6 @@ int trace_probe_wait_ms(const struct trace_probe *p)
 const struct trace_probe_result *trace_probe_result(const struct trace_probe *p)
 {
 	return &p->r;
-}
-
-const uint8_t *trace_probe_message(const struct trace_probe *p, size_t *n)
-{
-	size_t skip = p->ask.protocol == TRACE_TCP ? TRACE_FRAME : 0;
-
-	if (p->n_answer < skip || !trace_probe_is_response(p, p->answer + skip, p->n_answer - skip))
-		return NULL;
-	*n = p->n_answer - skip;
-	return p->answer + skip;
 }
 
 void trace_probe_close(struct trace_probe *p)

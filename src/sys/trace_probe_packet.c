@@ -75,11 +75,6 @@ size_t trace_probe_build(const struct trace_probe *p, uint8_t out[TRACE_SIZE_MAX
 	return n + padding(p);
 }
 
-bool trace_probe_is_response(const struct trace_probe *p, const uint8_t *v, size_t n)
-{
-	return n > 2 && !memcmp(v, p->query, 2) && v[2] & 0x80;
-}
-
 static bool is_echo_reply(const struct trace_probe *p, const uint8_t *v, size_t n)
 {
 	struct icmphdr h;

@@ -32,11 +32,17 @@ void trace_probe_end(struct trace_probe *p, enum trace_result result);
 /* The port. */
 uint16_t trace_probe_peer(const void *sockaddr, struct ipaddr *a);
 
+/* TCP: there is a connection, and nothing more is wanted of it. */
+void trace_probe_connected(struct trace_probe *p);
+
+/* trace_probe_query.c. Is it a response with the query's id? */
+bool trace_probe_is_response(const struct trace_probe *p, const uint8_t *v, size_t n);
+/* TCP: asks, and takes what has come of the answer. */
+void trace_probe_query(struct trace_probe *p);
+void trace_probe_hear(struct trace_probe *p);
+
 /* trace_probe_packet.c: of UDP, ICMP and SCTP. How long it is. */
 size_t trace_probe_build(const struct trace_probe *p, uint8_t out[TRACE_SIZE_MAX]);
-
-/* Is it a response with the query's id? */
-bool trace_probe_is_response(const struct trace_probe *p, const uint8_t *v, size_t n);
 
 enum trace_answer { TRACE_ANSWER_NONE, TRACE_ANSWER_GIVEN, TRACE_ANSWER_ABORT };
 /* Does a packet that came answer it? `v`: as the socket gives it. */

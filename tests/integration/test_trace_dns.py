@@ -179,6 +179,28 @@ def test_denied(shop, tmp_path):
         assert Story(shop, other, f"api.shop.{DOMAIN}").verdict == "answered"
 
 
+def test_allowed(shop, tmp_path):
+    """By rules at both ends, of which the node's is that of the cluster's DNS; who is in none is denied there."""
+    pod, other = pods(shop, "web")[0], pods(shop, "api")[0]
+    everywhere = {"namespaceSelector": {}}
+    asks = policy("asks", {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Egress"],
+                           "egress": [{"to": [everywhere | {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}], "ports": [
+                               {"port": 53, "protocol": p} for p in ("UDP", "TCP")]}]})
+    lock = policy("lock", {"podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+                           "ingress": [{"from": [everywhere | {"podSelector": {"matchLabels": {"app": "web"}}}]}]}, ns="kube-system")
+    with applied(shop, tmp_path, asks, lock):
+        wait_for(lambda: shop.store("trace", f"shop/{other['name']}", "--query", f"api.shop.{DOMAIN}", "--timeout", 1, check=False).returncode == 1,
+                 15, "the policies are there")
+        for how in ("udp", "tcp"):
+            s = Story(shop, pod, f"api.shop.{DOMAIN}", "--proto", how, "--diff")
+            rules = [(h["step"], h["by"]["ns"], h["by"]["name"], h["by"]["rule"]) for h in s.hops if h["step"].startswith("policy-")]
+            assert rules == [("policy-egress", "shop", "asks", "egress[0].to[0]"), ("policy-ingress", "kube-system", "lock", "ingress[0].from[0]")]
+            assert s.verdict == "answered" and s.all["diff"]["differences"] == [], s.text
+        s = Story(shop, other, f"api.shop.{DOMAIN}", "--timeout", 1, "--diff")
+        assert s.verdict == "dropped" and s.all["by"]["rule"] == "default deny by kube-system/lock", s.text
+        assert s.hops[-1]["why"].startswith("the node's DNS counts as") and s.all["diff"]["differences"] == []
+
+
 def test_the_role_does_not_answer(shop):
     pod = pods(shop, "web")[0]
     pid = next(n["roles"]["dns"] for n in shop.status()["nodes"] if n["name"] == pod["node"])
