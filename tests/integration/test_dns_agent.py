@@ -152,8 +152,8 @@ def test_other_zones(dns):
 
 def test_dead_readers_hold_nothing(dns):
     """Processes that died within a query: their places are the next one's."""
-    d = dns(*SHOP, dns_workers=64)
-    for _ in range(4):  # 64 of 128 places each
+    d = dns(*SHOP, dns_workers=32)
+    for _ in range(6):  # 32 of 128 places each
         d.kill("dns")
         wait_for(lambda: d.dig(WEB)[1] == "NOERROR", 10)
     assert d.status()["from"] == "agent"
