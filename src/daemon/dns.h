@@ -9,6 +9,7 @@
  *   dns_store.c   an own mirror of the store → an own table (dns_names.h)
  *   dns_worker.c  a thread: its loop, and what the role's thread wants of it
  *   dns_udp.c     queries by UDP, many in one system call
+ *   dns_batch.c   memory in which they outlive the process
  *   dns_tcp.c     connections of clients
  *   dns_serve.c   one query → one answer: hosts, table, cache, or somebody else's
  *   dns_upstream.c sockets and timers around core/dns/forward.h, and who waits
@@ -32,6 +33,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define DNS_BATCH_KIB                                                                              \
+	208 /* of another size in another layout, so that none is taken for what it is not */
 #define DNS_UDP_MAX 1232 /* octets of an answer by UDP: no fragments anywhere (DNS flag day 2020) */
 
 struct dns_agent;
@@ -117,6 +120,8 @@ void dns_worker_ask(struct dns *d, struct dns_job *j);
 void dns_looped(struct dns *d, unsigned upstream, const struct dns_server *s);
 /* One more socket for the worker of this number, from 0; `fd` becomes its own. */
 void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp);
+/* Memory of DNS_BATCH_KIB for the queries that it has in hand, before dns_workers_serve(); `fd` becomes its own. */
+void dns_worker_keep(struct dns *d, unsigned worker, int fd);
 
 /* The table from now on, of which it has a reader's place. */
 void dns_worker_view(struct dns_worker *w, struct dns_feed *f, const struct dns_view *v);

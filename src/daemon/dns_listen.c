@@ -20,7 +20,7 @@ struct listen_want {
 	struct ipaddr addr;
 	uint16_t port;
 	unsigned worker; /* from 0 */
-	bool tcp, asked, there, absent;
+	bool memory, tcp, asked, there, absent;
 };
 
 struct dns_listen {
@@ -65,6 +65,16 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 
 	(void)r;
 	w->asked = false;
+	if (w->memory) {
+		if (fd < 0)
+			log_warn("%s: what is in hand is lost with the process", e->text);
+		else
+			dns_worker_keep(l->dns, w->worker, fd);
+		w->absent = fd < 0;
+		w->there = fd >= 0;
+		settle(l);
+		return;
+	}
 	if (fd < 0 && e->code != -EAFNOSUPPORT) {
 		if (!l->said && l->pause > SAID_S)
 			log_error("%s; it is tried again", e->text);
@@ -84,9 +94,11 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 
 static void ask(struct listen_want *w)
 {
-	struct rec_bind want = { .proto = w->tcp ? "tcp" : "udp",
+	struct rec_bind want = { .proto = w->memory ? "memory"
+					  : w->tcp  ? "tcp"
+						    : "udp",
 				 .addr = w->addr,
-				 .port = w->port,
+				 .port = w->memory ? DNS_BATCH_KIB : w->port,
 				 .share = w->worker + 1 };
 	struct err e;
 
@@ -124,7 +136,7 @@ int dns_listen_open(struct dns *d, struct err *e)
 	struct dns_listen *l = calloc(1, sizeof(*l));
 
 	if (l)
-		l->v = calloc((size_t)at->n * d->n_workers * 2, sizeof(*l->v));
+		l->v = calloc(((size_t)at->n * 2 + 1) * d->n_workers, sizeof(*l->v));
 	if (!l || !l->v) {
 		free(l);
 		return err_set(e, -ENOMEM, "no memory");
@@ -136,6 +148,8 @@ int dns_listen_open(struct dns *d, struct err *e)
 	l->again.data = l;
 	for (uint32_t i = 0; i < at->n; i++)
 		add(l, &at->v[i].addr, at->v[i].port);
+	for (unsigned worker = 0; worker < d->n_workers; worker++)
+		l->v[l->n++] = (struct listen_want){ .all = l, .worker = worker, .memory = true };
 	for (size_t i = 0; i < l->n; i++)
 		ask(&l->v[i]);
 	return 0;

@@ -3,6 +3,10 @@
  * the start: an answer out of the table or the cache allocates nothing. One that the kernel does not take at once is lost as one on the
  * way would be: who asked by UDP asks again, and a thread that waited would hold up all others.
  *
+ * A process that is killed has perhaps read queries that it did not answer: the kernel writes down how long each one is (msg_len) as
+ * it comes, in memory that outlives the process, so the next one knows them and answers. One that was answered just before
+ * is answered twice then, which clients take for once.
+ *
  * A socket without an address (dns-listen 0.0.0.0) has the kernel say which one was asked (IP_PKTINFO, RFC 3542 6.1), as clients
  * take no answer of another: the same control message goes with the answer. */
 #include "daemon/dns_worker.h"
@@ -32,6 +36,7 @@ static void prepare(struct dns_batch *b)
 {
 	for (unsigned i = 0; i < DNS_BATCH; i++) {
 		b->in_iov[i] = (struct iovec){ b->query[i], DNS_QUERY_MAX };
+		b->in[i].msg_len = 0;
 		b->in[i].msg_hdr = (struct msghdr){ .msg_name = &b->from[i],
 						    .msg_namelen = sizeof(b->from[i]),
 						    .msg_iov = &b->in_iov[i],
@@ -74,18 +79,15 @@ static void send_all(int fd, struct mmsghdr *v, unsigned n)
 	}
 }
 
-static int take(struct dns_socket *s)
+/* To the first `got` of the batch. */
+static void answer(struct dns_socket *s, unsigned got)
 {
 	struct dns_worker *w = s->worker;
 	struct dns_batch *b = w->batch;
+	uint64_t now = clock_mono_ns() / 1000;
 	unsigned n = 0;
-	uint64_t now;
-	int got;
 
-	prepare(b);
-	got = recvmmsg(s->io.fd, b->in, DNS_BATCH, MSG_DONTWAIT, NULL);
-	now = clock_mono_ns() / 1000;
-	for (int i = 0; i < got; i++) {
+	for (unsigned i = 0; i < got; i++) {
 		struct msghdr *from = &b->in[i].msg_hdr;
 		struct dns_asker asker = { .fd = s->io.fd,
 					   .from_len = from->msg_namelen,
@@ -110,7 +112,58 @@ static int take(struct dns_socket *s)
 	}
 	if (n)
 		send_all(s->io.fd, b->out, n);
+}
+
+static int take(struct dns_socket *s)
+{
+	struct dns_batch *b = s->worker->batch;
+	int got;
+
+	prepare(b);
+	b->at = s->at;
+	b->busy = true;
+	got = recvmmsg(s->io.fd, b->in, DNS_BATCH, MSG_DONTWAIT, NULL);
+	if (got > 0)
+		answer(s, (unsigned)got);
+	b->busy = false;
 	return got;
+}
+
+void dns_udp_resume(struct dns_socket *s)
+{
+	struct dns_batch *b = s->worker->batch;
+	struct {
+		unsigned len;
+		socklen_t from;
+		size_t asked;
+		int flags;
+	} had[DNS_BATCH];
+	unsigned n = 0;
+
+	if (!b->busy || memcmp(&b->at, &s->at, sizeof(s->at)) != 0)
+		return;
+	for (; n < DNS_BATCH && b->in[n].msg_len; n++) {
+		const struct msghdr *m = &b->in[n].msg_hdr;
+
+		if (b->in[n].msg_len > DNS_QUERY_MAX || m->msg_namelen > sizeof(b->from[n]) ||
+		    m->msg_controllen > sizeof(b->asked[n]))
+			break;
+		had[n].len = b->in[n].msg_len;
+		had[n].from = m->msg_namelen;
+		had[n].asked = m->msg_controllen;
+		had[n].flags = m->msg_flags;
+	}
+	prepare(b);
+	for (unsigned i = 0; i < n; i++) {
+		b->in[i].msg_len = had[i].len;
+		b->in[i].msg_hdr.msg_namelen = had[i].from;
+		b->in[i].msg_hdr.msg_controllen = had[i].asked;
+		b->in[i].msg_hdr.msg_flags = had[i].flags;
+	}
+	answer(s, n);
+	b->busy = false;
+	if (n)
+		log_info("%u queries answered that a process before this one had read", n);
 }
 
 void dns_udp_read(struct dns_socket *s)

@@ -82,8 +82,13 @@ static void take_sockets(struct dns_worker *w, struct dns_socket *added, bool se
 			ev_io_start(w->loop, &s->io);
 	}
 	w->reading |= serve;
-	for (struct dns_socket *s = w->sockets; begins && s; s = s->next)
+	for (struct dns_socket *s = w->sockets; begins && s; s = s->next) {
+		if (!s->tcp)
+			dns_udp_resume(s);
 		ev_io_start(w->loop, &s->io);
+	}
+	if (begins)
+		w->batch->busy = false; /* of a socket that is no more */
 }
 
 static void take_feed(struct dns_worker *w, const struct said *s)
@@ -162,6 +167,7 @@ void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp)
 {
 	struct dns_worker *w = &d->workers[worker];
 	struct dns_socket *s = calloc(1, sizeof(*s));
+	socklen_t len = sizeof(s->at);
 
 	if (!s) {
 		log_error("no memory for a socket");
@@ -170,6 +176,7 @@ void dns_worker_add(struct dns *d, unsigned worker, int fd, bool tcp)
 	}
 	s->worker = w;
 	s->tcp = tcp;
+	getsockname(fd, (struct sockaddr *)&s->at, &len);
 	ev_io_init(&s->io, on_readable, fd, EV_READ);
 	s->io.data = s;
 	pthread_mutex_lock(&w->lock);
@@ -306,8 +313,7 @@ static int open_one(struct dns_worker *w, struct err *e)
 	ev_async_init(&w->wake, on_wake);
 	w->wake.data = w;
 	w->loop = ev_loop_new(EVFLAG_NOENV | EVBACKEND_EPOLL);
-	w->batch = calloc(1, sizeof(*w->batch));
-	if (!w->loop || !w->batch)
+	if (!w->loop || dns_batch_make(w))
 		return err_set(e, -ENOMEM, "no memory");
 	ev_async_start(w->loop, &w->wake);
 	dns_tcp_open(w);
@@ -369,7 +375,7 @@ static void close_one(struct dns_worker *w)
 	}
 	if (w->loop)
 		ev_loop_destroy(w->loop);
-	free(w->batch);
+	dns_batch_free(w);
 	pthread_mutex_destroy(&w->lock);
 }
 

@@ -5,6 +5,7 @@
 #include "core/dns/table.h"
 #include "daemon/denial.h"
 #include "daemon/dns.h"
+#include "sys/shm.h"
 
 #include <netinet/in.h>
 #include <stdatomic.h>
@@ -99,11 +100,15 @@ struct dns_socket {
 	struct dns_worker *worker;
 	struct dns_socket *next;
 	bool tcp;
+	struct sockaddr_storage at; /* its own address */
 	ev_io io;
 };
 
-/* Room for one turn of recvmmsg() and sendmmsg(). */
+/* Room for one turn of recvmmsg() and sendmmsg(). The keeper keeps this memory (dns_batch.c), so that the next process answers what one that was
+ * killed had read; pointers in it are of the process that wrote them. */
 struct dns_batch {
+	uint32_t busy;              /* it was read, perhaps, and not answered yet */
+	struct sockaddr_storage at; /* the socket's own address */
 	struct mmsghdr in[DNS_BATCH], out[DNS_BATCH];
 	struct iovec in_iov[DNS_BATCH], out_iov[DNS_BATCH];
 	struct sockaddr_storage from[DNS_BATCH];
@@ -135,6 +140,7 @@ struct dns_worker {
 
 	struct dns_socket *sockets;
 	struct dns_batch *batch;
+	struct shm kept; /* the keeper's memory, in which it is; none: its own */
 	bool reading;
 	struct dns_upstreams *upstreams,
 		*leaving;        /* leaving: while it ends, others are asked already */
@@ -158,6 +164,13 @@ void dns_worker_count(struct dns_worker *w, struct dns_forward_counts *f,
 /* ---- dns_udp.c */
 
 void dns_udp_read(struct dns_socket *s);
+/* Answers what a process before this one had read of a socket with this address, and not answered. */
+void dns_udp_resume(struct dns_socket *s);
+
+/* ---- dns_batch.c */
+
+int dns_batch_make(struct dns_worker *w); /* of its own; 0 or -ENOMEM */
+void dns_batch_free(struct dns_worker *w);
 /* An answer to who asked by UDP, later than in the turn of its query. */
 void dns_udp_send(const struct dns_asker *to, const uint8_t *p, size_t n);
 

@@ -12,10 +12,11 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#define KEEPER_ROLES 8
-#define KEEPER_SOCKS 1024
-#define KEEPER_FLAGS 64
-#define KEEPER_POLL  (2 + KEEPER_GIVE_POLL + 2 * KEEPER_ROLES)
+#define KEEPER_ROLES  8
+#define KEEPER_SOCKS  1024
+#define KEEPER_MEMORY "memory" /* rec_bind.proto */
+#define KEEPER_FLAGS  64
+#define KEEPER_POLL   (2 + KEEPER_GIVE_POLL + 2 * KEEPER_ROLES)
 
 /* One socket that some role asked for; open until the keeper ends or the configuration no
  * longer allows it. A takeover hands these on, takeover.sock among them. */

@@ -4,9 +4,13 @@
  * Binding happens here and not in the roles because ports below 1024 and files in the run
  * directory need root, and because a socket that the keeper holds outlives the role: whoever
  * connects while it restarts waits in the queue instead of being refused. A role gives up
- * what it needs no longer, and after a start what an earlier process of it had (role_unbind()). */
+ * what it needs no longer, and after a start what an earlier process of it had (role_unbind()).
+ *
+ * A role may have memory kept in the same way, in which its next process finds what the one before had
+ * not done. */
 #include "core/dns/settings.h"
 #include "daemon/keeper.h"
+#include "sys/shm.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,13 +24,13 @@ _Static_assert(2 * DNS_LOCAL * CONFIG_DNS_WORKERS * 2 <= KEEPER_SOCKS, "sockets 
  * was taken over by somebody gets no more than it had. */
 static const struct {
 	const char *role;
-	bool inet;
+	bool inet, memory;
 	const char *files[2];
 } allowed[] = {
-	{ "agent", false, { "cni.sock", "ctl.sock" } },
-	{ "health", true, { NULL, NULL } },
-	{ "bgp", true, { "bgp.sock", NULL } },
-	{ "dns", true, { "dns.sock", NULL } },
+	{ "agent", false, false, { "cni.sock", "ctl.sock" } },
+	{ "health", true, false, { NULL, NULL } },
+	{ "bgp", true, false, { "bgp.sock", NULL } },
+	{ "dns", true, true, { "dns.sock", NULL } },
 };
 
 static bool known_file(const char *path)
@@ -40,6 +44,11 @@ static bool known_file(const char *path)
 	return strcmp(name, TAKEOVER_SOCK) == 0;
 }
 
+static bool is_memory(const char *proto)
+{
+	return strcmp(proto, KEEPER_MEMORY) == 0;
+}
+
 static bool role_may(const char *role, const struct rec_bind *want)
 {
 	bool is_unix = strcmp(want->proto, "unix") == 0;
@@ -47,6 +56,8 @@ static bool role_may(const char *role, const struct rec_bind *want)
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++) {
 		if (strcmp(allowed[i].role, role) != 0)
 			continue;
+		if (is_memory(want->proto))
+			return allowed[i].memory;
 		if (!is_unix)
 			return allowed[i].inet;
 		for (size_t f = 0; f < 2; f++)
@@ -70,7 +81,8 @@ int keeper_bind_named(const struct keeper *k, const char *role, const struct rec
 		    (size_t)snprintf(s->path, sizeof(s->path), "%s/%s", k->cfg.run_dir,
 				     want->path) >= sizeof(s->path))
 			return err_set(e, -EINVAL, "bind: no name of a socket");
-	} else if (want->port < 1 || want->port > 65535 || !want->addr.family) {
+	} else if (want->port < 1 || want->port > 65535 ||
+		   (!want->addr.family && !is_memory(want->proto))) {
 		return err_set(e, -EINVAL, "bind: no address or port");
 	} else if (want->share < 0 || want->share > KEEPER_SOCKS) {
 		return err_set(e, -EINVAL, "bind: no number of a shared socket");
@@ -91,7 +103,7 @@ static int judge(const struct keeper *k, const char *role, const struct rec_bind
 		return err_set(e, -EACCES, "bind: role %s may not have %s sockets %s", role,
 			       want->proto, want->path ? want->path : "");
 	rc = keeper_bind_named(k, role, want, s, e);
-	if (rc || s->path[0])
+	if (rc || s->path[0] || is_memory(s->proto))
 		return rc;
 	if (!config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
 		return err_set(e, -EACCES, "bind: %s %s port %u is not listed in the configuration",
@@ -129,6 +141,8 @@ int keeper_bind(struct keeper *k, const char *role, const struct rec_bind *want,
 		return err_set(e, -ENOSPC, "bind: %d sockets are open already", KEEPER_SOCKS);
 	if (s.path[0])
 		s.fd = sock_unix_listen(s.path, SOCK_STREAM, 0600, e);
+	else if (is_memory(s.proto))
+		s.fd = shm_for_others(role, (size_t)s.port << 10, e);
 	else
 		s.fd = sock_bind(s.proto, &s.addr, s.port, s.share > 0, e);
 	if (s.fd >= 0)
@@ -198,7 +212,8 @@ void keeper_bind_recheck(struct keeper *k)
 
 		if (s->path[0] ? known_file(s->path)
 			       : config_has_role(&k->cfg, s->role) &&
-					 config_allows_bind(&k->cfg, s->proto, &s->addr, s->port))
+					 (is_memory(s->proto) ||
+					  config_allows_bind(&k->cfg, s->proto, &s->addr, s->port)))
 			k->socks[kept++] = *s;
 		else
 			drop(s);

@@ -74,7 +74,8 @@ enum record_type {
 
 struct rec_bind {
 	int64_t id;
-	const char *proto; /* "tcp", "udp", "unix" */
+	const char
+		*proto; /* "tcp", "udp", "unix"; "memory": no socket, `port` is its size in KiB */
 	struct ipaddr addr;
 	int64_t port;
 	const char *path; /* unix */

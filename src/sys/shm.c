@@ -54,6 +54,17 @@ int shm_make(struct shm *m, const char *name, size_t size, bool shared, struct e
 	return rc;
 }
 
+int shm_for_others(const char *name, size_t size, struct err *e)
+{
+	struct shm m;
+	int rc = shm_make(&m, name, size, true, e);
+
+	if (rc)
+		return rc;
+	munmap(m.p, m.size);
+	return m.fd;
+}
+
 int shm_fill(const struct shm *m, size_t from, size_t to)
 {
 	int rc;

@@ -20,4 +20,6 @@ int shm_make(struct shm *m, const char *name, size_t size, bool shared, struct e
 int shm_fill(const struct shm *m, size_t from, size_t to);
 /* Maps what another process made; `fd` becomes its own, closed on failure too. -EBADMSG: of another size, or one that may shrink. */
 int shm_take(struct shm *m, int fd, size_t size, bool write, struct err *e);
+/* The same to be written by who takes it, and not mapped here: the descriptor, or -errno. */
+int shm_for_others(const char *name, size_t size, struct err *e);
 void shm_free(struct shm *m); /* of an empty one, too */

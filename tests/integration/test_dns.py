@@ -5,10 +5,14 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import conntrack
 import pytest
 from dns_world import SHOP, dns, namespace, others, service, slice_of  # noqa: F401
 from harness import needs, wait_for
@@ -196,7 +200,7 @@ def test_store_that_does_not_come(dns, others, keeper, scratch):
         url = f"dir:{scratch}/file"
     (scratch / "file").write_text("no folder")
     k = keeper(ns, "n1", Nowhere, roles="dns", dns_upstream="127.0.0.2")
-    wait_for(lambda: ":53" in ns.run("ss", "-Hlun", "sport = :53").stdout, 10)
+    wait_for(lambda: "127.0.0.1:53" in ns.run("ss", "-Hlun", "sport = :53").stdout, 10)
     text = ns.run("dig", "@127.0.0.1", "+time=15", "+tries=1", "www.example.com").stdout
     assert "192.0.2.1" in text, text
     assert "the store is not known after 5 s" in k.program.log()
@@ -204,6 +208,41 @@ def test_store_that_does_not_come(dns, others, keeper, scratch):
         text = ns.run("dig", "@127.0.0.1", "+time=2", "+tries=1", name).stdout
         assert "SERVFAIL" in text, text
     assert "192.0.2.1" in ns.run("dig", "@127.0.0.1", "+time=2", "+tries=1", "www.example.com").stdout
+
+
+def name_wire(name):
+    return b"".join(bytes([len(x)]) + x.encode() for x in name.split(".")) + b"\0"
+
+
+@needs("strace")
+@pytest.mark.parametrize("call", ["sendmmsg", "recvmmsg"])
+def test_killed_with_queries_in_hand(dns, call):
+    """It has read them, and dies before it answers (or, recvmmsg, before it reads): the next process answers, and nobody asks twice."""
+    d = dns(*SHOP, dns_workers=1)
+    wait_for(lambda: d.dig("web.shop.svc.cluster.local")[1] == "NOERROR", 10)
+    before = d.keeper.pid("dns")
+    d.keeper.program.wait_log("role dns is ready")
+    with conntrack.inside(d.ns):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(("127.0.0.1", 53))
+    s.settimeout(10)
+    query = name_wire("web.shop.svc.cluster.local") + struct.pack(">HH", 1, 1)
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-p", str(before), "-o", "/dev/null", "-e", f"trace={call}",
+                               "-e", f"inject={call}:signal=KILL:when=1"], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: all("TracerPid:\t0\n" not in (t / "status").read_text()
+                             for t in Path(f"/proc/{before}/task").iterdir()), 10, "strace holds all threads")
+        os.kill(before, signal.SIGSTOP)  # so that one turn has them all
+        for i in range(20):
+            s.send(struct.pack(">HHHHHH", i, 0x100, 1, 0, 0, 0) + query)
+        os.kill(before, signal.SIGCONT)
+        ids = sorted({struct.unpack(">H", s.recv(4096)[:2])[0] for _ in range(20)})
+    finally:
+        tracer.kill()
+        tracer.communicate()
+    assert ids == list(range(20)) and d.keeper.pid("dns") != before
+    assert ("20 queries answered that a process before this one had read" in d.keeper.program.log()) == (call == "sendmmsg")
+    assert d.answers("web.shop.svc.cluster.local") == ["10.96.0.1"]
 
 
 # ---- others' names
