@@ -223,12 +223,11 @@ static void look_files(struct doctor_facts *f, const struct config *cfg, struct 
 
 /* In a table of /proc/net, all of whose numbers are hexadecimal: is the port listened on at every address? A socket of TCP does in state
  * 0A, one of UDP, which has no peer, in 07. */
-static bool is_taken(const char *table, unsigned port)
+static bool is_taken(const char *table, const char *port)
 {
-	char path[64], local[64], remote[64];
+	char path[64], local[64], p[8], remote[64], state[8];
 	struct buf b = { 0 };
 	bool taken = false;
-	unsigned p, state;
 
 	snprintf(path, sizeof(path), "/proc/net/%s", table);
 	file_read(path, 1 << 24, &b, NULL);
@@ -236,10 +235,10 @@ static bool is_taken(const char *table, unsigned port)
 	for (const char *line = b.failed ? NULL : (const char *)b.v; line && !taken;
 	     line = strchr(line, '\n')) {
 		line += *line == '\n';
-		taken = sscanf(line, " %*u: %60[0-9A-F]:%x %60s %x", local, &p, remote, &state) ==
-				4 &&
-			p == port && strspn(local, "0") == strlen(local) &&
-			(state == 0x0a || state == 0x07);
+		taken = sscanf(line, " %*[0-9]: %60[0-9A-F]:%4[0-9A-F] %60s %2[0-9A-F]", local, p,
+			       remote, state) == 4 &&
+			!strcmp(p, port) && strspn(local, "0") == strlen(local) &&
+			(!strcmp(state, "0A") || !strcmp(state, "07"));
 	}
 	buf_fini(&b);
 	return taken;
@@ -252,7 +251,7 @@ static void look_dns(struct doctor_facts *f, const struct config *cfg)
 
 	f->dns_wanted = config_dns_served(cfg, at) > 0;
 	for (unsigned i = 0; i < 4 && f->dns_wanted; i++)
-		f->dns_taken |= is_taken(tables[i], 53);
+		f->dns_taken |= is_taken(tables[i], "0035");
 }
 
 /* ---- programs */
