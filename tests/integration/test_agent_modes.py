@@ -135,7 +135,7 @@ def test_mode_change_while_running(world, capture):
     wait_for(lambda: ping(p.ns, q.ip(4)) and any(v for _, _, v in cap.packets()), 3, "back in the tunnel")
 
 
-@pytest.mark.parametrize("before", ["VXLAN", "Direct"])
+@pytest.mark.parametrize("before", [pytest.param("VXLAN", marks=pytest.mark.slow("the same from a tunnel")), "Direct"])
 def test_to_ipip_and_back_while_running(world, capture, before):
     """Routes and tunl0 come, then go (tunl0 15 s later, as others may still send by it); what pods that talk send is in the tunnel or
     bare, and few packets are lost on the way."""

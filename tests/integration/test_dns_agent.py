@@ -269,6 +269,7 @@ def memory_kb(pid):
     return {k: int(v) for k, v in re.findall(r"^(\w+):\s+(\d+) kB", text, re.M)}
 
 
+@pytest.mark.slow("loads thousands of Services")
 def test_the_role_is_small(dns):
     """Its own memory does not grow with the cluster."""
     d = dns(*SHOP, namespace("many"))

@@ -99,6 +99,7 @@ def test_queries_cannot_be_guessed(faked):
     assert steps < 15, steps
 
 
+@pytest.mark.slow("a thousand answers with faults, some of which are waited for")
 def test_junk_from_upstreams(faked):
     """1000 answers with random octets wrong: each query has one answer, and all goes on."""
     d, fake = faked(dns_cache="off")

@@ -102,7 +102,7 @@ class World:
             assert end["step"] == ("deliver" if w in want else "drop") and end["where"]["node"] == "n1"
 
 
-@pytest.fixture(scope="module", params=["routed", "bridge"])
+@pytest.fixture(scope="module", params=["routed", pytest.param("bridge", marks=pytest.mark.slow("the same rules, from a bridge"))])
 def world(module_lab, request, tmp_path_factory):
     w = World(module_lab, request.param, tmp_path_factory.mktemp("policy-dns"))
     wait_for(lambda: w.answered("10.96.0.10", UDP), 20, "the node answers")

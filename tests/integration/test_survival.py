@@ -67,7 +67,7 @@ def kill_role(node, role):
     node.wait_serving()
 
 
-@pytest.mark.parametrize("mode", ["VXLAN", "Direct"])
+@pytest.mark.parametrize("mode", ["VXLAN", pytest.param("Direct", marks=pytest.mark.slow("the same without a tunnel"))])
 def test_nobody_notices(world, mode):
     nodes = a, b = world.up(10, 10, objects=pools(mode), roles=" ".join(ROLES))
     p, q = world.pod(a, "p"), world.pod(b, "q")

@@ -21,7 +21,7 @@ BOTH = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "both", "nam
 WAY = ["send", "leave-pod", "enter-node", "deliver", "answer", "enter-pod", "deliver"]  # without routes, and who may
 
 
-@pytest.fixture(scope="module", params=["routed", "bridge"])
+@pytest.fixture(scope="module", params=["routed", pytest.param("bridge", marks=pytest.mark.slow("the same rules, from a bridge"))])
 def shop(module_lab, request, tmp_path_factory):
     path = tmp_path_factory.mktemp("m") / "m.yaml"
     path.write_text(yaml.safe_dump(BOTH))
