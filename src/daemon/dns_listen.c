@@ -58,6 +58,19 @@ static void settle(struct dns_listen *l)
 	l->swept = true;
 }
 
+static void take(const struct listen_want *w, int fd)
+{
+	struct dns *d = w->all->dns;
+
+	if (w->memory) {
+		dns_worker_keep(d, w->worker, fd);
+		return;
+	}
+	if (!w->tcp)
+		dns_udp_prepare(fd, &w->addr);
+	dns_worker_add(d, w->worker, fd, w->tcp);
+}
+
 static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 {
 	struct listen_want *w = arg;
@@ -65,17 +78,9 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 
 	(void)r;
 	w->asked = false;
-	if (w->memory) {
-		if (fd < 0)
-			log_warn("%s: what is in hand is lost with the process", e->text);
-		else
-			dns_worker_keep(l->dns, w->worker, fd);
-		w->absent = fd < 0;
-		w->there = fd >= 0;
-		settle(l);
-		return;
-	}
-	if (fd < 0 && e->code != -EAFNOSUPPORT) {
+	if (fd < 0 && w->memory) {
+		log_warn("%s: what is in hand is lost with the process", e->text);
+	} else if (fd < 0 && e->code != -EAFNOSUPPORT) {
 		if (!l->said && l->pause > SAID_S)
 			log_error("%s; it is tried again", e->text);
 		l->said |= l->pause > SAID_S;
@@ -84,11 +89,8 @@ static void on_bound(struct role *r, int fd, const struct err *e, void *arg)
 	}
 	w->absent = fd < 0;
 	w->there = fd >= 0;
-	if (fd >= 0) {
-		if (!w->tcp)
-			dns_udp_prepare(fd, &w->addr);
-		dns_worker_add(l->dns, w->worker, fd, w->tcp);
-	}
+	if (fd >= 0)
+		take(w, fd);
 	settle(l);
 }
 

@@ -16,7 +16,6 @@
 #include "core/nft/build_sets.h"
 #include "core/nft/service.h"
 
-#define DNS_PORT     53
 #define RAW_PRIORITY (-300)
 
 #define S(k)   NFT_SEL(NFK_##k)
@@ -32,7 +31,7 @@ static void fill(struct nft_set *s, const struct nft_input *in, int family)
 			uint32_t n = nft_key_put(key, 0, &transports[k], 1);
 
 			n = nft_key_addr(key, n, &in->dns[i]);
-			nft_key_put(key, n, nft_be16(DNS_PORT).b, 2);
+			nft_key_put(key, n, nft_be16(SVC_DNS_PORT).b, 2);
 			nft_elem_add(s, &(struct nft_elem){ .key = key });
 		}
 }
@@ -42,7 +41,7 @@ static void by_port(struct nft_chain *c, uint16_t end, const char *to)
 {
 	struct nft_rule *r = nft_rule_add(c, NULL);
 
-	nft_match(r, NFT_SEL(end), NFC_EQ, nft_be16(DNS_PORT));
+	nft_match(r, NFT_SEL(end), NFC_EQ, nft_be16(SVC_DNS_PORT));
 	nft_jump(r, to);
 }
 

@@ -114,18 +114,6 @@ int policy_pod_wire(struct policy_index *x, struct policy_pod *p, const struct i
 	return rc;
 }
 
-int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
-		       const struct ipaddr *addrs, uint32_t n, struct err *e)
-{
-	struct policy_pod *p = policy_pod_get(x, ns, name, n > 0);
-
-	if (!p && !n)
-		return 0;
-	if (!p || policy_pod_wire(x, p, addrs, n))
-		return err_set(e, -ENOMEM, "no memory for the policies of pod %s/%s", ns, name);
-	return 0;
-}
-
 static int pod_elsewhere(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
 			 uint32_t n)
 {
@@ -143,14 +131,30 @@ static int pod_elsewhere(struct policy_index *x, struct policy_pod *p, const str
 	return rc;
 }
 
-int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *name,
-			   const struct ipaddr *addrs, uint32_t n, struct err *e)
+/* These are its addresses from now on. */
+typedef int pod_has(struct policy_index *x, struct policy_pod *p, const struct ipaddr *addrs,
+		    uint32_t n);
+
+static int told(struct policy_index *x, const char *ns, const char *name, pod_has *has,
+		const struct ipaddr *addrs, uint32_t n, struct err *e)
 {
 	struct policy_pod *p = policy_pod_get(x, ns, name, n > 0);
 
 	if (!p && !n)
 		return 0;
-	if (!p || pod_elsewhere(x, p, addrs, n))
+	if (!p || has(x, p, addrs, n))
 		return err_set(e, -ENOMEM, "no memory for the policies of pod %s/%s", ns, name);
 	return 0;
+}
+
+int policy_index_wired(struct policy_index *x, const char *ns, const char *name,
+		       const struct ipaddr *addrs, uint32_t n, struct err *e)
+{
+	return told(x, ns, name, policy_pod_wire, addrs, n, e);
+}
+
+int policy_index_elsewhere(struct policy_index *x, const char *ns, const char *name,
+			   const struct ipaddr *addrs, uint32_t n, struct err *e)
+{
+	return told(x, ns, name, pod_elsewhere, addrs, n, e);
 }

@@ -8,8 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define DNS_PORT 53
-
 static const char *const actions[] = { "PASS", "ACCEPT", "DNAT", "REJECT", "DROP" };
 const struct names svc_action_names = NAMES(actions);
 
@@ -33,7 +31,7 @@ bool svc_is_dns(const struct svc_node *node, const struct ipaddr *dst, uint8_t p
 {
 	bool is = false;
 
-	for (uint32_t i = 0; port == DNS_PORT && i < node->dns.n; i++)
+	for (uint32_t i = 0; port == SVC_DNS_PORT && i < node->dns.n; i++)
 		is |= addr_eq(&node->dns.v[i], dst);
 	return is && (proto == PROTO_TCP || proto == PROTO_UDP);
 }

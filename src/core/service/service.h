@@ -172,6 +172,7 @@ void svc_judge(const struct svc_node *node, const struct svc_plan *plans, size_t
 /* Does the node answer this itself, by its own DNS? */
 bool svc_is_dns(const struct svc_node *node, const struct ipaddr *dst, uint8_t proto,
 		uint16_t port);
-#define SVC_DNS "the node answers DNS there itself"
+#define SVC_DNS      "the node answers DNS there itself"
+#define SVC_DNS_PORT 53
 /* Would this endpoint, chosen for this source, reach itself? Then the source is translated. */
 bool svc_is_hairpin(const struct svc_endpoint *ep, const struct ipaddr *src);
